@@ -1,0 +1,250 @@
+#include "base/log.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+enum { BAR_CELLS = 24 };
+static const double SHOW_EVERY_TERMINAL_S = 0.1;
+static const double SHOW_EVERY_PLAIN_S = 10.0;
+
+static FILE *log_to;
+static enum od_log_level log_level = OD_LOG_WARNING;
+static bool log_terminal;
+static bool bar_shown;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void od_log_init(FILE *to, enum od_log_level level)
+{
+    log_to = to;
+    log_level = level;
+    log_terminal = to && isatty(fileno(to)) != 0;
+}
+
+bool od_log_is_on(enum od_log_level level)
+{
+    return log_to && level <= log_level;
+}
+
+static void wipe_bar(void)
+{
+    if (bar_shown) {
+        (void)fputs("\r\033[K", log_to);
+        bar_shown = false;
+    }
+}
+
+void od_log(enum od_log_level level, const char *format, ...)
+{
+    va_list args;
+    if (!od_log_is_on(level)) {
+        return;
+    }
+    pthread_mutex_lock(&log_lock);
+    wipe_bar();
+    if (level == OD_LOG_WARNING) {
+        (void)fputs("warning: ", log_to);
+    }
+    va_start(args, format);
+    (void)vfprintf(log_to, format, args);
+    va_end(args);
+    (void)fputc('\n', log_to);
+    (void)fflush(log_to);
+    pthread_mutex_unlock(&log_lock);
+}
+
+uint64_t od_clock_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+double od_clock_s(void)
+{
+    return (double)od_clock_ns() * 1e-9;
+}
+
+void od_clock_iso(char out[24])
+{
+    const time_t now = time(NULL);
+    struct tm parts;
+    (void)gmtime_r(&now, &parts);
+    (void)strftime(out, 24, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+void od_progress_start(struct od_progress *progress, const char *what, int64_t total)
+{
+    const double now = od_clock_s();
+    *progress = (struct od_progress){
+        .what = what, .total = total, .start_s = now, .last_s = now, .active = true};
+}
+
+static void show(const struct od_progress *progress, int64_t done, const char *note, bool last)
+{
+    char bar[BAR_CELLS + 1];
+    char left[24];
+    const double spent = od_clock_s() - progress->start_s;
+
+    if (!od_log_is_on(OD_LOG_INFO)) {
+        return;
+    }
+    pthread_mutex_lock(&log_lock);
+    wipe_bar();
+    if (progress->total > 0) {
+        const double share = (double)done / (double)progress->total;
+        const int full = (int)(share * (double)BAR_CELLS);
+        for (int i = 0; i < BAR_CELLS; i++) {
+            bar[i] = i < full ? '#' : '.';
+        }
+        bar[BAR_CELLS] = '\0';
+        od_seconds_text(last || done <= 0 ? spent : spent * (1.0 / share - 1.0), left);
+        if (log_terminal && !last) {
+            (void)fprintf(log_to, "%s [%s] %lld/%lld  %s left  %s", progress->what, bar,
+                          (long long)done, (long long)progress->total, left, note);
+        } else {
+            (void)fprintf(log_to, "%s %lld/%lld  %s%s  %s\n", progress->what, (long long)done,
+                          (long long)progress->total, left, last ? "" : " left", note);
+        }
+    } else {
+        (void)fprintf(log_to, "%s %lld  %s%s", progress->what, (long long)done, note,
+                      log_terminal && !last ? "" : "\n");
+    }
+    bar_shown = log_terminal && !last;
+    (void)fflush(log_to);
+    pthread_mutex_unlock(&log_lock);
+}
+
+void od_progress_show(struct od_progress *progress, int64_t done, const char *note)
+{
+    const double now = od_clock_s();
+    if (now - progress->last_s < (log_terminal ? SHOW_EVERY_TERMINAL_S : SHOW_EVERY_PLAIN_S)) {
+        return;
+    }
+    progress->last_s = now;
+    show(progress, done, note, false);
+}
+
+void od_progress_end(struct od_progress *progress, int64_t done, const char *note)
+{
+    if (progress->active) {
+        show(progress, done, note, true);
+        progress->active = false;
+    }
+}
+
+void od_table_init(struct od_table *table, size_t columns)
+{
+    *table = (struct od_table){.columns = columns};
+}
+
+void od_table_release(struct od_table *table)
+{
+    const size_t used = table->rows;
+    for (size_t i = 0; i < used; i++) {
+        od_free(table->cells[i]);
+    }
+    od_free(table->cells);
+    od_table_init(table, table->columns);
+}
+
+// `rows` counts cells here; od_table_print divides by `columns`.
+void od_table_cell(struct od_table *table, const char *format, ...)
+{
+    struct od_buf text;
+    va_list args;
+
+    if (table->failed) {
+        return;
+    }
+    if (table->rows == table->capacity) {
+        const size_t capacity = table->capacity == 0 ? 64 : table->capacity * 2;
+        char **cells = od_realloc(table->cells, capacity, sizeof *cells);
+        if (!cells) {
+            table->failed = true;
+            return;
+        }
+        table->cells = cells;
+        table->capacity = capacity;
+    }
+    od_buf_init(&text, 1 << 16);
+    va_start(args, format);
+    od_buf_vprintf(&text, format, args);
+    va_end(args);
+    table->cells[table->rows] = od_buf_take(&text);
+    if (!table->cells[table->rows]) {
+        table->failed = true;
+        return;
+    }
+    table->rows++;
+}
+
+static bool looks_numeric(const char *text)
+{
+    return *text != '\0' && strspn(text, "0123456789.,+-%eE") == strlen(text);
+}
+
+enum od_status od_table_print(const struct od_table *table, FILE *to, struct od_error *err)
+{
+    size_t *widths = od_alloc(table->columns, sizeof *widths);
+    if (table->failed || !widths) {
+        od_free(widths);
+        return od_fail(err, OD_E_MEMORY, "no memory for a table");
+    }
+    for (size_t i = 0; i < table->rows; i++) {
+        const size_t width = od_utf8_count(table->cells[i], strlen(table->cells[i]));
+        if (width > widths[i % table->columns]) {
+            widths[i % table->columns] = width;
+        }
+    }
+    for (size_t i = 0; i < table->rows; i++) {
+        const size_t column = i % table->columns;
+        const char *cell = table->cells[i];
+        // A header stands as its column does: the cell below decides.
+        const char *kind = i < table->columns && i + table->columns < table->rows
+                               ? table->cells[i + table->columns]
+                               : cell;
+        const size_t pad = widths[column] - od_utf8_count(cell, strlen(cell));
+        const bool right = looks_numeric(kind);
+        const bool last = column + 1 == table->columns;
+        (void)fprintf(to, "%*s%s%*s%s", right ? (int)pad : 0, "", cell,
+                      right || last ? 0 : (int)pad, "", last ? "\n" : "  ");
+    }
+    od_free(widths);
+    return OD_OK;
+}
+
+void od_bytes_text(double bytes, char out[24])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    size_t unit = 0;
+    while (bytes >= 1000.0 && unit < 4) {
+        bytes /= 1000.0;
+        unit++;
+    }
+    (void)snprintf(out, 24,
+                   unit == 0    ? "%.0f %s"
+                   : bytes < 10 ? "%.2f %s"
+                                : "%.1f %s",
+                   bytes, units[unit]);
+}
+
+void od_seconds_text(double seconds, char out[24])
+{
+    if (!(seconds >= 0.0) || seconds > 1e9) {
+        (void)snprintf(out, 24, "?");
+    } else if (seconds < 60.0) {
+        (void)snprintf(out, 24, "%.1f s", seconds);
+    } else if (seconds < 3600.0) {
+        const int whole = (int)seconds;
+        (void)snprintf(out, 24, "%d min %02d s", whole / 60, whole % 60);
+    } else {
+        const int minutes = (int)(seconds / 60.0);
+        (void)snprintf(out, 24, "%d h %02d min", minutes / 60, minutes % 60);
+    }
+}
