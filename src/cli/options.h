@@ -1,0 +1,116 @@
+/**
+ * @file
+ * Command lines from tables: one table per subcommand gives parsing, --help and the man page.
+ *
+ *     struct od_option options[] = {
+ *         OD_OPTION_TEXT_OF('o', "output", "RUN", &run, "run directory", "runs/NAME"),
+ *         OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint"),
+ *     };
+ *     const struct od_command_spec spec = {
+ *         .name = "tune", .arguments = "RECIPE [-o RUN] [--resume]", .summary = "fine-tune a model",
+ *         .options = options, .option_count = OD_COUNT_OF(options), .min_args = 1, .max_args = 1};
+ *     int exit_code = 0;
+ *     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+ *         return exit_code;
+ *     }
+ *
+ * The options that every command has (--help, --json, --device, --threads, -q, -v) are added by
+ * od_command_parse and land in `struct od_cli`. An unknown option names the nearest.
+ *
+ * @thread One owner: the main thread.
+ */
+#ifndef OD_CLI_OPTIONS_H
+#define OD_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define OD_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+enum od_option_kind {
+    OD_OPTION_FLAG,   ///< bool *
+    OD_OPTION_TEXT,   ///< const char **
+    OD_OPTION_INT,    ///< int64_t *
+    OD_OPTION_NUMBER  ///< double *
+};
+
+struct od_option {
+    char letter;       ///< 0: none
+    const char *name;  ///< without --
+    enum od_option_kind kind;
+    const char *value_name;    ///< "FILE"; NULL for a flag
+    void *target;              ///< written when the option is given
+    const char *help;          ///< lower case, no full stop
+    const char *default_text;  ///< shown in help; NULL: none
+};
+#define OD_OPTION_FLAG_OF(letter, name, target, help) \
+    {(letter), (name), OD_OPTION_FLAG, NULL, (target), (help), NULL}
+#define OD_OPTION_TEXT_OF(letter, name, value, target, help, shown) \
+    {(letter), (name), OD_OPTION_TEXT, (value), (target), (help), (shown)}
+#define OD_OPTION_INT_OF(letter, name, value, target, help, shown) \
+    {(letter), (name), OD_OPTION_INT, (value), (target), (help), (shown)}
+#define OD_OPTION_NUMBER_OF(letter, name, value, target, help, shown) \
+    {(letter), (name), OD_OPTION_NUMBER, (value), (target), (help), (shown)}
+
+/** What a subcommand's command line looks like. */
+struct od_command_spec {
+    const char *name;       ///< "tune", "model inspect"
+    const char *arguments;  ///< "RECIPE [-o RUN] [--resume]"
+    const char *summary;    ///< one line
+    const char *details;    ///< paragraphs for --help and the man page; NULL: none
+    struct od_option *options;
+    size_t option_count;
+    int min_args;
+    int max_args;  ///< -1: any number
+};
+
+/** Settings that hold for every command. */
+struct od_cli {
+    bool json;           ///< one JSON document on stdout
+    const char *device;  ///< auto, cpu, cuda, cuda:N
+    int64_t threads;     ///< 0: all processors
+    bool quiet;
+    bool verbose;
+    bool no_vector;  ///< ONEDAY_NO_AVX2=1 in the environment
+};
+
+/** Positional arguments. */
+struct od_args {
+    int count;
+    char **values;  ///< borrowed from argv
+};
+
+/**
+ * Parse. True: go on. False: leave with *ret_exit_code (0 after --help, 2 after a wrong command
+ * line, whose message and usage line are printed).
+ */
+bool od_command_parse(struct od_cli *cli, const struct od_command_spec *spec, int argc, char **argv,
+                      struct od_args *ret_args, int *ret_exit_code) OD_MUST_CHECK;
+
+/** Print "oneday NAME: message" on stderr and give the exit code of `status`. */
+int od_command_fail(const struct od_command_spec *spec, enum od_status status,
+                    const struct od_error *err);
+
+/** A subcommand: its first word, and what runs it with argv[0] = that word. */
+struct od_command {
+    const char *name;
+    const char *summary;
+    int (*run)(struct od_cli *cli, int argc, char **argv);
+};
+
+// The subcommands, one per file cmd_NAME.c.
+int od_cmd_bench(struct od_cli *cli, int argc, char **argv);
+int od_cmd_demo(struct od_cli *cli, int argc, char **argv);
+int od_cmd_doctor(struct od_cli *cli, int argc, char **argv);
+int od_cmd_eval(struct od_cli *cli, int argc, char **argv);
+int od_cmd_model(struct od_cli *cli, int argc, char **argv);
+int od_cmd_plan(struct od_cli *cli, int argc, char **argv);
+int od_cmd_score(struct od_cli *cli, int argc, char **argv);
+int od_cmd_serve(struct od_cli *cli, int argc, char **argv);
+int od_cmd_tokenize(struct od_cli *cli, int argc, char **argv);
+int od_cmd_tune(struct od_cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,87 @@
+/**
+ * @file
+ * Training data: files of rows to token ids with a label mask.
+ *
+ * A document is one row: prompt and answer, or plain text. Its ids are exactly those that the
+ * model will be served (one template): BOS once in front where the tokenizer's post-processor adds
+ * it, EOS once behind the answer. `label[i]` says whether id i is learned (as the target of the
+ * position before it); the first id of a document is never a target.
+ *
+ * @thread Re-entrant: distinct objects from distinct threads.
+ */
+#ifndef OD_DATA_DATASET_H
+#define OD_DATA_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "text/tokenizer.h"
+
+enum {
+    OD_DATASET_FILES_MAX = 256,
+    OD_DATASET_ROW_MAX_BYTES = 16 << 20,
+    OD_DATASET_NAME_BYTES = 64
+};
+
+/** How the rows of a file become prompt and answer. */
+enum od_dataset_type {
+    OD_DATASET_INPUT_OUTPUT,  ///< {"input": ..., "output": ...}; also prompt/response,
+                              ///< prompt/completion, question/answer: text as it is
+    OD_DATASET_ALPACA,        ///< {"instruction", "input"?, "output"} in Alpaca's template
+    OD_DATASET_COMPLETION     ///< {"text": ...} per line, or plain text: every token is learned;
+                              ///< plain text is split at lines "<|endoftext|>"
+};
+
+/** One entry of a recipe's `datasets`. */
+struct od_dataset_spec {
+    const char *path;  ///< .jsonl, .json (array), .txt; each may end in .gz
+    enum od_dataset_type type;
+    double weight;  ///< repeats (2.0) or a seeded share (0.5) of the rows; 1 by default
+};
+
+/** What became of the rows of one file. */
+struct od_dataset_counts {
+    int64_t rows;  ///< read
+    int64_t kept;
+    int64_t too_long;      ///< longer than sequence_len tokens: left out (or split, completion)
+    int64_t empty;         ///< no answer or no text: left out
+    int64_t invalid_utf8;  ///< rows with invalid bytes (read as U+FFFD)
+};
+
+/** All documents, in file order, before shuffling. */
+struct od_dataset {
+    int32_t *ids;         ///< [offset[count]]
+    uint8_t *label;       ///< [offset[count]] 0 or 1
+    int64_t *offset;      ///< [count + 1]
+    int64_t count;        ///< documents
+    int64_t label_count;  ///< sum of label
+    size_t file_count;
+    struct od_dataset_counts counts[OD_DATASET_FILES_MAX];   ///< per spec
+    char digest[OD_DATASET_FILES_MAX][OD_SHA256_HEX_BYTES];  ///< per spec: SHA-256 of the file
+};
+
+/** Settings that hold for all files. */
+struct od_dataset_options {
+    int64_t sequence_len;  ///< tokens; longest document
+    bool train_on_inputs;  ///< learn the prompt, too
+    uint64_t seed;         ///< for shares of rows
+};
+
+/**
+ * Read and tokenise. Broken rows are errors "file:line: what"; an empty result is OD_E_FORMAT.
+ * @memory Gives: od_dataset_release.
+ */
+enum od_status od_dataset_load(const struct od_dataset_spec *specs, size_t spec_count,
+                               const struct od_tokenizer *tokenizer,
+                               const struct od_dataset_options *options, struct od_dataset *ret,
+                               struct od_error *err) OD_MUST_CHECK;
+void od_dataset_release(struct od_dataset *dataset);
+
+/** The text of a prompt in Alpaca's template; `input` may be NULL or "". Also used when serving. */
+void od_alpaca_prompt(struct od_buf *out, const char *instruction, const char *input);
+
+#endif
