@@ -28,7 +28,7 @@ enum {
     KC = 256,
     MC = 192,
     NC = 1024,
-    ALIGN_BYTES = 64,
+    ALIGN_FLOATS = 16,
     B_FLOATS = KC * NC,
     A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
     ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
@@ -41,7 +41,7 @@ struct od_gemm {
     struct od_pool *pool;
     const struct od_gemm_kernels *kernels;
     int threads;
-    void *memory;
+    float *memory;
     float *scratch;  // [threads][B_FLOATS + A_FLOATS]
 };
 
@@ -79,21 +79,21 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
 {
     const int threads = od_pool_threads(pool);
     struct od_gemm *gemm = od_alloc(1, sizeof *gemm);
-    void *memory =
-        od_alloc((size_t)threads * (B_FLOATS + A_FLOATS) * sizeof(float) + ALIGN_BYTES, 1);
+    float *memory =
+        od_alloc((size_t)threads * (B_FLOATS + A_FLOATS) + ALIGN_FLOATS, sizeof *memory);
     if (!gemm || !memory) {
         od_free(gemm);
         od_free(memory);
         return od_fail(err, OD_E_MEMORY, "no memory for the matrix products of %d threads",
                        threads);
     }
-    const uintptr_t address = (uintptr_t)memory;
-    *gemm = (struct od_gemm){
-        .pool = pool,
-        .kernels = features.avx2_fma ? &od_gemm_kernels_avx2 : &od_gemm_kernels_scalar,
-        .threads = threads,
-        .memory = memory,
-        .scratch = (float *)((char *)memory + (ALIGN_BYTES - address % ALIGN_BYTES))};
+    const size_t behind = (uintptr_t)memory / sizeof *memory % ALIGN_FLOATS;
+    *gemm = (struct od_gemm){.pool = pool,
+                             .kernels = features.avx2_fma ? &od_gemm_kernels_avx2
+                                                          : &od_gemm_kernels_scalar,
+                             .threads = threads,
+                             .memory = memory,
+                             .scratch = memory + (ALIGN_FLOATS - behind)};
     *ret = gemm;
     return OD_OK;
 }
@@ -239,7 +239,7 @@ static void run_job(struct job *job)
         return;
     }
     const double work = (double)job->m * (double)job->n * (double)(job->k > 0 ? job->k : 1);
-    if (job->gemm->threads == 1 || work < ONE_THREAD_WORK) {
+    if (job->gemm->threads == 1 || work < (double)ONE_THREAD_WORK) {
         run_part(job, (struct range){0, job->m}, (struct range){0, job->n}, 0);
         return;
     }
@@ -330,7 +330,7 @@ static void spin_thread(void *context, int64_t first, int64_t last, int thread)
     float sink = 0.0F;
     while (end - start < spin->seconds || flop <= 0.0) {
         sink += od_gemm_spin_avx2(ROUNDS);
-        flop += (double)ROUNDS * OD_GEMM_SPIN_FLOP;
+        flop += (double)ROUNDS * (double)OD_GEMM_SPIN_FLOP;
         end = now_s();
     }
     spin->sink[thread] = sink;
