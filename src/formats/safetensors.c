@@ -53,9 +53,15 @@ enum {
 
 struct shard {
     const char *path;  // in the arena
+    const char *name;  // its last part
     int fd;
     uint64_t data_offset;
     uint64_t data_bytes;
+};
+
+// What is sorted by name.
+struct name_entry {
+    const struct od_tensor_info *info;
 };
 
 struct pair {
@@ -70,7 +76,7 @@ struct od_safetensors {
     struct od_tensor_info *infos;  // by shard and offset
     size_t count;
     size_t capacity;
-    const struct od_tensor_info **by_name;  // [count], sorted by name
+    struct name_entry *by_name;  // [count], sorted by name
     struct pair *metadata;
     size_t metadata_count;
 };
@@ -370,6 +376,7 @@ static enum od_status add_file(struct od_safetensors *st, const char *path, stru
     if (!shard->path) {
         return no_memory(err, path);
     }
+    shard->name = strrchr(shard->path, '/') ? strrchr(shard->path, '/') + 1 : shard->path;
     shard->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (shard->fd < 0) {
         return od_fail(err, errno == ENOENT ? OD_E_NOT_FOUND : OD_E_IO, "cannot open '%s': %s",
@@ -387,24 +394,24 @@ static enum od_status add_file(struct od_safetensors *st, const char *path, stru
 
 static int by_name(const void *a, const void *b)
 {
-    const struct od_tensor_info *const *x = a;
-    const struct od_tensor_info *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
+    const struct name_entry *x = a;
+    const struct name_entry *y = b;
+    return strcmp(x->info->name, y->info->name);
 }
 
 static enum od_status sort_names(struct od_safetensors *st, const char *path, struct od_error *err)
 {
-    st->by_name = od_alloc(st->count, sizeof(struct od_tensor_info *));
+    st->by_name = od_alloc(st->count, sizeof *st->by_name);
     if (!st->by_name) {
         return no_memory(err, path);
     }
     for (size_t i = 0; i < st->count; i++) {
-        st->by_name[i] = &st->infos[i];
+        st->by_name[i].info = &st->infos[i];
     }
-    qsort(st->by_name, st->count, sizeof(struct od_tensor_info *), by_name);
+    qsort(st->by_name, st->count, sizeof *st->by_name, by_name);
     for (size_t i = 1; i < st->count; i++) {
-        const struct od_tensor_info *a = st->by_name[i - 1];
-        const struct od_tensor_info *b = st->by_name[i];
+        const struct od_tensor_info *a = st->by_name[i - 1].info;
+        const struct od_tensor_info *b = st->by_name[i].info;
         if (strcmp(a->name, b->name) == 0) {
             return od_fail(err, OD_E_FORMAT, "tensor '%s' is in '%s' and in '%s'", a->name,
                            st->shards[a->shard].path, st->shards[b->shard].path);
@@ -420,13 +427,13 @@ static bool is_plain_name(const char *name)
            strcmp(name, "..") != 0;
 }
 
-// Index of the shard with file name `name` in `folder`; opens it when it is new.
-static enum od_status find_shard(struct od_safetensors *st, const char *folder, const char *name,
-                                 const char **names, struct od_error *err)
+// Open the shard with file name `name` in `folder` unless it is open.
+static enum od_status need_shard(struct od_safetensors *st, const char *folder, const char *name,
+                                 struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
     for (size_t i = 0; i < st->shard_count; i++) {
-        if (strcmp(names[i], name) == 0) {
+        if (strcmp(st->shards[i].name, name) == 0) {
             return OD_OK;
         }
     }
@@ -438,13 +445,12 @@ static enum od_status find_shard(struct od_safetensors *st, const char *folder, 
     if (status != OD_OK) {
         return status;
     }
-    names[st->shard_count] = name;
     return add_file(st, path, err);
 }
 
 // Every tensor of the map is in its file, and no tensor is in a file without standing in the map.
 static enum od_status check_index(const struct od_safetensors *st, json_t *map, const char *path,
-                                  const char **names, struct od_error *err)
+                                  struct od_error *err)
 {
     for (void *at = json_object_iter(map); at; at = json_object_iter_next(map, at)) {
         const char *name = json_object_iter_key(at);
@@ -453,15 +459,15 @@ static enum od_status check_index(const struct od_safetensors *st, json_t *map, 
         if (!info) {
             return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is not in '%s'", path, name, file);
         }
-        if (strcmp(names[info->shard], file) != 0) {
+        if (strcmp(st->shards[info->shard].name, file) != 0) {
             return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is in '%s' and not in '%s'", path,
-                           name, names[info->shard], file);
+                           name, st->shards[info->shard].name, file);
         }
     }
     for (size_t i = 0; i < st->count; i++) {
         if (!json_object_get(map, st->infos[i].name)) {
             return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' of '%s' is not in the index", path,
-                           st->infos[i].name, names[st->infos[i].shard]);
+                           st->infos[i].name, st->shards[st->infos[i].shard].name);
         }
     }
     return OD_OK;
@@ -470,7 +476,6 @@ static enum od_status check_index(const struct od_safetensors *st, json_t *map, 
 static enum od_status add_index(struct od_safetensors *st, const char *path, struct od_error *err)
 {
     char folder[OD_PATH_MAX_BYTES];
-    const char **names = NULL;  // [shard]
     char *text = NULL;
     size_t size = 0;
     json_t *root = NULL;
@@ -496,11 +501,6 @@ static enum od_status add_index(struct od_safetensors *st, const char *path, str
     } else {
         (void)snprintf(folder, sizeof folder, ".");
     }
-    names = od_alloc(OD_SAFETENSORS_SHARDS_MAX, sizeof *names);
-    if (!names) {
-        status = no_memory(err, path);
-        goto done;
-    }
     for (void *at = json_object_iter(map); at && status == OD_OK;
          at = json_object_iter_next(map, at)) {
         const char *file = json_string_value(json_object_iter_value(at));
@@ -508,18 +508,17 @@ static enum od_status add_index(struct od_safetensors *st, const char *path, str
             status = od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' names no file of the folder",
                              path, json_object_iter_key(at));
         } else {
-            status = find_shard(st, folder, file, names, err);
+            status = need_shard(st, folder, file, err);
         }
     }
     if (status == OD_OK) {
         status = sort_names(st, path, err);
     }
     if (status == OD_OK) {
-        status = check_index(st, map, path, names, err);
+        status = check_index(st, map, path, err);
     }
 
 done:
-    od_free(names);
     json_decref(root);
     od_free(text);
     return status;
@@ -621,11 +620,12 @@ const struct od_tensor_info *od_safetensors_find(const struct od_safetensors *st
 {
     size_t low = 0;
     size_t high = st->count;
+    assert(st->by_name || high == 0);
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = strcmp(name, st->by_name[middle]->name);
+        const int order = strcmp(name, st->by_name[middle].info->name);
         if (order == 0) {
-            return st->by_name[middle];
+            return st->by_name[middle].info;
         }
         if (order < 0) {
             high = middle;
@@ -660,7 +660,7 @@ enum od_status od_safetensors_read_f32_part(const struct od_safetensors *st,
 {
     const struct shard *shard = &st->shards[info->shard];
     const uint64_t size = od_dtype_size(info->dtype);
-    uint16_t piece[PIECE_ELEMENTS];
+    uint16_t piece[PIECE_ELEMENTS] = {0};
     if (first < 0 || count < 0 || first > info->count - count) {
         return od_fail(err, OD_E_ARGUMENT,
                        "tensor '%s' has no %" PRId64 " elements from element %" PRId64 " on",

@@ -83,32 +83,37 @@ static enum od_status check_tensor(const struct od_tensor_out *tensor, struct od
     return OD_OK;
 }
 
+// What is sorted by name.
+struct name_entry {
+    const struct od_tensor_out *tensor;
+};
+
 static int by_name(const void *a, const void *b)
 {
-    const struct od_tensor_out *const *x = a;
-    const struct od_tensor_out *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
+    const struct name_entry *x = a;
+    const struct name_entry *y = b;
+    return strcmp(x->tensor->name, y->tensor->name);
 }
 
 // The tensors sorted by name. @memory Gives *ret: od_free.
-static enum od_status sort_tensors(const struct od_safetensors_plan *plan,
-                                   const struct od_tensor_out ***ret, struct od_error *err)
+static enum od_status sort_tensors(const struct od_safetensors_plan *plan, struct name_entry **ret,
+                                   struct od_error *err)
 {
-    const struct od_tensor_out **sorted = od_alloc(plan->count, sizeof(struct od_tensor_out *));
+    struct name_entry *sorted = od_alloc(plan->count, sizeof *sorted);
     if (!sorted) {
         return no_memory(err, plan->path);
     }
     for (size_t i = 0; i < plan->count; i++) {
-        sorted[i] = &plan->tensors[i];
+        sorted[i].tensor = &plan->tensors[i];
     }
-    qsort(sorted, plan->count, sizeof(struct od_tensor_out *), by_name);
+    qsort(sorted, plan->count, sizeof *sorted, by_name);
     *ret = sorted;
     return OD_OK;
 }
 
 static enum od_status check_plan(const struct od_safetensors_plan *plan, struct od_error *err)
 {
-    const struct od_tensor_out **sorted = NULL;
+    struct name_entry *sorted = NULL;
     if (plan->count > OD_SAFETENSORS_TENSORS_MAX) {
         return od_fail(err, OD_E_LIMIT, "%zu tensors are too many for '%s'", plan->count,
                        plan->path);
@@ -134,8 +139,9 @@ static enum od_status check_plan(const struct od_safetensors_plan *plan, struct 
     }
     enum od_status status = sort_tensors(plan, &sorted, err);
     for (size_t i = 1; i < plan->count && status == OD_OK; i++) {
-        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0) {
-            status = od_fail(err, OD_E_ARGUMENT, "tensor '%s' is given twice", sorted[i]->name);
+        if (strcmp(sorted[i - 1].tensor->name, sorted[i].tensor->name) == 0) {
+            status =
+                od_fail(err, OD_E_ARGUMENT, "tensor '%s' is given twice", sorted[i].tensor->name);
         }
     }
     od_free(sorted);
@@ -400,7 +406,7 @@ static enum od_status build_index(const struct od_safetensors_writer *writer, st
                                   struct od_error *err)
 {
     const struct od_safetensors_plan *plan = &writer->plan;
-    const struct od_tensor_out **sorted = NULL;
+    struct name_entry *sorted = NULL;
     struct od_json_writer w;
     uint64_t total = 0;
     const enum od_status status = sort_tensors(plan, &sorted, err);
@@ -420,8 +426,8 @@ static enum od_status build_index(const struct od_safetensors_writer *writer, st
     od_json_object_begin(&w);
     for (size_t i = 0; i < plan->count; i++) {
         char name[SHARD_NAME_BYTES];
-        shard_name(writer, shard_of(writer, (size_t)(sorted[i] - plan->tensors)), name);
-        od_json_member_text(&w, sorted[i]->name, name);
+        shard_name(writer, shard_of(writer, (size_t)(sorted[i].tensor - plan->tensors)), name);
+        od_json_member_text(&w, sorted[i].tensor->name, name);
     }
     od_json_object_end(&w);
     od_json_object_end(&w);

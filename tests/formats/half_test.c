@@ -5,6 +5,8 @@
 #include "formats/half.h"
 
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "support.h"
 

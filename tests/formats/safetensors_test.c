@@ -6,11 +6,15 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "formats/dtype.h"
 #include "formats/half.h"
 #include "support.h"
 
