@@ -8,7 +8,7 @@ DEMO   ?= demo
 SOURCES = $(shell find src tests -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all help build asan demo test test-asan test-long check format format-check layers tidy bench install clean
+.PHONY: all build build-tests asan demo test test-asan test-long check format format-check layers tidy help bench install clean
 
 all: build
 
@@ -44,7 +44,9 @@ test: build-tests
 test-long: build-tests
 	@tools/test-summary $(BUILD) --setup=long --suite=long
 
-check: format-check layers tidy test-asan
+# All four, even when an early one fails: one run shows everything.
+check:
+	@$(MAKE) --no-print-directory -k format-check layers tidy test-asan
 
 format-check:
 	@tools/setup build test check
