@@ -8,7 +8,7 @@ DEMO   ?= demo
 SOURCES = $(shell find src tests -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all build build-tests asan demo test test-asan test-long check format format-check layers tidy help bench install clean
+.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install clean
 
 all: build
 
@@ -26,13 +26,13 @@ help:
 build:
 	@tools/setup build
 	@tools/configure $(BUILD) -Dwerror=$(WERROR)
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) -k 0
 	@ln -sf src/cli/oneday $(BUILD)/oneday
 
 build-tests:
 	@tools/setup build test
 	@tools/configure $(BUILD) -Dwerror=$(WERROR)
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) -k 0
 	@ln -sf src/cli/oneday $(BUILD)/oneday
 
 demo: build
@@ -56,12 +56,14 @@ layers:
 	@tools/check-layers --self-test
 	@tools/check-layers
 
-asan:
+asan-folder:
 	@tools/setup build test check
 	@CC=clang-19 tools/configure $(ASAN) -Dwerror=true -Db_lundef=false -Db_sanitize=address,undefined
-	@ninja -C $(ASAN)
 
-tidy: asan
+asan: asan-folder
+	@ninja -C $(ASAN) -k 0
+
+tidy: asan-folder
 	@tools/tidy $(ASAN)
 
 test-asan: asan
