@@ -8,7 +8,7 @@ DEMO   ?= demo
 SOURCES = $(shell find src tests -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install clean
+.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install reference clean
 
 all: build
 
@@ -20,6 +20,7 @@ help:
 	@echo "make test-long  the tests that take minutes to hours"
 	@echo "make bench      measure the program on this machine"
 	@echo "make install    into PREFIX=$(PREFIX) (DESTDIR is honoured)"
+	@echo "make reference  pages of the code, into $(BUILD)/reference/html"
 	@echo "make format     lay the source out with clang-format"
 	@echo "make clean      remove the build folders"
 
@@ -76,6 +77,11 @@ bench: build
 install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD) --quiet
+
+reference:
+	@tools/setup docs
+	@mkdir -p $(BUILD)/reference
+	@doxygen docs/Doxyfile
 
 format:
 	@tools/setup check
