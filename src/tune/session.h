@@ -65,7 +65,8 @@ struct od_session {
 struct od_session_options {
     int threads;  ///< 0: all processors
     bool allow_vector;
-    uint64_t max_bytes;  ///< refuse a larger plan; 0: no cap
+    uint64_t max_bytes;          ///< refuse a larger plan; 0: no cap
+    struct od_dataset *dataset;  ///< taken instead of the recipe's files; NULL: none
 };
 
 /** The program options that a recipe asks for on this many threads. */
