@@ -42,7 +42,7 @@ INLINE __m256 load8(const float *from)
     return _mm256_loadu_ps(from);
 #else
     __m256 x;
-    __asm__ volatile("vmovups %1, %0" : "=x"(x) : "m"(*(const float(*)[LANES])from));
+    __asm__ volatile("vmovups %1, %0" : "=x"(x) : "m"(*(const __m256_u *)from));
     return x;
 #endif
 }
