@@ -40,24 +40,28 @@ struct parser {
     size_t capacity;
     struct od_buf buf;  // the string that was read last
     size_t mark_at;     // a place whose line is known: the start of the last object
-    size_t mark_newlines;
+    size_t mark_line;
+    size_t mark_column;
 };
 
 static enum od_status fail_at(const struct parser *p, size_t at, enum od_status status,
                               struct od_error *err, const char *format, ...) OD_PRINTF(5, 6);
 
+// Line and column (in characters) of a place at or behind the mark.
 static void place(const struct parser *p, size_t at, size_t *ret_line, size_t *ret_column)
 {
-    size_t line = p->mark_newlines + 1;
-    size_t start = at;
+    size_t line = p->mark_line;
+    size_t column = p->mark_column;
     for (size_t i = p->mark_at; i < at; i++) {
-        line += p->text[i] == '\n' ? 1 : 0;
-    }
-    while (start > 0 && p->text[start - 1] != '\n') {
-        start--;
+        if (p->text[i] == '\n') {
+            line++;
+            column = 1;
+        } else if (((unsigned char)p->text[i] & 0xC0) != 0x80) {
+            column++;
+        }
     }
     *ret_line = line;
-    *ret_column = od_utf8_count(p->text + start, at - start) + 1;
+    *ret_column = column;
 }
 
 static enum od_status fail_at(const struct parser *p, size_t at, enum od_status status,
@@ -420,7 +424,8 @@ static enum od_status parse_object(struct parser *p, struct od_hocon_entry *entr
     *entry = (struct od_hocon_entry){0};
     place(p, start, &entry->line, &entry->column);
     p->mark_at = start;
-    p->mark_newlines = entry->line - 1;
+    p->mark_line = entry->line;
+    p->mark_column = entry->column;
     enum od_status status = expect(p, '{', err);
     (void)skip(p, false);
     while (status == OD_OK && more) {
@@ -502,7 +507,7 @@ static enum od_status parse_file(struct parser *p, struct od_error *err)
 enum od_status od_hocon_parse(const char *text, size_t size, const char *name, struct od_hocon *ret,
                               struct od_error *err)
 {
-    struct parser p = {.text = text, .size = size, .name = name};
+    struct parser p = {.text = text, .size = size, .name = name, .mark_line = 1, .mark_column = 1};
     const size_t invalid_at = od_utf8_invalid_at(text, size);
     if (size > OD_HOCON_MAX_BYTES) {
         return od_fail(err, OD_E_LIMIT, "'%s' has more than %d bytes", name,
