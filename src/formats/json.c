@@ -1,14 +1,19 @@
 #include "formats/json.h"
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 #include "formats/text_file.h"
 
-// Jansson tells "no memory" and "no JSON" apart only in part, so the allocator remembers that it
-// had to refuse. One flag for each thread, read and cleared around one call.
+// Jansson does not tell "no memory" and "no JSON" apart, and where it gathers the bytes of a string
+// it goes on without the byte it had no room for. So the allocator remembers that it had to refuse.
+// One flag for each thread, cleared before a call and read behind it.
 static _Thread_local bool refused_memory;
 
 static void *json_malloc(size_t size)
@@ -73,11 +78,12 @@ enum od_status od_json_parse(const char *text, size_t size, const char *name, js
     refused_memory = false;
     json_t *value =
         json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (value) {
+    if (value && !refused_memory) {
         *ret = value;
         return OD_OK;
     }
     if (refused_memory) {
+        json_decref(value);
         return od_fail(err, OD_E_MEMORY, "no memory for the JSON of '%s'", name);
     }
     for (char *c = error.text; *c != '\0'; c++) {
