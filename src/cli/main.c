@@ -14,6 +14,7 @@ enum { HELP_WORDS_MAX = 8 };
 // One line per command, by name; its file is cmd_NAME.c and its name stands in meson.build.
 static const struct od_command commands[] = {
     {"doctor", "what this machine has, and what is missing", od_cmd_doctor},
+    {"score", "rank suites or a table of metrics", od_cmd_score},
 };
 
 static const struct od_command_group program = {

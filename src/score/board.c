@@ -78,7 +78,8 @@ static const char *category_of(const char *name)
 bool od_board_is_result(const char *name)
 {
     return ends_with(name, " Mean Win Rate") || strcmp(name, "Mean win rate") == 0 ||
-           strcmp(name, "Score") == 0 || strncmp(name, "Score_", 6) == 0;
+           strcmp(name, "Score") == 0 || strcmp(name, "rank") == 0 ||
+           strncmp(name, "Score_", 6) == 0;
 }
 
 enum od_status od_board_init(struct od_board *board, const char *source, struct od_error *err)
@@ -216,6 +217,32 @@ struct od_cell *od_board_cell(struct od_board *board, size_t entry, size_t metri
 const struct od_cell *od_board_cell_const(const struct od_board *board, size_t entry, size_t metric)
 {
     return &board->cells[entry * board->metric_count + metric];
+}
+
+bool od_board_has_values(const struct od_board *board, size_t metric)
+{
+    for (size_t entry = 0; entry < board->entry_count; entry++) {
+        if (od_board_cell_const(board, entry, metric)->defined) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *od_board_text(struct od_board *board, const char *text)
+{
+    const size_t size = strlen(text);
+    char *copy = od_arena_memdup(&board->arena, text, size);
+    for (size_t at = 0; copy && at < size;) {
+        uint32_t code = 0;
+        const int length = od_utf8_decode(copy + at, size - at, &code);
+        const size_t step = length > 0 ? (size_t)length : 1;
+        if (length == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0)) {
+            memset(copy + at, ' ', step);
+        }
+        at += step;
+    }
+    return copy;
 }
 
 enum od_status od_board_note(struct od_board *board, struct od_error *err, const char *format, ...)

@@ -21,7 +21,7 @@
 
 enum {
     OD_BOARD_ENTRIES_MAX = 4096,
-    OD_BOARD_METRICS_MAX = 1024,
+    OD_BOARD_METRICS_MAX = 2048,
     OD_BOARD_NAME_MAX_BYTES = 512,
     OD_BOARD_NOTES_MAX = 16
 };
@@ -99,11 +99,19 @@ struct od_cell *od_board_cell(struct od_board *board, size_t entry, size_t metri
 const struct od_cell *od_board_cell_const(const struct od_board *board, size_t entry,
                                           size_t metric);
 
+/** True when some entry has a value for the metric. */
+bool od_board_has_values(const struct od_board *board, size_t metric);
+
+/** A copy of text from outside that is safe to show: control characters become blanks. NULL
+ *  without memory. @memory Borrowed from the board. */
+const char *od_board_text(struct od_board *board, const char *text);
+
 /** Add a note; beyond the maximum it is dropped. */
 enum od_status od_board_note(struct od_board *board, struct od_error *err, const char *format, ...)
     OD_PRINTF(3, 4) OD_MUST_CHECK;
 
-/** True for a column that is a result of ranking and no metric: "... Mean Win Rate", "Score...". */
+/** True for a column that is a result of ranking and no metric: "... Mean Win Rate", "Score...",
+ *  "rank". */
 bool od_board_is_result(const char *name);
 
 /**

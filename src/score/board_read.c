@@ -1,6 +1,5 @@
 // A table of metrics as JSON: [["entry", {"MMLU - EM": 0.5, "GSM8K - EM": null, ...}], ...]
-//                      as CSV:  entry,MMLU - EM,GSM8K - EM
-//                               entry-01,0.5,
+// As CSV: board_csv.c.
 
 #include <jansson.h>
 #include <math.h>
@@ -15,9 +14,20 @@
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "score/board.h"
+#include "score/board_internal.h"
 
 static const char absent[] = "not in the table";
-static const char null_in_table[] = "empty in the table";
+
+const char *od_board_null_reason(void)
+{
+    return "empty in the table";
+}
+
+enum od_status od_board_note_results(struct od_board *board, size_t count, struct od_error *err)
+{
+    return od_board_note(board, err, "%zu column%s of results, not metrics, left out", count,
+                         count == 1 ? "" : "s");
+}
 
 static const char *json_kind(const json_t *value)
 {
@@ -76,9 +86,7 @@ static enum od_status json_names(struct od_board *board, json_t *root, struct od
             return status;
         }
     }
-    return results == 0
-               ? OD_OK
-               : od_board_note(board, err, "%zu columns with published results left out", results);
+    return results == 0 ? OD_OK : od_board_note_results(board, results, err);
 }
 
 static enum od_status json_values(struct od_board *board, json_t *root, struct od_error *err)
@@ -99,7 +107,7 @@ static enum od_status json_values(struct od_board *board, json_t *root, struct o
             struct od_cell *cell = od_board_cell(board, entry, metric);
             hint = metric + 1;
             if (json_is_null(value)) {
-                cell->why = null_in_table;
+                cell->why = od_board_null_reason();
                 continue;
             }
             if (!json_is_number(value)) {
@@ -143,15 +151,6 @@ static enum od_status parse_json(const char *text, size_t size, const char *name
     return status;
 }
 
-static enum od_status parse_csv(const char *text, size_t size, const char *name,
-                                struct od_board *board, struct od_error *err)
-{
-    (void)text;
-    (void)size;
-    (void)board;
-    return od_fail(err, OD_E_UNSUPPORTED, "'%s': CSV", name);
-}
-
 static bool is_csv(const char *text, size_t size, const char *name)
 {
     const size_t name_size = strlen(name);
@@ -179,7 +178,7 @@ enum od_status od_board_parse(const char *text, size_t size, const char *name, s
     if (status != OD_OK) {
         return status;
     }
-    status = is_csv(text, size, name) ? parse_csv(text, size, name, &board, err)
+    status = is_csv(text, size, name) ? od_board_parse_csv(text, size, name, &board, err)
                                       : parse_json(text, size, name, &board, err);
     if (status != OD_OK) {
         od_board_release(&board);

@@ -120,22 +120,12 @@ enum od_status od_formula_find(const char *name, const struct od_formula **ret,
                    "no formula '%s': there are final-2023, hidden-2023, open-2023 and helm", name);
 }
 
-static bool defined_somewhere(const struct od_board *board, size_t metric)
-{
-    for (size_t entry = 0; entry < board->entry_count; entry++) {
-        if (od_board_cell_const(board, entry, metric)->defined) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool od_formula_fits(const struct od_formula *formula, const struct od_board *board)
 {
     for (size_t g = 0; g < formula->group_count; g++) {
         for (const char *const *name = formula->groups[g].metrics; *name; name++) {
             const size_t metric = od_board_find_metric(board, *name, 0);
-            if (metric == SIZE_MAX || !defined_somewhere(board, metric)) {
+            if (metric == SIZE_MAX || !od_board_has_values(board, metric)) {
                 return false;
             }
         }
