@@ -95,8 +95,8 @@ static const char details[] =
     "a table of metrics: JSON [[\"entry\", {\"metric\": number or null}], ...] or CSV with the entry in\n"
     "the first column and the metrics in the header.\n"
     "\n"
-    "Formulas: final-2023, hidden-2023, open-2023 (the challenge of 2023) and helm (HELM's mean win\n"
-    "rate). Without --formula it is final-2023 when all of its metrics are there, else helm.\n"
+    "Formulas: final-2023, hidden-2023, open-2023, bot-2023 (the challenge of 2023) and helm (HELM's\n"
+    "mean win rate). Without --formula it is final-2023 when all of its metrics are there, else helm.\n"
     "\n"
     "A value that was not measured is shown as undefined with its reason, also where the formula has\n"
     "to count it as 0 or 1000.";
@@ -108,7 +108,7 @@ int od_cmd_score(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF('t', "table", "FILE", &request.table,
                           "a table of metrics (JSON or CSV) instead of suites", NULL),
         OD_OPTION_TEXT_OF('f', "formula", "NAME", &request.formula,
-                          "final-2023, hidden-2023, open-2023 or helm", NULL),
+                          "final-2023, hidden-2023, open-2023, bot-2023 or helm", NULL),
         OD_OPTION_TEXT_OF(0, "html", "FILE", &request.html, "write the board as a page", NULL),
         OD_OPTION_TEXT_OF(0, "csv", "FILE", &request.csv, "write the board as CSV", NULL),
     };

@@ -86,7 +86,8 @@ enum od_status od_board_init(struct od_board *board, const char *source, struct 
 {
     *board = (struct od_board){0};
     od_arena_init(&board->arena, ARENA_MAX_BYTES);
-    board->entries = od_arena_alloc(&board->arena, OD_BOARD_ENTRIES_MAX, sizeof *board->entries);
+    board->entries =
+        (const char **)od_arena_alloc(&board->arena, OD_BOARD_ENTRIES_MAX, sizeof *board->entries);
     board->metrics = od_arena_alloc(&board->arena, OD_BOARD_METRICS_MAX, sizeof *board->metrics);
     board->source = od_arena_strdup(&board->arena, source);
     if (!board->entries || !board->metrics || !board->source) {

@@ -2,7 +2,6 @@
 // As CSV: board_csv.c.
 
 #include <jansson.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -29,6 +30,14 @@ static const char *const ethics[] = {EM_3("ethics_justice"),        EM_3("ethics
                                      EM_3("ethics_utilitarianism"), NULL};
 static const char *const accuracy[] = {"MMLU - EM",  "TruthfulQA - EM", "BBQ - EM",
                                        "GSM8K - EM", "BIG-bench - EM",  NULL};
+static const char *const bot_accuracy[] = {"MMLU - EM",
+                                           "CNN/DailyMail - ROUGE-2",
+                                           "TruthfulQA - EM",
+                                           "BBQ - EM",
+                                           "GSM8K - EM",
+                                           "BIG-bench - EM",
+                                           NULL};
+static const char *const bias[] = {BIAS_4("CNN/DailyMail"), NULL};
 static const char *const robustness[] = {"MMLU - EM (Robustness)", "TruthfulQA - EM (Robustness)",
                                          NULL};
 static const char *const fairness[] = {"MMLU - EM (Fairness)", "TruthfulQA - EM (Fairness)", NULL};
@@ -55,6 +64,13 @@ static const struct od_formula_group open_groups[] = {
     {"Accuracy", accuracy, 0},
     {"Robustness", robustness, 0},
     {"Fairness", fairness, 0},
+};
+
+static const struct od_formula_group bot_groups[] = {
+    {"Accuracy", bot_accuracy, 0},
+    {"Robustness", robustness, 0},
+    {"Fairness", fairness, 0},
+    {"Bias", bias, 0},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -84,6 +100,14 @@ static const struct od_formula formulas[] = {
      .credit = OD_CREDIT_PLACE,
      .groups = open_groups,
      .group_count = COUNT_OF(open_groups),
+     .scores = {"Score"},
+     .score_count = 1},
+    {.name = "bot-2023",
+     .summary =
+         "The bot's board of 2023: as the open stage, with CNN/DailyMail and the category Bias.",
+     .credit = OD_CREDIT_PLACE,
+     .groups = bot_groups,
+     .group_count = COUNT_OF(bot_groups),
      .scores = {"Score"},
      .score_count = 1},
     {.name = "helm",
@@ -116,8 +140,9 @@ enum od_status od_formula_find(const char *name, const struct od_formula **ret,
     if (nearest) {
         return od_fail(err, OD_E_ARGUMENT, "no formula '%s': did you mean '%s'", name, nearest);
     }
-    return od_fail(err, OD_E_ARGUMENT,
-                   "no formula '%s': there are final-2023, hidden-2023, open-2023 and helm", name);
+    return od_fail(
+        err, OD_E_ARGUMENT,
+        "no formula '%s': there are final-2023, hidden-2023, open-2023, bot-2023 and helm", name);
 }
 
 bool od_formula_fits(const struct od_formula *formula, const struct od_board *board)

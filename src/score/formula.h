@@ -10,10 +10,11 @@
  *     final-2023   (worse + (1/t if t > 1)) / N                   9 scenarios  1/3 open + 2/3 hidden
  *     hidden-2023  (worse + (t - 1)/t) / N                        5 scenarios  geometric mean
  *     open-2023    place / (N - 1), equals in the order given     3 categories geometric mean
+ *     bot-2023     the same                                       4 categories geometric mean
  *     helm         place / (n - 1), undefined values left out     HELM tables  mean, table Accuracy
  *
  * N entries, t entries that share the value, n entries with a value. In the 2023 formulas a missing
- * value counts as 0, or as 1000 where lower is better (open-2023: a true 0 there, too). The score of
+ * value counts as 0, or as 1000 where lower is better (open-2023 and bot-2023: a true 0 there, too). The score of
  * final-2023 is Score_full; Score_open and Score_hidden are the geometric means of their scenarios.
  *
  * @source The challenge's rules and ranking of 2023, checked against its published result tables;
@@ -95,7 +96,7 @@ bool od_formula_fits(const struct od_formula *formula, const struct od_board *bo
  * Rank a board.
  * @memory Gives *ret: od_ranking_release. Keeps `board`.
  * @error  OD_E_FORMAT when metrics of the formula are not in the board, OD_E_ARGUMENT when it has
- *         one entry only (open-2023 can rank one: its win rates are 1), OD_E_MEMORY.
+ *         one entry only (open-2023 and bot-2023 can rank one: its win rates are 1), OD_E_MEMORY.
  */
 enum od_status od_rank(const struct od_board *board, const struct od_formula *formula,
                        struct od_ranking *ret, struct od_error *err) OD_MUST_CHECK;

@@ -132,7 +132,7 @@ static enum od_status make_arrays(struct od_ranking *ranking, struct od_error *e
     const size_t scores = ranking->formula->score_count;
     const bool own_groups = ranking->formula->group_count > 0;
     const size_t groups = own_groups ? ranking->formula->group_count : metrics;
-    ranking->groups = od_arena_alloc(arena, groups, sizeof *ranking->groups);
+    ranking->groups = (const char **)od_arena_alloc(arena, groups, sizeof *ranking->groups);
     ranking->metrics = od_arena_alloc(arena, metrics, sizeof *ranking->metrics);
     ranking->metric_groups = od_arena_alloc(arena, metrics, sizeof *ranking->metric_groups);
     ranking->scores = od_arena_alloc(arena, entries * scores, sizeof *ranking->scores);

@@ -67,7 +67,7 @@ static void order_does_not_matter(void **state)
     }
     assert_true(od_exact_sum(values, COUNT) == forward);
     assert_true(od_exact_mean(values, COUNT) == mean);
-    assert_true(fabs(mean * COUNT - forward) <= fabs(forward) * 1e-15);
+    assert_true(fabs(mean * (double)COUNT - forward) <= fabs(forward) * 1e-15);
 }
 
 static void geometric(void **state)
