@@ -589,6 +589,7 @@ void od_safetensors_close(struct od_safetensors *st)
     if (!st) {
         return;
     }
+    assert(st->shards || st->shard_count == 0);
     for (size_t i = 0; i < st->shard_count; i++) {
         (void)close(st->shards[i].fd);  // only read from
     }

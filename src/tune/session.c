@@ -151,8 +151,14 @@ static enum od_status count_steps(struct od_session *s, struct od_error *err)
     return make_packs(s, s->place.epoch, err);
 }
 
-static enum od_status open_data(struct od_session *s, struct od_error *err)
+static enum od_status open_data(struct od_session *s, struct od_dataset *given,
+                                struct od_error *err)
 {
+    if (given) {
+        s->dataset = *given;
+        *given = (struct od_dataset){0};
+        return count_steps(s, err);
+    }
     const struct od_dataset_options options = {.sequence_len = s->recipe->sequence_len,
                                                .train_on_inputs = s->recipe->train_on_inputs,
                                                .seed = s->recipe->seed};
@@ -169,8 +175,9 @@ enum od_status od_session_open(const struct od_recipe *recipe,
     enum od_status status;
     *s = (struct od_session){.recipe = recipe};
     if ((status = od_session_spec(recipe, &s->spec, err)) != OD_OK ||
-        (status = open_tokenizer(s, err)) != OD_OK ||
-        (status = open_plan(s, options, err)) != OD_OK || (status = open_data(s, err)) != OD_OK) {
+        (!options->dataset && (status = open_tokenizer(s, err)) != OD_OK) ||
+        (status = open_plan(s, options, err)) != OD_OK ||
+        (status = open_data(s, options->dataset, err)) != OD_OK) {
         od_session_close(s);
         return status;
     }
@@ -363,6 +370,15 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
     report.epoch = (double)next.epoch + (double)next.pack / (double)s->packs.count;
     *ret = report;
     return OD_OK;
+}
+
+enum od_status od_session_seek(struct od_session *s, struct od_error *err)
+{
+    const enum od_status status = make_packs(s, s->place.epoch, err);
+    if (status == OD_OK && (s->place.pack < 0 || s->place.pack > s->packs.count)) {
+        return od_fail(err, OD_E_REFUSED, "the checkpoint's place is not in this data");
+    }
+    return status;
 }
 
 enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od_error *err)

@@ -65,7 +65,8 @@ struct od_session {
 struct od_session_options {
     int threads;  ///< 0: all processors
     bool allow_vector;
-    uint64_t max_bytes;  ///< refuse a larger plan; 0: no cap
+    uint64_t max_bytes;          ///< refuse a larger plan; 0: no cap
+    struct od_dataset *dataset;  ///< taken instead of the recipe's files; NULL: none
 };
 
 /** The program options that a recipe asks for on this many threads. */
@@ -91,6 +92,9 @@ void od_session_close(struct od_session *session);
  *  they were. */
 enum od_status od_session_step(struct od_session *session, struct od_step_report *ret,
                                struct od_error *err) OD_MUST_CHECK;
+
+/** Make the packs of session->place.epoch, after the place was set from a checkpoint. */
+enum od_status od_session_seek(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
 
 /** Mean loss over all packs of the data at the present weights, without learning. */
 enum od_status od_session_loss(struct od_session *session, double *ret_loss,
