@@ -74,7 +74,6 @@ static void print_text(const char *run_dir, const struct od_run_result *result)
                  result->last_loss, hash);
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
-    (void)printf("report  %s/report.html\n", run_dir);
 }
 
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
@@ -136,8 +135,6 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
                                                .max_bytes = max_bytes,
                                                .stop = &stop_wanted};
     status = od_run(&run_options, &result, &err);
-    if (status == OD_OK) {
-    }
     if (status == OD_OK && cli->json) {
         status = print_json(run_dir, &result, &err);
     } else if (status == OD_OK) {
