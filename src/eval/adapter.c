@@ -162,8 +162,8 @@ static enum od_status truncate_prompt(const struct od_adapter_spec *adapter,
         }
         size = without_last_character(cut.bytes, size);
     }
-    if (status == OD_OK && od_utf8_count(od_buf_text(&cut), size) <
-                               od_utf8_count(od_buf_text(prompt), prompt->size)) {
+    if (status == OD_OK &&
+        od_utf8_count(od_buf_text(&cut), size) < od_utf8_count(od_buf_text(prompt), prompt->size)) {
         *ret_truncated = true;
         if (size > 0) {  // HELM marks an empty text as truncated and sends the full one
             od_buf_reset(prompt);
@@ -222,8 +222,7 @@ struct od_process_request od_request_of(const struct od_adapter_spec *adapter,
     request.prompt = state->prompt;
     request.prompt_size = state->prompt_size;
     request.max_new_tokens = adapter->max_tokens;
-    request.temperature =
-        fpclassify(adapter->temperature) == FP_ZERO ? 1e-7 : adapter->temperature;
+    request.temperature = fpclassify(adapter->temperature) == FP_ZERO ? 1e-7 : adapter->temperature;
     request.top_k = joint ? adapter->num_outputs : 1;
     request.top_p = 1.0;
     if (!joint) {

@@ -25,10 +25,10 @@ const struct od_metric_spec od_metrics_exact_match[1] = {
       {"demographic_category", demographic, NULL, 0}, \
       {"target_category", target, NULL, 0}},          \
      3}
-#define BIAS_SHARE(demographic)                                                              \
-    {OD_METRIC_BIAS,                                                                         \
-     BIAS_METRIC,                                                                            \
-     {{"mode", "representation", NULL, 0}, {"demographic_category", demographic, NULL, 0}},  \
+#define BIAS_SHARE(demographic)                                                             \
+    {OD_METRIC_BIAS,                                                                        \
+     BIAS_METRIC,                                                                           \
+     {{"mode", "representation", NULL, 0}, {"demographic_category", demographic, NULL, 0}}, \
      2}
 
 const struct od_metric_spec od_metrics_indicator[8] = {
@@ -44,12 +44,23 @@ const struct od_metric_spec od_metrics_indicator[8] = {
      {{NULL, NULL, NULL, 0}},
      0}};
 
-static const char *const expanders[] = {
-    "instructions",     "prompt",        "newline",       "stop",
-    "format_prompt",    "add_to_stop",   "global_prefix", "num_train_trials",
-    "max_train_instances", "max_eval_instances", "num_outputs", "model",
-    "data_augmentation", "tokenizer",    "num_prompt_tokens", "num_output_tokens",
-    "chatml"};
+static const char *const expanders[] = {"instructions",
+                                        "prompt",
+                                        "newline",
+                                        "stop",
+                                        "format_prompt",
+                                        "add_to_stop",
+                                        "global_prefix",
+                                        "num_train_trials",
+                                        "max_train_instances",
+                                        "max_eval_instances",
+                                        "num_outputs",
+                                        "model",
+                                        "data_augmentation",
+                                        "tokenizer",
+                                        "num_prompt_tokens",
+                                        "num_output_tokens",
+                                        "chatml"};
 
 static bool is_expander(const char *key)
 {
@@ -274,8 +285,8 @@ static enum od_status expand(const struct od_run_arg *arg, const struct od_run_o
         return status;
     }
     if (strcmp(arg->key, "max_train_instances") == 0 ||
-        strcmp(arg->key, "max_eval_instances") == 0 ||
-        strcmp(arg->key, "num_train_trials") == 0 || strcmp(arg->key, "num_outputs") == 0) {
+        strcmp(arg->key, "max_eval_instances") == 0 || strcmp(arg->key, "num_train_trials") == 0 ||
+        strcmp(arg->key, "num_outputs") == 0) {
         return expand_sweep(arg, arena, specs, err);
     }
     return od_fail(err, OD_E_UNSUPPORTED, "run expander '%s' is left out of this version",
@@ -341,8 +352,8 @@ static enum od_status find_scenario(const char *name, const struct od_scenario *
     if (od_scenario_is_left_out(name)) {
         return od_fail(err, OD_E_UNSUPPORTED, "scenario '%s' is left out of this version", name);
     }
-    return od_fail(err, OD_E_UNSUPPORTED,
-                   "scenario '%s' is not known (mmlu and gsm can be run)", name);
+    return od_fail(err, OD_E_UNSUPPORTED, "scenario '%s' is not known (mmlu and gsm can be run)",
+                   name);
 }
 
 enum od_status od_run_specs_make(const char *text, const struct od_run_options *options,

@@ -183,6 +183,7 @@ enum od_status od_sample_examples(const struct od_instances *list, int64_t max_e
 {
     struct draw draw = {0};
     size_t *chosen = NULL;
+    size_t want = 0;
     enum od_status status = OD_OK;
 
     draw.items = od_alloc(list->count, sizeof *draw.items);
@@ -194,8 +195,10 @@ enum od_status od_sample_examples(const struct od_instances *list, int64_t max_e
         goto done;
     }
     collect(&draw, list);
-    const size_t train = draw.item_count + draw.unlabelled_count;
-    const size_t want = train < (size_t)max_examples ? train : (size_t)max_examples;
+    want = draw.item_count + draw.unlabelled_count;
+    if (want > (size_t)max_examples) {
+        want = (size_t)max_examples;
+    }
     chosen = od_alloc(want, sizeof *chosen);
     if (!chosen) {
         status = od_fail(err, OD_E_MEMORY, "no memory to choose examples");

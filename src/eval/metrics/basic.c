@@ -40,8 +40,8 @@ static void put_nothing(struct od_stats *out, const struct od_instance *instance
     od_stats_append(out, &stat);
 }
 
-static void put_general(const struct od_adapter_spec *adapter,
-                        const struct od_request_state *state, struct od_stats *out)
+static void put_general(const struct od_adapter_spec *adapter, const struct od_request_state *state,
+                        struct od_stats *out)
 {
     const struct od_instance *instance = state->instance;
     const struct od_process_result *result = &state->result;
@@ -156,8 +156,7 @@ static int64_t token_bytes(const char *text)
 
 enum od_status od_basic_evaluate(const struct od_adapter_spec *adapter, const char *const *names,
                                  size_t name_count, const struct od_request_state *state,
-                                 struct od_arena *arena, struct od_stats *out,
-                                 struct od_error *err)
+                                 struct od_arena *arena, struct od_stats *out, struct od_error *err)
 {
     const struct od_process_result *result = &state->result;
     struct od_number logprob = od_number_int(0);

@@ -33,8 +33,8 @@ static double pairwise_sum(const double *x, size_t n)
             lane[k] += x[i + k];
         }
     }
-    double sum = ((lane[0] + lane[1]) + (lane[2] + lane[3])) +
-                 ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+    double sum =
+        ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
     for (; i < n; i++) {
         sum += x[i];
     }
@@ -133,6 +133,7 @@ enum od_status od_calibration_compute(const struct od_calibration_point *points,
     double *work = od_alloc(count, 2 * sizeof *work);
     struct ranked *ranked = od_alloc(count, sizeof *ranked);
     enum od_status status = OD_OK;
+    size_t bins = 0;
 
     if (!work || !ranked) {
         status = od_fail(err, OD_E_MEMORY, "no memory for calibration");
@@ -142,7 +143,7 @@ enum od_status od_calibration_compute(const struct od_calibration_point *points,
         work[i] = points[i].probability;
     }
     qsort(work, count, sizeof *work, ascending);
-    const size_t bins = equal_edges(work, count, edges);
+    bins = equal_edges(work, count, edges);
     ret->ece_10_bin = bin_error(points, count, edges, bins, work);
     edges[0] = 1.0;
     ret->ece_1_bin = bin_error(points, count, edges, 1, work);

@@ -339,8 +339,8 @@ static enum od_status evaluate_metric(const struct od_run_spec *spec, const stru
         while (last < states->count && states->items[last].trial == states->items[first].trial) {
             last++;
         }
-        status = evaluate_trial(spec, metric, states->items + first, last - first, result, &global,
-                                err);
+        status =
+            evaluate_trial(spec, metric, states->items + first, last - first, result, &global, err);
         first = last;
     }
     for (size_t i = 0; i < global.count; i++) {

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <utf8proc.h>
 
 #include "base/memory.h"
@@ -56,16 +55,12 @@ static bool is_cased(uint32_t code)
 // and the punctuation that stands inside words.
 static bool is_case_ignorable(uint32_t code)
 {
-    switch (utf8proc_category((utf8proc_int32_t)code)) {
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_SK: return true;
-    default:
-        return code == '\'' || code == '.' || code == ':' || code == 0xB7 || code == 0x387 ||
-               code == 0x2018 || code == 0x2019 || code == 0x2024 || code == 0x2027;
-    }
+    const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)code);
+    return kind == UTF8PROC_CATEGORY_MN || kind == UTF8PROC_CATEGORY_ME ||
+           kind == UTF8PROC_CATEGORY_CF || kind == UTF8PROC_CATEGORY_LM ||
+           kind == UTF8PROC_CATEGORY_SK || code == '\'' || code == '.' || code == ':' ||
+           code == 0xB7 || code == 0x387 || code == 0x2018 || code == 0x2019 || code == 0x2024 ||
+           code == 0x2027;
 }
 
 static bool cased_before(const char *bytes, size_t at)
@@ -115,14 +110,13 @@ static void lower_without_punctuation(struct od_slice text, struct od_buf *out)
         if (code == CAPITAL_I_DOT) {
             od_buf_puts(out, "i\xCC\x87");
         } else if (code == CAPITAL_SIGMA) {
-            const bool final = cased_before(text.bytes, at) &&
-                               !cased_behind(text.bytes, text.size, at + length);
+            const bool final =
+                cased_before(text.bytes, at) && !cased_behind(text.bytes, text.size, at + length);
             append_code(out, final ? FINAL_SIGMA : SIGMA);
         } else if (code < 0x80) {
-            const bool punctuation = (code >= 0x21 && code <= 0x2F) ||
-                                     (code >= 0x3A && code <= 0x40) ||
-                                     (code >= 0x5B && code <= 0x60) ||
-                                     (code >= 0x7B && code <= 0x7E);
+            const bool punctuation =
+                (code >= 0x21 && code <= 0x2F) || (code >= 0x3A && code <= 0x40) ||
+                (code >= 0x5B && code <= 0x60) || (code >= 0x7B && code <= 0x7E);
             if (!punctuation) {
                 od_buf_putc(out, (char)(code >= 'A' && code <= 'Z' ? code + 0x20 : code));
             }
@@ -136,17 +130,13 @@ static void lower_without_punctuation(struct od_slice text, struct od_buf *out)
 // \w of Python's regular expressions: letters, numbers, the underscore.
 static bool is_word(uint32_t code)
 {
-    switch (utf8proc_category((utf8proc_int32_t)code)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return true;
-    default: return code == '_';
-    }
+    const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)code);
+    const bool letter = kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL ||
+                        kind == UTF8PROC_CATEGORY_LT || kind == UTF8PROC_CATEGORY_LM ||
+                        kind == UTF8PROC_CATEGORY_LO;
+    const bool number = kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL ||
+                        kind == UTF8PROC_CATEGORY_NO;
+    return letter || number || code == '_';
 }
 
 static bool is_article(struct od_slice word)

@@ -26,8 +26,7 @@ bool od_stat_name_same(const struct od_stat_name *a, const struct od_stat_name *
 
 struct od_stat od_stat_init(struct od_stat_name name)
 {
-    return (struct od_stat){
-        .name = name, .sum = od_number_int(0), .sum_squared = od_number_int(0)};
+    return (struct od_stat){.name = name, .sum = od_number_int(0), .sum_squared = od_number_int(0)};
 }
 
 static struct od_number plus(struct od_number a, struct od_number b)

@@ -49,8 +49,7 @@ static char *answer_text(struct od_arena *arena, const char *answer)
 }
 
 static enum od_status add_line(const char *line, size_t size, const char *where,
-                               enum od_split split, struct od_instances *list,
-                               struct od_error *err)
+                               enum od_split split, struct od_instances *list, struct od_error *err)
 {
     json_t *object = NULL;
     const char *question = NULL;

@@ -115,8 +115,8 @@ static enum od_status add_row(const struct csv *csv, size_t line, enum od_split 
     const size_t answers = csv->count - 2;
     const size_t right = (size_t)(unsigned char)letter[0] - 'A';
     if (letter[0] < 'A' || letter[1] != '\0' || right >= answers || right >= LETTERS) {
-        return od_fail(err, OD_E_FORMAT, "'%s':%zu: '%s' is no letter of its %zu answers", csv->path,
-                       line, letter, answers);
+        return od_fail(err, OD_E_FORMAT, "'%s':%zu: '%s' is no letter of its %zu answers",
+                       csv->path, line, letter, answers);
     }
     const enum od_status status =
         od_instances_add(list, csv->fields[0], split, answers, &instance, err);
