@@ -17,6 +17,7 @@
 #include "eval/run_spec.h"
 #include "eval/scenario.h"
 #include "formats/json.h"
+#include "formats/jsonl.h"
 #include "formats/text_file.h"
 
 enum { FILE_MAX_BYTES = 256 << 20, MAX_TOKENS = 400 };
@@ -48,18 +49,14 @@ static char *answer_text(struct od_arena *arena, const char *answer)
     return out;
 }
 
-static enum od_status add_line(const char *line, size_t size, const char *where,
-                               enum od_split split, struct od_instances *list, struct od_error *err)
+static enum od_status add_item(const json_t *object, const char *where, enum od_split split,
+                               struct od_instances *list, struct od_error *err)
 {
-    json_t *object = NULL;
     const char *question = NULL;
     const char *answer = NULL;
     struct od_instance *instance = NULL;
-    enum od_status status = od_json_parse(line, size, where, &object, err);
+    enum od_status status = od_json_text(object, "question", where, &question, err);
 
-    if (status == OD_OK) {
-        status = od_json_text(object, "question", where, &question, err);
-    }
     if (status == OD_OK) {
         status = od_json_text(object, "answer", where, &answer, err);
     }
@@ -73,7 +70,6 @@ static enum od_status add_line(const char *line, size_t size, const char *where,
             status = od_fail(err, OD_E_MEMORY, "no memory for the text of the instances");
         }
     }
-    json_decref(object);
     return status;
 }
 
@@ -82,16 +78,22 @@ static enum od_status load_file(const char *path, enum od_split split, struct od
 {
     char *text = NULL;
     size_t size = 0;
-    size_t line = 1;
+    struct od_jsonl lines;
+    json_t *object = NULL;
     char where[OD_PATH_MAX_BYTES + 32];
     enum od_status status = od_text_read(path, FILE_MAX_BYTES, &text, &size, err);
 
-    for (size_t at = 0; status == OD_OK && at < size; line++) {
-        const char *newline = memchr(text + at, '\n', size - at);
-        const size_t length = newline ? (size_t)(newline - (text + at)) : size - at;
-        (void)snprintf(where, sizeof where, "%s:%zu", path, line);
-        status = add_line(text + at, length, where, split, list, err);
-        at += length + 1;
+    if (status != OD_OK) {
+        return status;
+    }
+    od_jsonl_init(&lines, text, size, path);
+    while ((status = od_jsonl_next(&lines, &object, err)) == OD_OK && object) {
+        (void)snprintf(where, sizeof where, "%s:%zu", path, lines.line);
+        status = add_item(object, where, split, list, err);
+        json_decref(object);
+        if (status != OD_OK) {
+            break;
+        }
     }
     od_free(text);
     return status;
