@@ -5,7 +5,7 @@
     venv/bin/pip install --no-deps crfm-helm==0.2.4 uncertainty-calibration==0.1.4 parameterized
     venv/bin/pip install cattrs==22.2.0 dacite==1.6.0 importlib-resources Mako numpy==1.23.5 \
         pyhocon==0.3.60 retrying==1.3.4 tqdm zstandard sqlitedict==1.7.0 bottle==0.12.25 \
-        nltk==3.8.1 rouge-score==0.1.2 scikit-learn==1.2.2 scipy==1.10.1 requests httplib2
+        nltk==3.8.1 rouge-score==0.1.2 scikit-learn==1.2.2 scipy==1.10.1 requests httplib2 filelock pyyaml
     venv/bin/python tests/oracle/helm_eval.py tests/golden/oracle/helm
 
 Python 3.8 to 3.11 (3.12 sums floats differently). Heavy packages that HELM imports and this does
@@ -38,7 +38,7 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Any module that is not installed is an object that answers to everything."""
 
     roots = {"torch", "torchvision", "transformers", "spacy", "datasets", "pymongo", "pyext",
-             "googleapiclient", "summ_eval", "bert_score", "openai", "anthropic", "tiktoken",
+             "bson", "googleapiclient", "summ_eval", "bert_score", "openai", "anthropic", "tiktoken",
              "aleph_alpha_client", "icetk", "sentencepiece", "websocket", "pyarrow", "sympy",
              "gdown", "google", "tokenizers", "scaleapi", "surge", "simple_slurm", "pytrec_eval"}
 
