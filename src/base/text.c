@@ -3,9 +3,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 enum { NEAREST_NAME_MAX_BYTES = 64 };
 
@@ -184,6 +187,13 @@ void od_strip(const char **text, size_t *size)
     *size = od_rstrip_size(*text, *size);
 }
 
+static uint64_t double_bits(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 void od_double_text(double value, char out[OD_NUMBER_BYTES])
 {
     char digits[OD_NUMBER_BYTES];
@@ -200,8 +210,7 @@ void od_double_text(double value, char out[OD_NUMBER_BYTES])
     int precision = fabs(value) < 2.3e-308 ? 0 : 14;
     for (; precision <= 16; precision++) {
         (void)snprintf(digits, sizeof digits, "%.*e", precision, value);
-        const double back = strtod(digits, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) {
+        if (double_bits(strtod(digits, NULL)) == double_bits(value)) {
             break;
         }
     }
