@@ -15,7 +15,12 @@
  *     }
  *
  * The options that every command has (--help, --json, --device, --threads, -q, -v) are added by
- * od_command_parse and land in `struct od_cli`. An unknown option names the nearest.
+ * od_command_parse and land in `struct od_cli`. An unknown option names the nearest. Options may
+ * stand anywhere; `--` ends them. A value follows as `--name VALUE`, `--name=VALUE`, `-n VALUE` or
+ * `-nVALUE`; the last one given counts.
+ *
+ * A command with subcommands ("model inspect") is a table of struct od_command and a call of
+ * od_commands_run; each subcommand is then written as above.
  *
  * @thread One owner: the main thread.
  */
@@ -30,6 +35,9 @@
 
 #define OD_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+/** Most options that a command may have, the shared ones included. */
+enum { OD_OPTIONS_MAX = 64 };
+
 enum od_option_kind {
     OD_OPTION_FLAG,   ///< bool *
     OD_OPTION_TEXT,   ///< const char **
@@ -37,30 +45,41 @@ enum od_option_kind {
     OD_OPTION_NUMBER  ///< double *
 };
 
-struct od_option {
-    char letter;       ///< 0: none
-    const char *name;  ///< without --
-    enum od_option_kind kind;
-    const char *value_name;    ///< "FILE"; NULL for a flag
-    void *target;              ///< written when the option is given
-    const char *help;          ///< lower case, no full stop
-    const char *default_text;  ///< shown in help; NULL: none
+/** Where an option's value goes; `kind` says which member counts. */
+union od_option_target {
+    bool *flag;
+    const char **text;
+    int64_t *integer;
+    double *number;
 };
-#define OD_OPTION_FLAG_OF(letter, name, target, help) \
-    {(letter), (name), OD_OPTION_FLAG, NULL, (target), (help), NULL}
-#define OD_OPTION_TEXT_OF(letter, name, value, target, help, shown) \
-    {(letter), (name), OD_OPTION_TEXT, (value), (target), (help), (shown)}
-#define OD_OPTION_INT_OF(letter, name, value, target, help, shown) \
-    {(letter), (name), OD_OPTION_INT, (value), (target), (help), (shown)}
-#define OD_OPTION_NUMBER_OF(letter, name, value, target, help, shown) \
-    {(letter), (name), OD_OPTION_NUMBER, (value), (target), (help), (shown)}
+
+/** One row of an option table; written with the macros below. */
+struct od_option {
+    const char *name;               ///< without --
+    const char *value_name;         ///< "FILE"; NULL for a flag
+    union od_option_target target;  ///< written when the option is given
+    const char *help;               ///< lower case, no full stop
+    const char *default_text;       ///< shown in help; NULL: none
+    enum od_option_kind kind;
+    char letter;  ///< 0: none
+};
+#define OD_OPTION_FLAG_OF(letter, name, to, help) \
+    {(name), NULL, {.flag = (to)}, (help), NULL, OD_OPTION_FLAG, (letter)}
+#define OD_OPTION_TEXT_OF(letter, name, value, to, help, shown) \
+    {(name), (value), {.text = (to)}, (help), (shown), OD_OPTION_TEXT, (letter)}
+#define OD_OPTION_INT_OF(letter, name, value, to, help, shown) \
+    {(name), (value), {.integer = (to)}, (help), (shown), OD_OPTION_INT, (letter)}
+#define OD_OPTION_NUMBER_OF(letter, name, value, to, help, shown) \
+    {(name), (value), {.number = (to)}, (help), (shown), OD_OPTION_NUMBER, (letter)}
 
 /** What a subcommand's command line looks like. */
 struct od_command_spec {
     const char *name;       ///< "tune", "model inspect"
     const char *arguments;  ///< "RECIPE [-o RUN] [--resume]"
     const char *summary;    ///< one line
-    const char *details;    ///< paragraphs for --help and the man page; NULL: none
+    /** Paragraphs for --help and the man page, an empty line between them; lines that start with
+     *  four blanks are shown as they are (examples). NULL: none. */
+    const char *details;
     struct od_option *options;
     size_t option_count;
     int min_args;
@@ -83,9 +102,14 @@ struct od_args {
     char **values;  ///< borrowed from argv
 };
 
+/** The settings before anything was parsed. */
+#define OD_CLI_INIT {.device = "auto"}
+
 /**
- * Parse. True: go on. False: leave with *ret_exit_code (0 after --help, 2 after a wrong command
- * line, whose message and usage line are printed).
+ * Parse, and turn the log on at the level that -q and -v ask for. True: go on. False: leave with
+ * *ret_exit_code (0 after --help, 2 after a wrong command line, whose message is printed in one
+ * line). Positional arguments are moved to the front of argv.
+ * @memory *ret_args and texts borrow from argv.
  */
 bool od_command_parse(struct od_cli *cli, const struct od_command_spec *spec, int argc, char **argv,
                       struct od_args *ret_args, int *ret_exit_code) OD_MUST_CHECK;
@@ -100,6 +124,22 @@ struct od_command {
     const char *summary;
     int (*run)(struct od_cli *cli, int argc, char **argv);
 };
+
+/** Commands under one name: the program itself, or "model" with "inspect" and others. */
+struct od_command_group {
+    const char *name;     ///< "model"; NULL: the program itself
+    const char *summary;  ///< one line
+    const char *details;  ///< as in struct od_command_spec
+    const struct od_command *commands;
+    size_t count;
+};
+
+/**
+ * Run the command that argv[1] names, or answer --help; an unknown name gets a line that names the
+ * nearest. Gives the exit code.
+ */
+int od_commands_run(struct od_cli *cli, const struct od_command_group *group, int argc,
+                    char **argv);
 
 // The subcommands, one per file cmd_NAME.c.
 int od_cmd_bench(struct od_cli *cli, int argc, char **argv);

@@ -20,7 +20,8 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-enum { OD_JSON_DEPTH_MAX = 256 };
+/** Deepest nesting that is read, and that a writer writes (a read value nests inside of ours). */
+enum { OD_JSON_READ_DEPTH_MAX = 128, OD_JSON_DEPTH_MAX = 256 };
 /** Largest JSON document that is read whole. */
 #define OD_JSON_FILE_MAX_BYTES ((size_t)1 << 30)
 
@@ -62,7 +63,7 @@ enum od_json_style {
  * Writes one JSON text into a buffer. Commas, indentation and escapes are its business; calling it
  * in an order that makes no JSON is a programmer's mistake (assert). With `ascii`, everything
  * outside printable ASCII is escaped as Python does by default (U+007F is \u007f, as HELM's files
- * have it); otherwise UTF-8 stays and invalid bytes become U+FFFD.
+ * have it); otherwise UTF-8 stays. Invalid bytes become U+FFFD.
  *
  *     struct od_json_writer w;
  *     od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);

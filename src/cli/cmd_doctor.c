@@ -1,0 +1,258 @@
+// `oneday doctor`: what this machine has, what works, what is missing and how to get it.
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <utf8proc.h>
+#include <xxhash.h>
+#include <yaml.h>
+#include <zlib.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "cli/options.h"
+
+enum { FACTS_MAX = 48, VALUE_MAX_BYTES = 192, PROC_MAX_BYTES = 1 << 16, LINE_MAX_BYTES = 512 };
+static const double KIB = 1024.0;
+/** The demo with its tests in parallel needs about this much. */
+static const double MEMORY_ADVISED_BYTES = 1e9;
+static const double DISK_ADVISED_BYTES = 1e9;
+
+/** One thing that was found out. `advice`: what to do about it; NULL when all is well. */
+struct fact {
+    const char *group;
+    const char *name;
+    char value[VALUE_MAX_BYTES];
+    const char *advice;
+};
+
+struct facts {
+    struct fact items[FACTS_MAX];
+    size_t count;
+};
+
+OD_PRINTF(5, 6)
+static void add(struct facts *facts, const char *group, const char *name, const char *advice,
+                const char *format, ...)
+{
+    va_list args;
+    if (facts->count == FACTS_MAX) {
+        return;
+    }
+    struct fact *fact = &facts->items[facts->count++];
+    *fact = (struct fact){.group = group, .name = name, .advice = advice};
+    va_start(args, format);
+    (void)vsnprintf(fact->value, sizeof fact->value, format, args);
+    va_end(args);
+}
+
+/** Value behind "key<blanks>:" in a file such as /proc/cpuinfo; false when there is none. */
+static bool find_line(const char *path, const char *key, char out[LINE_MAX_BYTES])
+{
+    char line[LINE_MAX_BYTES];
+    bool found = false;
+    const size_t key_size = strlen(key);
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return false;
+    }
+    while (!found && fgets(line, sizeof line, file)) {
+        if (strncmp(line, key, key_size) == 0) {
+            const char *at = line + key_size + strspn(line + key_size, " \t");
+            if (*at == ':') {
+                at++;
+                at += strspn(at, " \t");
+                (void)snprintf(out, LINE_MAX_BYTES, "%.*s", (int)strcspn(at, "\n"), at);
+                found = true;
+            }
+        }
+    }
+    (void)fclose(file);  // only read from
+    return found;
+}
+
+/** A line of /proc/meminfo in bytes; 0 when unknown. */
+static double memory_bytes(const char *key)
+{
+    char text[LINE_MAX_BYTES];
+    int64_t kib = 0;
+    if (!find_line("/proc/meminfo", key, text)) {
+        return 0.0;
+    }
+    text[strcspn(text, " ")] = '\0';
+    return od_parse_int(text, &kib) ? (double)kib * KIB : 0.0;
+}
+
+static void add_processor(struct facts *facts, bool no_vector)
+{
+    char model[LINE_MAX_BYTES] = "unknown";
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    const int usable = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    if (!find_line("/proc/cpuinfo", "model name", model)) {
+        (void)find_line("/proc/cpuinfo", "Processor", model);
+    }
+    add(facts, "processor", "model", NULL, "%.180s", model);
+    add(facts, "processor", "usable", NULL, "%d", usable);
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = __builtin_cpu_supports("avx512f") != 0;
+    add(facts, "processor", "avx2_fma", avx2 ? NULL : "works without, several times slower", "%s",
+        avx2 ? "yes" : "no");
+    add(facts, "processor", "avx512f", NULL, "%s", avx512 ? "yes" : "no");
+#else
+    add(facts, "processor", "avx2_fma", "works without, several times slower", "no");
+#endif
+    if (no_vector) {
+        add(facts, "processor", "ONEDAY_NO_AVX2", "unset it to compute with vectors", "1");
+    }
+}
+
+static void add_machine(struct facts *facts)
+{
+    char text[24];
+    struct utsname system;
+    struct statvfs disk;
+    if (uname(&system) == 0) {
+        add(facts, "system", "kernel", NULL, "%.60s %.60s %.40s", system.sysname, system.release,
+            system.machine);
+    }
+    const double total = memory_bytes("MemTotal");
+    const double available = memory_bytes("MemAvailable");
+    od_bytes_text(total, text);
+    add(facts, "system", "memory_total", NULL, "%s", text);
+    od_bytes_text(available, text);
+    add(facts, "system", "memory_available",
+        available < MEMORY_ADVISED_BYTES ? "close other programs; the demo wants 1 GB" : NULL, "%s",
+        text);
+    if (statvfs(".", &disk) == 0) {
+        const double left = (double)disk.f_bavail * (double)disk.f_frsize;
+        od_bytes_text(left, text);
+        add(facts, "system", "disk_free_here",
+            left < DISK_ADVISED_BYTES ? "free some space; build and demo want 1 GB" : NULL, "%s",
+            text);
+    }
+}
+
+/** Only whether the driver's libraries are there: nothing is computed on a GPU yet. */
+static void add_gpu(struct facts *facts)
+{
+    static const char *const libraries[] = {"libcuda.so.1", "libnvidia-ml.so.1"};
+    for (size_t i = 0; i < OD_COUNT_OF(libraries); i++) {
+        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_LOCAL);
+        add(facts, "gpu", libraries[i], NULL, "%s", library ? "found" : "absent");
+        if (library) {
+            (void)dlclose(library);
+        }
+    }
+    add(facts, "gpu", "engine", NULL, "CPU engine only in this version");
+}
+
+static void add_libraries(struct facts *facts)
+{
+    char pcre2[64] = "unknown";
+    const unsigned xxhash = XXH_versionNumber();
+    (void)pcre2_config(PCRE2_CONFIG_VERSION, NULL);
+    if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof pcre2) {
+        (void)pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
+    }
+    add(facts, "libraries", "jansson", NULL, "%s", jansson_version_str());
+    add(facts, "libraries", "libcurl", NULL, "%s", curl_version_info(CURLVERSION_NOW)->version);
+    add(facts, "libraries", "libevent", NULL, "%s", event_get_version());
+    add(facts, "libraries", "libyaml", NULL, "%s", yaml_get_version_string());
+    add(facts, "libraries", "openssl", NULL, "%s", OpenSSL_version(OPENSSL_VERSION_STRING));
+    add(facts, "libraries", "pcre2", NULL, "%s", pcre2);
+    add(facts, "libraries", "utf8proc", NULL, "%s", utf8proc_version());
+    add(facts, "libraries", "xxhash", NULL, "%u.%u.%u", xxhash / 10000, xxhash / 100 % 100,
+        xxhash % 100);
+    add(facts, "libraries", "zlib", NULL, "%s", zlibVersion());
+}
+
+static enum od_status print_json(const struct facts *facts, struct od_error *err)
+{
+    json_t *root = json_object();
+    json_t *advice = json_array();
+    bool ok = root && advice;
+    for (size_t i = 0; ok && i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        json_t *group = json_object_get(root, fact->group);
+        if (!group) {
+            group = json_object();
+            ok = json_object_set_new(root, fact->group, group) == 0;
+        }
+        ok = ok && json_object_set_new(group, fact->name, json_string(fact->value)) == 0;
+        if (ok && fact->advice) {
+            ok = json_array_append_new(advice, json_sprintf("%s: %s", fact->name, fact->advice)) ==
+                 0;
+        }
+    }
+    ok = ok && json_object_set(root, "advice", advice) == 0 &&
+         json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') == '\n';
+    json_decref(advice);
+    json_decref(root);
+    return ok ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for the JSON document");
+}
+
+static void print_text(const struct facts *facts)
+{
+    bool all_well = true;
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        const bool first = i == 0 || strcmp(fact->group, facts->items[i - 1].group) != 0;
+        (void)printf("%-10s %-18s %s\n", first ? fact->group : "", fact->name, fact->value);
+        all_well = all_well && !fact->advice;
+    }
+    (void)puts(all_well ? "\nEverything that the program needs is here." : "\nWorth a look:");
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        if (fact->advice) {
+            (void)printf("  %s is %s: %s\n", fact->name, fact->value, fact->advice);
+        }
+    }
+}
+
+int od_cmd_doctor(struct od_cli *cli, int argc, char **argv)
+{
+    const struct od_command_spec spec = {
+        .name = "doctor",
+        .arguments = "[--json]",
+        .summary = "what this machine has, and what is missing",
+        .details =
+            "Lists the processor, memory, disk, GPU driver and the libraries that the program\n"
+            "runs with, then what is worth mending and how.",
+    };
+    struct od_args args;
+    struct od_error err = {0};
+    struct facts facts = {.count = 0};
+    int exit_code = 0;
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    add(&facts, "program", "version", NULL, "%s", ONEDAY_VERSION);
+    add_processor(&facts, cli->no_vector);
+    add_machine(&facts);
+    add_gpu(&facts);
+    add_libraries(&facts);
+    if (!cli->json) {
+        print_text(&facts);
+        return 0;
+    }
+    const enum od_status status = print_json(&facts, &err);
+    return status ? od_command_fail(&spec, status, &err) : 0;
+}

@@ -1,0 +1,353 @@
+// Matrix products: which thread does which part of C, and blocks that fit the caches.
+//
+// Each thread owns a rectangle of C and works through it alone:
+//
+//     for columns by NC, for k by KC:         B block [KC, NC] packed into panels of 16 columns
+//         for rows by MC:                     A block [MC, KC] packed into groups of 6 rows
+//             for panels, for groups:         a tile of 6 x 16 with its sums in registers
+//
+// A panel of B [KC, 16] stays in L1 while groups of A come from L2. Between two blocks of k the sums
+// wait in C, which changes no bit. Nothing is shared between threads, so one fork and join is all.
+
+#include "device/cpu/gemm.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "device/cpu/gemm_internal.h"
+
+enum {
+    NR = OD_GEMM_PANEL_COLS,
+    MR = OD_GEMM_GROUP_ROWS,
+    KC = 256,
+    MC = 192,
+    NC = 1024,
+    ALIGN_FLOATS = 16,
+    B_FLOATS = KC * NC,
+    A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
+    ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
+    ALONG_ROWS_K = 64,          // up to this k a group of A and all of B go past one strip of C
+    DIRECT_B_ROWS = 24,         // up to so many rows B is read in place
+    PACK_A_COLS = 6 * NR,       // from so many columns A is packed
+};
+
+struct od_gemm {
+    struct od_pool *pool;
+    const struct od_gemm_kernels *kernels;
+    int threads;
+    float *memory;
+    float *scratch;  // [threads][B_FLOATS + A_FLOATS]
+};
+
+struct job {
+    const struct od_gemm *gemm;
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    struct od_mat a;
+    struct od_mat b;
+    const float *packed;  // B as panels of all k, instead of `b`
+    float *c;
+    int64_t ldc;
+    bool accumulate;
+    int row_parts;
+    int col_parts;
+};
+
+struct range {
+    int64_t first;
+    int64_t last;
+};
+
+struct od_cpu_features od_cpu_features_detect(bool allow_vector)
+{
+    struct od_cpu_features features = {false};
+    __builtin_cpu_init();
+    features.avx2_fma =
+        allow_vector && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return features;
+}
+
+enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features features,
+                              struct od_gemm **ret, struct od_error *err)
+{
+    const int threads = od_pool_threads(pool);
+    struct od_gemm *gemm = od_alloc(1, sizeof *gemm);
+    float *memory =
+        od_alloc((size_t)threads * (B_FLOATS + A_FLOATS) + ALIGN_FLOATS, sizeof *memory);
+    if (!gemm || !memory) {
+        od_free(gemm);
+        od_free(memory);
+        return od_fail(err, OD_E_MEMORY, "no memory for the matrix products of %d threads",
+                       threads);
+    }
+    const size_t behind = (uintptr_t)memory / sizeof *memory % ALIGN_FLOATS;
+    *gemm = (struct od_gemm){.pool = pool,
+                             .kernels = features.avx2_fma ? &od_gemm_kernels_avx2
+                                                          : &od_gemm_kernels_scalar,
+                             .threads = threads,
+                             .memory = memory,
+                             .scratch = memory + (ALIGN_FLOATS - behind)};
+    *ret = gemm;
+    return OD_OK;
+}
+
+void od_gemm_free(struct od_gemm *gemm)
+{
+    if (gemm) {
+        od_free(gemm->memory);
+        od_free(gemm);
+    }
+}
+
+static int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Part `index` of `parts` of 0..count-1, cut at multiples of `unit`.
+static struct range part_of(int64_t count, int64_t unit, int index, int parts)
+{
+    const int64_t units = (count + unit - 1) / unit;
+    return (struct range){min_i64(count, units * index / parts * unit),
+                          min_i64(count, units * (index + 1) / parts * unit)};
+}
+
+static void clear(float *c, int64_t ldc, struct range rows, struct range cols)
+{
+    for (int64_t i = rows.first; i < rows.last; i++) {
+        memset(c + i * ldc + cols.first, 0, (size_t)(cols.last - cols.first) * sizeof *c);
+    }
+}
+
+// Multiply one block of B by all rows. `block` has B, its columns and k; A and C start at the
+// block's first k and column, and at the first row.
+static void run_rows(const struct job *job, struct od_gemm_block block, struct range rows,
+                     struct od_mat a, float *a_scratch)
+{
+    const struct od_gemm_kernels *kernels = job->gemm->kernels;
+    float *c = block.c;
+    for (int64_t i = rows.first; i < rows.last; i += MC) {
+        block.rows = min_i64(MC, rows.last - i);
+        block.c = c + (i - rows.first) * block.ldc;
+        const struct od_mat part = {a.data + (i - rows.first) * a.row_stride, a.row_stride,
+                                    a.col_stride};
+        block.a_packed = block.cols >= PACK_A_COLS;
+        block.a = part.data;
+        block.a_row = part.row_stride;
+        block.a_col = part.col_stride;
+        if (block.a_packed) {
+            kernels->pack_a(a_scratch, part, block.rows, block.k);
+            block.a = a_scratch;
+        }
+        kernels->block(&block);
+    }
+}
+
+// C[rows, cols] alone, with the scratch memory of one thread.
+static void run_part(const struct job *job, struct range rows, struct range cols, int thread)
+{
+    const struct od_gemm_kernels *kernels = job->gemm->kernels;
+    float *b_scratch = job->gemm->scratch + (int64_t)thread * (B_FLOATS + A_FLOATS);
+    float *a_scratch = b_scratch + B_FLOATS;
+    if (rows.first >= rows.last || cols.first >= cols.last) {
+        return;
+    }
+    if (job->k == 0 && !job->accumulate) {
+        clear(job->c, job->ldc, rows, cols);
+    }
+    const bool direct =
+        !job->packed && job->b.col_stride == 1 && rows.last - rows.first <= DIRECT_B_ROWS;
+    for (int64_t j = cols.first; j < cols.last;) {
+        int64_t width = min_i64(NC, cols.last - j);
+        if (direct && width > NR) {
+            width -= width % NR;
+        }
+        for (int64_t p = 0; p < job->k; p += KC) {
+            struct od_gemm_block block = {.cols = width,
+                                          .k = min_i64(KC, job->k - p),
+                                          .b_row = NR,
+                                          .c = job->c + rows.first * job->ldc + j,
+                                          .ldc = job->ldc,
+                                          .load = p > 0 || job->accumulate};
+            block.along_rows = block.k <= ALONG_ROWS_K;
+            if (job->packed) {
+                block.b = job->packed + j * job->k + p * NR;
+                block.b_panel = job->k * NR;
+            } else if (direct && width >= NR) {
+                block.b = job->b.data + p * job->b.row_stride + j;
+                block.b_row = job->b.row_stride;
+                block.b_panel = NR;
+            } else {
+                block.b = b_scratch;
+                block.b_panel = block.k * NR;
+                for (int64_t jj = 0; jj < width; jj += NR) {
+                    const struct od_mat b = {job->b.data + p * job->b.row_stride +
+                                                 (j + jj) * job->b.col_stride,
+                                             job->b.row_stride, job->b.col_stride};
+                    kernels->pack_b(b_scratch + jj * block.k, b, block.k,
+                                    (int)min_i64(NR, width - jj));
+                }
+            }
+            const struct od_mat a = {job->a.data + rows.first * job->a.row_stride +
+                                         p * job->a.col_stride,
+                                     job->a.row_stride, job->a.col_stride};
+            run_rows(job, block, rows, a, a_scratch);
+        }
+        j += width;
+    }
+}
+
+// How to cut C: as many parts as there are threads, of the least cost for the largest part.
+static void choose_parts(struct job *job, int threads)
+{
+    const int64_t row_units = (job->m + MR - 1) / MR;
+    const int64_t col_units = (job->n + NR - 1) / NR;
+    double best = 0.0;
+    for (int row_parts = 1; row_parts <= threads; row_parts++) {
+        const int col_parts = threads / row_parts;
+        const double rows = (double)((row_units + row_parts - 1) / row_parts * MR);
+        const double cols = (double)((col_units + col_parts - 1) / col_parts * NR);
+        // Packing an element costs about as much as twelve multiply-adds of a vector lane.
+        const double cost = rows * cols + 12.0 * rows + (job->packed ? 0.0 : 12.0 * cols);
+        if (row_parts == 1 || cost < best) {
+            best = cost;
+            job->row_parts = row_parts;
+            job->col_parts = col_parts;
+        }
+    }
+}
+
+static void run_parts(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct job *job = context;
+    for (int64_t i = first; i < last; i++) {
+        run_part(job, part_of(job->m, MR, (int)(i / job->col_parts), job->row_parts),
+                 part_of(job->n, NR, (int)(i % job->col_parts), job->col_parts), thread);
+    }
+}
+
+static void run_job(struct job *job)
+{
+    if (job->m <= 0 || job->n <= 0) {
+        return;
+    }
+    const double work = (double)job->m * (double)job->n * (double)(job->k > 0 ? job->k : 1);
+    if (job->gemm->threads == 1 || work < (double)ONE_THREAD_WORK) {
+        run_part(job, (struct range){0, job->m}, (struct range){0, job->n}, 0);
+        return;
+    }
+    choose_parts(job, job->gemm->threads);
+    od_pool_run(job->gemm->pool, (int64_t)job->row_parts * job->col_parts, 1, run_parts, job);
+}
+
+void od_gemm_run(struct od_gemm *gemm, int64_t m, int64_t n, int64_t k, struct od_mat a,
+                 struct od_mat b, float *c, int64_t ldc, bool accumulate)
+{
+    struct job job = {.gemm = gemm,
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .a = a,
+                      .b = b,
+                      .c = c,
+                      .ldc = ldc,
+                      .accumulate = accumulate};
+    run_job(&job);
+}
+
+void od_gemm_run_one(struct od_gemm *gemm, int thread, int64_t m, int64_t n, int64_t k,
+                     struct od_mat a, struct od_mat b, float *c, int64_t ldc, bool accumulate)
+{
+    const struct job job = {.gemm = gemm,
+                            .m = m,
+                            .n = n,
+                            .k = k,
+                            .a = a,
+                            .b = b,
+                            .c = c,
+                            .ldc = ldc,
+                            .accumulate = accumulate};
+    run_part(&job, (struct range){0, m}, (struct range){0, n}, thread);
+}
+
+int64_t od_gemm_packed_floats(int64_t n, int64_t k)
+{
+    return (n + NR - 1) / NR * NR * k;
+}
+
+void od_gemm_pack_weight(float *packed, const float *w, int64_t n, int64_t k)
+{
+    for (int64_t j = 0; j < n; j += NR) {
+        const struct od_mat b = {w + j * k, 1, k};
+        od_gemm_kernels_scalar.pack_b(packed + j * k, b, k, (int)min_i64(NR, n - j));
+    }
+}
+
+void od_gemm_run_packed(struct od_gemm *gemm, int64_t m, int64_t n, int64_t k, struct od_mat a,
+                        const float *packed, float *c, int64_t ldc, bool accumulate)
+{
+    struct job job = {.gemm = gemm,
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .a = a,
+                      .packed = packed,
+                      .c = c,
+                      .ldc = ldc,
+                      .accumulate = accumulate};
+    run_job(&job);
+}
+
+static double now_s(void)
+{
+    struct timespec at = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
+}
+
+struct spin {
+    double seconds;
+    double rate[OD_THREADS_MAX];
+    float sink[OD_THREADS_MAX];
+};
+
+static void spin_thread(void *context, int64_t first, int64_t last, int thread)
+{
+    enum { ROUNDS = 2000 };
+    (void)first;
+    (void)last;
+    struct spin *spin = context;
+    const double start = now_s();
+    double end = start;
+    double flop = 0.0;
+    float sink = 0.0F;
+    while (end - start < spin->seconds || flop <= 0.0) {
+        sink += od_gemm_spin_avx2(ROUNDS);
+        flop += (double)ROUNDS * (double)OD_GEMM_SPIN_FLOP;
+        end = now_s();
+    }
+    spin->sink[thread] = sink;
+    spin->rate[thread] = flop / (end - start);
+}
+
+double od_cpu_fma_peak(struct od_pool *pool, struct od_cpu_features features, double seconds)
+{
+    struct spin spin = {.seconds = seconds};
+    double sum = 0.0;
+    if (!features.avx2_fma) {
+        return 0.0;
+    }
+    const int threads = od_pool_threads(pool);
+    od_pool_run(pool, threads, 1, spin_thread, &spin);
+    for (int i = 0; i < threads; i++) {
+        sum += spin.rate[i];
+    }
+    return sum;
+}

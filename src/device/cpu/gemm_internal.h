@@ -1,0 +1,70 @@
+/**
+ * @file
+ * What the vector and the scalar half of the matrix product share: the block that both compute,
+ * and the layout of packed operands.
+ *
+ * A packed panel of B holds 16 columns: element (p, j) at [p * 16 + j], columns behind the matrix
+ * are 0. A packed block of A holds groups of up to six rows, see od_gemm_group_rows: the group that
+ * starts at row r0 begins at [r0 * k], and its element (r, p) lies at [p * rows + r - r0].
+ *
+ * @thread Re-entrant: no state outside the arguments.
+ */
+#ifndef OD_DEVICE_CPU_GEMM_INTERNAL_H
+#define OD_DEVICE_CPU_GEMM_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/cpu/gemm.h"
+
+enum {
+    OD_GEMM_GROUP_ROWS = 6,
+    OD_GEMM_PACK_SLACK = 8,  ///< floats behind a packed block of A that packing may overwrite
+};
+
+/** C [rows, cols] from A [rows, k] and panels of B. */
+struct od_gemm_block {
+    int64_t rows;
+    int64_t cols;  ///< the last panel may be cut; its B is readable to the full width
+    int64_t k;
+    const float *a;
+    int64_t a_row;  ///< stride between rows, unused when packed
+    int64_t a_col;
+    bool a_packed;
+    const float *b;
+    int64_t b_row;    ///< floats from (p, j) to (p + 1, j)
+    int64_t b_panel;  ///< floats from one panel to the next
+    float *c;
+    int64_t ldc;
+    bool load;        ///< chains start from C instead of +0
+    bool along_rows;  ///< all panels for one group of rows, then the next group
+};
+
+/** How the parts are done; one table for AVX2 and one for plain C, with the same results. */
+struct od_gemm_kernels {
+    /** Compute a block. */
+    void (*block)(const struct od_gemm_block *block);
+    /** One panel: `cols` (1 to 16) columns of B [k, cols]. */
+    void (*pack_b)(float *panel, struct od_mat b, int64_t k, int cols);
+    /** A [rows, k] into groups; may write OD_GEMM_PACK_SLACK floats behind rows * k. */
+    void (*pack_a)(float *packed, struct od_mat a, int64_t rows, int64_t k);
+};
+
+extern const struct od_gemm_kernels od_gemm_kernels_scalar;
+extern const struct od_gemm_kernels od_gemm_kernels_avx2;
+
+/** FLOP in od_gemm_spin_avx2(rounds), which runs independent chains in registers. */
+enum { OD_GEMM_SPIN_FLOP = 12 * 8 * 2 * 8 };
+/** Run `rounds` rounds of fused multiply-adds; gives a number that depends on all of them. */
+float od_gemm_spin_avx2(int64_t rounds);
+
+/** Rows of the next group when `left` rows remain: six, and the last two groups alike. */
+static inline int od_gemm_group_rows(int64_t left)
+{
+    if (left <= OD_GEMM_GROUP_ROWS) {
+        return (int)left;
+    }
+    return left < 2 * OD_GEMM_GROUP_ROWS ? (int)((left + 1) / 2) : OD_GEMM_GROUP_ROWS;
+}
+
+#endif

@@ -1,0 +1,154 @@
+// The backward list: operations in reverse, one rule per kind.
+//
+// A tensor has a gradient only where a trained weight lies before it. The first rule that reaches a
+// tensor sets its gradient, later ones add to it. A residual's gradient is the sum's gradient: when
+// nothing was added yet both share one tensor.
+
+#include "model/program_internal.h"
+
+// Gradient of tensor `number`; *ret_add tells whether it must be added to.
+static int32_t gradient(struct od_builder *b, int32_t number, bool *ret_add)
+{
+    *ret_add = b->gradient_of[number] != 0;
+    if (!*ret_add) {
+        const struct od_tensor t = b->program.tensors[number];
+        b->gradient_of[number] =
+            1 + od_build_tensor(b, OD_ROLE_ACTIVATION, t.rows, t.cols, "d.%.58s", t.name);
+    }
+    return b->gradient_of[number] - 1;
+}
+
+static bool is_trained(const struct od_builder *b, int32_t number)
+{
+    return number >= 0 && od_build_gradient_of_param(&b->program, number) >= 0;
+}
+
+// Which tensors lie behind a trained weight.
+static void find_flow(struct od_builder *b)
+{
+    for (int32_t i = 0; i < b->program.forward_count; i++) {
+        const struct od_op *op = &b->program.ops[i];
+        const int32_t y = op->slot[OD_SLOT_Y];
+        const int32_t x = op->slot[OD_SLOT_X];
+        const int32_t res = op->slot[OD_SLOT_RES];
+        if (y < 0) {
+            continue;
+        }
+        b->flows[y] = b->flows[y] || is_trained(b, op->slot[OD_SLOT_W]) ||
+                      op->slot[OD_SLOT_A] >= 0 || (x >= 0 && b->flows[x]) ||
+                      (res >= 0 && b->flows[res]);
+    }
+}
+
+static struct od_op *begin(struct od_builder *b, const struct od_op *forward, enum od_op_kind kind)
+{
+    struct od_op *op = od_build_op(b, kind);
+    const struct od_op fresh = *op;
+    *op = *forward;
+    op->kind = kind;
+    for (int i = OD_SLOT_RES; i < OD_OP_SLOTS; i++) {
+        op->slot[i] = fresh.slot[i];
+    }
+    op->slot[OD_SLOT_AUX] = forward->slot[OD_SLOT_AUX];
+    return op;
+}
+
+static void want_dx(struct od_builder *b, struct od_op *op)
+{
+    const int32_t x = op->slot[OD_SLOT_X];
+    if (x >= 0 && b->flows[x]) {
+        bool add;
+        op->slot[OD_SLOT_DX] = gradient(b, x, &add);
+        op->accumulate = add;
+    }
+}
+
+static void linear_rule(struct od_builder *b, const struct od_op *forward, int32_t dy)
+{
+    struct od_op *op = begin(b, forward, OD_OP_LINEAR_BWD);
+    op->slot[OD_SLOT_Y] = -1;
+    op->slot[OD_SLOT_DY] = dy;
+    op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+    want_dx(b, op);
+    if (forward->slot[OD_SLOT_A] >= 0) {
+        op->slot[OD_SLOT_A] = forward->slot[OD_SLOT_A];
+        op->slot[OD_SLOT_B] = forward->slot[OD_SLOT_B];
+        op->slot[OD_SLOT_XA] = forward->slot[OD_SLOT_XA];
+        op->slot[OD_SLOT_DA] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_A]);
+        op->slot[OD_SLOT_DB] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_B]);
+        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
+                                                 forward->rank * forward->part_count,
+                                                 "adapter.work.%d", b->program.op_count);
+    } else if (op->slot[OD_SLOT_DW] < 0) {
+        op->slot[OD_SLOT_X] = -1;  // only the weight is read
+    }
+    const int32_t res = forward->slot[OD_SLOT_RES];
+    if (res >= 0 && b->flows[res]) {
+        if (b->gradient_of[res] == 0) {
+            b->gradient_of[res] = dy + 1;
+        } else {
+            struct od_op *add = od_build_op(b, OD_OP_ADD);
+            add->n = forward->n;
+            add->slot[OD_SLOT_X] = dy;
+            add->slot[OD_SLOT_Y] = b->gradient_of[res] - 1;
+        }
+    }
+}
+
+static void attention_rule(struct od_builder *b, const struct od_op *forward, int32_t dy)
+{
+    struct od_op *op = begin(b, forward, OD_OP_ATTENTION_BWD);
+    op->slot[OD_SLOT_DY] = dy;
+    op->slot[OD_SLOT_WORK] = forward->slot[OD_SLOT_WORK];
+    want_dx(b, op);
+}
+
+static void simple_rule(struct od_builder *b, const struct od_op *forward, enum od_op_kind kind,
+                        int32_t dy)
+{
+    struct od_op *op = begin(b, forward, kind);
+    op->slot[OD_SLOT_Y] = -1;
+    op->slot[OD_SLOT_DY] = dy;
+    op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+    if (kind != OD_OP_ROPE_BWD) {
+        want_dx(b, op);
+    }
+}
+
+void od_build_backward(struct od_builder *b)
+{
+    find_flow(b);
+    for (int32_t i = b->program.forward_count - 1; i >= 0 && !b->failed; i--) {
+        struct od_op *forward = &b->program.ops[i];
+        const int32_t y = forward->slot[OD_SLOT_Y];
+        const int32_t dy = y < 0 ? -1 : b->gradient_of[y] - 1;
+        if (forward->kind == OD_OP_HEAD_LOSS) {  // its own backward
+            forward->slot[OD_SLOT_DW] =
+                od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+            want_dx(b, forward);
+            continue;
+        }
+        if (dy < 0) {
+            continue;  // nothing trained lies before
+        }
+        switch (forward->kind) {
+        case OD_OP_LINEAR: linear_rule(b, forward, dy); break;
+        case OD_OP_ATTENTION: attention_rule(b, forward, dy); break;
+        case OD_OP_RMS_NORM: simple_rule(b, forward, OD_OP_RMS_NORM_BWD, dy); break;
+        case OD_OP_SWIGLU: simple_rule(b, forward, OD_OP_SWIGLU_BWD, dy); break;
+        case OD_OP_ROPE: simple_rule(b, forward, OD_OP_ROPE_BWD, dy); break;
+        case OD_OP_EMBED: simple_rule(b, forward, OD_OP_EMBED_BWD, dy); break;
+        case OD_OP_HEAD_LOSS:
+        case OD_OP_EMBED_BWD:
+        case OD_OP_RMS_NORM_BWD:
+        case OD_OP_LINEAR_BWD:
+        case OD_OP_ROPE_BWD:
+        case OD_OP_ATTENTION_BWD:
+        case OD_OP_ATTENTION_CACHED:
+        case OD_OP_SWIGLU_BWD:
+        case OD_OP_ADD:
+        case OD_OP_HEAD_LOGITS:
+        case OD_OP_COUNT: b->failed = true; break;
+        }
+    }
+}

@@ -1,0 +1,319 @@
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/program_internal.h"
+
+static const char *const target_names[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                           "gate_proj", "up_proj", "down_proj"};
+
+unsigned od_target_bit(const char *name)
+{
+    for (unsigned i = 0; i < 7; i++) {
+        if (strcmp(name, target_names[i]) == 0) {
+            return 1u << i;
+        }
+    }
+    return 0;
+}
+
+const char *od_target_name(int index)
+{
+    return target_names[index];
+}
+
+int32_t od_build_tensor(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
+                        const char *format, ...)
+{
+    va_list args;
+    if (b->failed) {
+        return -1;
+    }
+    if (b->program.tensor_count == b->tensor_capacity) {
+        b->failed = true;
+        return -1;
+    }
+    struct od_tensor *tensor = &b->program.tensors[b->program.tensor_count];
+    *tensor = (struct od_tensor){.role = role, .rows = rows, .cols = cols, .first = -1, .last = -1};
+    va_start(args, format);
+    (void)vsnprintf(tensor->name, sizeof tensor->name, format, args);
+    va_end(args);
+    return b->program.tensor_count++;
+}
+
+struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind)
+{
+    static struct od_op nothing;  // a place to write to after a failure; never read
+    if (b->failed || b->program.op_count == b->op_capacity) {
+        b->failed = true;
+        return &nothing;
+    }
+    struct od_op *op = &b->program.ops[b->program.op_count++];
+    *op = (struct od_op){.kind = kind};
+    for (int i = 0; i < OD_OP_SLOTS; i++) {
+        op->slot[i] = -1;
+    }
+    return op;
+}
+
+static void add_part(struct od_builder *b, struct od_part *parts, int32_t *count, int32_t tensor,
+                     int64_t row, int64_t rows, const char *name)
+{
+    const struct od_tensor *t = &b->program.tensors[tensor];
+    if (b->failed || *count == b->part_capacity) {
+        b->failed = true;
+        return;
+    }
+    struct od_part *part = &parts[(*count)++];
+    *part = (struct od_part){
+        .tensor = tensor, .row = row, .rows = rows, .cols = t->cols, .rank = t->rows == 1 ? 1 : 2};
+    (void)snprintf(part->name, sizeof part->name, "%s", name);
+}
+
+void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int64_t rows,
+                          const char *format, ...)
+{
+    char name[OD_PART_NAME_BYTES];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    if (!b->failed) {
+        add_part(b, b->program.weights, &b->program.weight_count, tensor, row, rows, name);
+    }
+}
+
+static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay)
+{
+    if (b->failed || b->program.param_count == b->param_capacity) {
+        b->failed = true;
+        return -1;
+    }
+    const struct od_tensor t = b->program.tensors[tensor];
+    struct od_param *param = &b->program.params[b->program.param_count++];
+    param->tensor = tensor;
+    param->decay = decay;
+    param->gradient = od_build_tensor(b, OD_ROLE_GRADIENT, t.rows, t.cols, "d.%.58s", t.name);
+    param->m = od_build_tensor(b, OD_ROLE_MOMENT, t.rows, t.cols, "m.%.58s", t.name);
+    param->v = od_build_tensor(b, OD_ROLE_MOMENT, t.rows, t.cols, "v.%.58s", t.name);
+    return param->gradient;
+}
+
+int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
+{
+    const int32_t tensor = od_build_tensor(b, OD_ROLE_WEIGHT, rows, cols, "%s", name);
+    if (!b->failed && b->program.options.mode == OD_PROGRAM_TRAIN_FULL) {
+        (void)add_param(b, tensor, rows > 1);
+    }
+    return tensor;
+}
+
+int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor)
+{
+    for (int32_t i = 0; i < program->param_count; i++) {
+        if (program->params[i].tensor == tensor) {
+            return program->params[i].gradient;
+        }
+    }
+    return -1;
+}
+
+// The adapter of a (fused) linear layer: A of all its targeted parts stacked, B likewise.
+static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_linear *layer)
+{
+    const int64_t r = b->program.options.lora_r;
+    int64_t b_rows = 0;
+    int32_t count = 0;
+    char name[OD_PART_NAME_BYTES];
+
+    for (int i = 0; i < layer->part_count; i++) {
+        if ((layer->part[i].target & b->program.options.lora_targets) != 0) {
+            op->part[count++] = (struct od_adapter_part){
+                .row = layer->part[i].row, .rows = layer->part[i].rows, .b_row = b_rows};
+            b_rows += layer->part[i].rows;
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    op->part_count = count;
+    op->rank = r;
+    op->scale = b->program.options.lora_scale;
+    op->slot[OD_SLOT_A] =
+        od_build_tensor(b, OD_ROLE_ADAPTER, r * count, layer->k, "%.50s.lora_A", layer->name);
+    op->slot[OD_SLOT_B] =
+        od_build_tensor(b, OD_ROLE_ADAPTER, b_rows, r, "%.50s.lora_B", layer->name);
+    op->slot[OD_SLOT_XA] = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens,
+                                           r * count, "%.50s.xa", layer->name);
+    if (b->failed) {
+        return;
+    }
+    (void)add_param(b, op->slot[OD_SLOT_A], true);
+    (void)add_param(b, op->slot[OD_SLOT_B], true);
+    count = 0;
+    for (int i = 0; i < layer->part_count; i++) {
+        if ((layer->part[i].target & b->program.options.lora_targets) == 0) {
+            continue;
+        }
+        (void)snprintf(name, sizeof name, "base_model.model.%.80s.lora_A.weight",
+                       layer->part[i].module);
+        add_part(b, b->program.adapters, &b->program.adapter_count, op->slot[OD_SLOT_A], count * r,
+                 r, name);
+        (void)snprintf(name, sizeof name, "base_model.model.%.80s.lora_B.weight",
+                       layer->part[i].module);
+        add_part(b, b->program.adapters, &b->program.adapter_count, op->slot[OD_SLOT_B],
+                 op->part[count].b_row, op->part[count].rows, name);
+        count++;
+    }
+}
+
+int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int32_t x,
+                        int32_t residual)
+{
+    const int32_t w = od_build_weight(b, layer->n, layer->k, layer->name);
+    for (int i = 0; i < layer->part_count; i++) {
+        od_build_weight_part(b, w, layer->part[i].row, layer->part[i].rows, "%.100s.weight",
+                             layer->part[i].module);
+    }
+    const int32_t y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens, layer->n,
+                                      "%.50s.y", layer->name);
+    struct od_op *op = od_build_op(b, OD_OP_LINEAR);
+    op->n = layer->n;
+    op->k = layer->k;
+    op->slot[OD_SLOT_X] = x;
+    op->slot[OD_SLOT_W] = w;
+    op->slot[OD_SLOT_Y] = y;
+    op->slot[OD_SLOT_RES] = residual;
+    if (!b->failed && b->program.options.mode == OD_PROGRAM_TRAIN_LORA) {
+        add_adapter(b, op, layer);
+    }
+    return y;
+}
+
+// First and last operation of every tensor.
+static void find_lifetimes(struct od_program *program)
+{
+    for (int32_t i = 0; i < program->op_count; i++) {
+        for (int s = 0; s < OD_OP_SLOTS; s++) {
+            const int32_t number = program->ops[i].slot[s];
+            if (number < 0) {
+                continue;
+            }
+            struct od_tensor *tensor = &program->tensors[number];
+            if (tensor->first < 0) {
+                tensor->first = i;
+            }
+            tensor->last = i;
+        }
+    }
+}
+
+static enum od_status check_options(const struct od_spec *spec,
+                                    const struct od_program_options *options, struct od_error *err)
+{
+    const bool infer = options->mode == OD_PROGRAM_INFER;
+    if (options->tokens < 1 || options->tokens > INT32_MAX / 2) {
+        return od_fail(err, OD_E_ARGUMENT, "a pass of %lld tokens is not possible",
+                       (long long)options->tokens);
+    }
+    if (options->threads < 1) {
+        return od_fail(err, OD_E_ARGUMENT, "a program needs at least one thread");
+    }
+    if (options->mode == OD_PROGRAM_TRAIN_LORA &&
+        (options->lora_r < 1 || options->lora_r > spec->channels ||
+         (options->lora_targets & OD_TARGET_ALL) == 0)) {
+        return od_fail(
+            err, OD_E_ARGUMENT,
+            "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
+            (long long)options->lora_r, (long long)spec->channels);
+    }
+    if (infer &&
+        (options->cache_slots < 1 || options->cache_length < 1 || options->logit_rows < 1)) {
+        return od_fail(err, OD_E_ARGUMENT, "generation needs room for a sequence");
+    }
+    return OD_OK;
+}
+
+enum od_status od_program_build(const struct od_spec *spec,
+                                const struct od_program_options *options, struct od_program *ret,
+                                struct od_error *err)
+{
+    struct od_builder b = {.program = {.spec = *spec, .options = *options}};
+    enum od_status status = check_options(spec, options, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    const size_t layers = (size_t)spec->layers;
+    b.tensor_capacity = (int32_t)(layers * 100 + 64);
+    b.op_capacity = (int32_t)(layers * 24 + 32);
+    b.part_capacity = (int32_t)(layers * 16 + 16);
+    b.param_capacity = (int32_t)(layers * 8 + 8);
+    struct od_arena *arena = &b.program.arena;
+    od_arena_init(arena, (size_t)1 << 30);
+    b.program.tensors = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.program.tensors);
+    b.program.ops = od_arena_alloc(arena, (size_t)b.op_capacity, sizeof *b.program.ops);
+    b.program.weights = od_arena_alloc(arena, (size_t)b.part_capacity, sizeof *b.program.weights);
+    b.program.adapters = od_arena_alloc(arena, (size_t)b.part_capacity, sizeof *b.program.adapters);
+    b.program.params = od_arena_alloc(arena, (size_t)b.param_capacity, sizeof *b.program.params);
+    b.gradient_of = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.gradient_of);
+    b.flows = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.flows);
+    if (!b.program.tensors || !b.program.ops || !b.program.weights || !b.program.adapters ||
+        !b.program.params || !b.gradient_of || !b.flows) {
+        od_arena_release(arena);
+        return od_fail(err, OD_E_MEMORY, "no memory for a program of %zu layers", layers);
+    }
+    od_build_llama(&b);
+    b.program.forward_count = b.program.op_count;
+    if (options->mode != OD_PROGRAM_INFER) {
+        od_build_backward(&b);
+    }
+    if (b.failed) {
+        od_arena_release(arena);
+        return od_fail(err, OD_E_LIMIT, "the program of this model does not fit its tables");
+    }
+    find_lifetimes(&b.program);
+    *ret = b.program;
+    return OD_OK;
+}
+
+void od_program_release(struct od_program *program)
+{
+    od_arena_release(&program->arena);
+    *program = (struct od_program){0};
+}
+
+double od_program_flops_per_token(const struct od_program *program)
+{
+    double flops = 0.0;
+    for (int32_t i = 0; i < program->op_count; i++) {
+        const struct od_op *op = &program->ops[i];
+        const double product = 2.0 * (double)op->n * (double)op->k;
+        const double adapter = 2.0 * (double)op->rank * (double)op->part_count * (double)op->k;
+        switch (op->kind) {
+        case OD_OP_LINEAR:
+        case OD_OP_HEAD_LOGITS: flops += product + adapter; break;
+        case OD_OP_HEAD_LOSS:
+            flops += product * (1.0 + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0));
+            break;
+        case OD_OP_LINEAR_BWD:
+            flops += (product + adapter) * (op->slot[OD_SLOT_DX] >= 0) +
+                     product * (op->slot[OD_SLOT_DW] >= 0) + adapter;
+            break;
+        case OD_OP_EMBED:
+        case OD_OP_EMBED_BWD:
+        case OD_OP_RMS_NORM:
+        case OD_OP_RMS_NORM_BWD:
+        case OD_OP_ROPE:
+        case OD_OP_ROPE_BWD:
+        case OD_OP_ATTENTION:
+        case OD_OP_ATTENTION_BWD:
+        case OD_OP_ATTENTION_CACHED:
+        case OD_OP_SWIGLU:
+        case OD_OP_SWIGLU_BWD:
+        case OD_OP_ADD:
+        case OD_OP_COUNT: break;
+        }
+    }
+    return flops;
+}

@@ -1,0 +1,139 @@
+/**
+ * @file
+ * A model as a program: a flat list of operations over numbered tensors.
+ *
+ * The forward list is written by the family; the backward list is derived by one rule per
+ * operation, in reverse order. Tensors know the first and last operation that touches them, which
+ * is all that a memory plan needs. A part names a row range of a tensor as the model's files call
+ * it: query, key and value projections are one fused weight with three parts.
+ *
+ * @thread Re-entrant: distinct objects from distinct threads.
+ */
+#ifndef OD_MODEL_PROGRAM_H
+#define OD_MODEL_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "model/spec.h"
+#include "ops/op.h"
+
+enum { OD_TENSOR_NAME_BYTES = 64, OD_PART_NAME_BYTES = 128 };
+
+enum od_role {
+    OD_ROLE_WEIGHT,      ///< base weights
+    OD_ROLE_ADAPTER,     ///< trained adapter weights
+    OD_ROLE_GRADIENT,    ///< of trained weights, summed over a step
+    OD_ROLE_MOMENT,      ///< optimiser state
+    OD_ROLE_CONSTANT,    ///< tables
+    OD_ROLE_INPUT,       ///< of the batch (int32)
+    OD_ROLE_CACHE,       ///< keys and values
+    OD_ROLE_ACTIVATION,  ///< lives from `first` to `last`
+    OD_ROLE_WORK,        ///< scratch, lives during operations `first` to `last`
+    OD_ROLE_COUNT
+};
+
+/** A matrix of 4-byte elements. */
+struct od_tensor {
+    char name[OD_TENSOR_NAME_BYTES];
+    enum od_role role;
+    int64_t rows;
+    int64_t cols;
+    int32_t first;  ///< first operation that touches it; -1 while none does
+    int32_t last;
+};
+
+/** A row range of a tensor under the name that files use. */
+struct od_part {
+    char name[OD_PART_NAME_BYTES];
+    int32_t tensor;
+    int64_t row;
+    int64_t rows;
+    int64_t cols;
+    int rank;  ///< 1 for norm weights, 2 for matrices
+};
+
+/** A trained tensor with its gradient and moments. */
+struct od_param {
+    int32_t tensor;
+    int32_t gradient;
+    int32_t m;
+    int32_t v;
+    bool decay;  ///< weight decay applies (matrices)
+};
+
+/** The linear layers of a block that can carry an adapter, in PEFT's names. */
+enum od_target {
+    OD_TARGET_Q = 1 << 0,
+    OD_TARGET_K = 1 << 1,
+    OD_TARGET_V = 1 << 2,
+    OD_TARGET_O = 1 << 3,
+    OD_TARGET_GATE = 1 << 4,
+    OD_TARGET_UP = 1 << 5,
+    OD_TARGET_DOWN = 1 << 6,
+    OD_TARGET_ALL = (1 << 7) - 1
+};
+/** Bit of a target module's name ("q_proj"), or 0. */
+unsigned od_target_bit(const char *name);
+/** Names of all targets, in bit order; seven of them. */
+const char *od_target_name(int index);
+
+enum od_program_mode { OD_PROGRAM_TRAIN_FULL, OD_PROGRAM_TRAIN_LORA, OD_PROGRAM_INFER };
+
+/** What to build a program for. */
+struct od_program_options {
+    enum od_program_mode mode;
+    int64_t tokens;  ///< most rows of a pass
+    int threads;     ///< sizes scratch
+    int64_t lora_r;
+    float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
+    unsigned lora_targets;  ///< bits of enum od_target
+    int64_t cache_slots;    ///< INFER: sequences at a time
+    int64_t cache_length;   ///< INFER: positions per sequence
+    int64_t logit_rows;     ///< INFER: most rows of logits of a pass
+};
+
+/** Numbers of the tensors that the caller fills or reads; -1 where the mode has none. */
+struct od_program_io {
+    int32_t ids;
+    int32_t positions;
+    int32_t targets;
+    int32_t segment_start;
+    int32_t cache_slot;
+    int32_t logit_row;
+    int32_t rope_table;  ///< [positions, D]
+    int32_t logits;      ///< [logit_rows, V]
+};
+
+struct od_program {
+    struct od_spec spec;
+    struct od_program_options options;
+    struct od_tensor *tensors;
+    int32_t tensor_count;
+    struct od_op *ops;
+    int32_t op_count;
+    int32_t forward_count;    ///< operations up to the loss or the logits
+    struct od_part *weights;  ///< base weights, in the order of a model file
+    int32_t weight_count;
+    struct od_part *adapters;  ///< adapter weights under PEFT's names
+    int32_t adapter_count;
+    struct od_param *params;
+    int32_t param_count;
+    struct od_program_io io;
+    struct od_arena arena;  ///< owns all of it
+};
+
+/** @memory Gives: od_program_release. */
+enum od_status od_program_build(const struct od_spec *spec,
+                                const struct od_program_options *options, struct od_program *ret,
+                                struct od_error *err) OD_MUST_CHECK;
+void od_program_release(struct od_program *program);
+
+/** Floating-point operations that the definition asks for, per token (forward, and backward when it
+ *  trains), without attention over the context. */
+double od_program_flops_per_token(const struct od_program *program);
+
+#endif

@@ -1,0 +1,59 @@
+/**
+ * @file
+ * What the families and the backward rules use to write a program. After a failed call the builder
+ * stays failed and later calls do nothing.
+ *
+ * @thread Re-entrant: distinct builders.
+ */
+#ifndef OD_MODEL_PROGRAM_INTERNAL_H
+#define OD_MODEL_PROGRAM_INTERNAL_H
+
+#include "model/program.h"
+
+struct od_builder {
+    struct od_program program;
+    int32_t tensor_capacity;
+    int32_t op_capacity;
+    int32_t part_capacity;
+    int32_t param_capacity;
+    int32_t *gradient_of;  ///< gradient tensor + 1 of each tensor; 0: none yet
+    bool *flows;           ///< a trained weight lies before this tensor
+    bool failed;
+};
+
+/** One named part of a (fused) linear layer. */
+struct od_linear_part {
+    enum od_target target;
+    int64_t row;
+    int64_t rows;
+    char module[96];  ///< "model.layers.0.self_attn.q_proj"
+};
+
+struct od_linear {
+    char name[OD_TENSOR_NAME_BYTES];  ///< "layers.0.qkv"
+    int64_t n;
+    int64_t k;
+    int part_count;
+    struct od_linear_part part[OD_ADAPTER_PARTS_MAX];
+};
+
+int32_t od_build_tensor(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
+                        const char *format, ...) __attribute__((format(printf, 5, 6)));
+/** A new operation with all slots empty. */
+struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind);
+/** A base weight; with its gradient and moments where it is trained. */
+int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
+void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int64_t rows,
+                          const char *format, ...) __attribute__((format(printf, 5, 6)));
+/** Weight, adapters and operation of a linear layer; gives its output. `residual` may be -1. */
+int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int32_t x,
+                        int32_t residual);
+/** Gradient tensor of a trained tensor, or -1. */
+int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor);
+
+/** Forward list of the Llama family. */
+void od_build_llama(struct od_builder *b);
+/** Backward list of what has been built. */
+void od_build_backward(struct od_builder *b);
+
+#endif

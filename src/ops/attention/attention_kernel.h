@@ -1,0 +1,139 @@
+/**
+ * @file
+ * The row-wise parts of causal attention; the products around them are matrix products.
+ *
+ *     P = softmax(Q K^T * scale),  O = P V,  lse = log(sum(exp(Q K^T * scale)))
+ *     dP = dO V^T,  dS = P * (dP - delta) * scale,  delta = sum(dO * O)
+ *     dQ = dS K,  dK = dS^T Q,  dV = P^T dO
+ *
+ * @source Vaswani et al., 2017; Dao et al., "FlashAttention", 2022, algorithm 4 (recomputing P from
+ *         lse in the backward pass).
+ * @order  Sums over a row: eight lanes, fixed tree, tail left to right.
+ * @thread Re-entrant.
+ */
+#ifndef OD_OPS_ATTENTION_KERNEL_H
+#define OD_OPS_ATTENTION_KERNEL_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "device/cpu/vmath.h"
+
+static float dot(const float *a, const float *b, int64_t n)
+{
+    const int64_t whole = n & ~(int64_t)7;
+    od_v8 products = od_v8_set(0.0F);
+    for (int64_t i = 0; i < whole; i += 8) {
+        products += od_v8_load(a + i) * od_v8_load(b + i);
+    }
+    float sum = od_v8_sum(products);
+    for (int64_t i = whole; i < n; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+// Softmax of s[0..n) * scale in place; returns log of the sum of exponentials.
+static float softmax_row(float *s, int64_t n, float scale)
+{
+    const int64_t whole = n & ~(int64_t)7;
+    od_v8 highest = od_v8_set(-INFINITY);
+    for (int64_t j = 0; j < whole; j += 8) {
+        const od_v8 v = od_v8_load(s + j) * scale;
+        highest = od_v8_max(v, highest);
+        od_v8_store(s + j, v);
+    }
+    float max = od_v8_highest(highest);
+    for (int64_t j = whole; j < n; j++) {
+        s[j] *= scale;
+        max = s[j] > max ? s[j] : max;
+    }
+    od_v8 sums = od_v8_set(0.0F);
+    for (int64_t j = 0; j < whole; j += 8) {
+        const od_v8 e = od_v8_exp(od_v8_load(s + j) - max);
+        sums += e;
+        od_v8_store(s + j, e);
+    }
+    float sum = od_v8_sum(sums);
+    for (int64_t j = whole; j < n; j++) {
+        s[j] = od_exp_f32(s[j] - max);
+        sum += s[j];
+    }
+    const float inverse = 1.0F / sum;
+    for (int64_t j = 0; j < whole; j += 8) {
+        od_v8_store(s + j, od_v8_load(s + j) * inverse);
+    }
+    for (int64_t j = whole; j < n; j++) {
+        s[j] *= inverse;
+    }
+    return max + (float)log((double)sum);
+}
+
+static void softmax_rows(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
+                         float scale, float *lse, int64_t lse_stride)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        float *s = scores + i * ld;
+        const int64_t n = limit + i < cols ? limit + i : cols;
+        lse[i * lse_stride] = softmax_row(s, n, scale);
+        memset(s + n, 0, (size_t)(cols - n) * sizeof *s);
+    }
+}
+
+static void softmax_again(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
+                          float scale, const float *lse, int64_t lse_stride)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        float *s = scores + i * ld;
+        const int64_t n = limit + i < cols ? limit + i : cols;
+        const int64_t whole = n & ~(int64_t)7;
+        const float shift = lse[i * lse_stride];
+        for (int64_t j = 0; j < whole; j += 8) {
+            od_v8_store(s + j, od_v8_exp(od_v8_load(s + j) * scale - shift));
+        }
+        for (int64_t j = whole; j < n; j++) {
+            s[j] = od_exp_f32(s[j] * scale - shift);
+        }
+        memset(s + n, 0, (size_t)(cols - n) * sizeof *s);
+    }
+}
+
+static void softmax_bwd(float *dp, const float *p, int64_t ld, int64_t rows, int64_t cols,
+                        const float *delta, float scale)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        float *d = dp + i * ld;
+        const float *q = p + i * ld;
+        int64_t j = 0;
+        for (; j + 8 <= cols; j += 8) {
+            od_v8_store(d + j, od_v8_load(q + j) * (od_v8_load(d + j) - delta[i]) * scale);
+        }
+        for (; j < cols; j++) {
+            d[j] = q[j] * (d[j] - delta[i]) * scale;
+        }
+    }
+}
+
+static void attend_row(float *out, const float *q, const float *k, const float *v, int64_t stride,
+                       int64_t length, int64_t d, float scale, float *scores)
+{
+    for (int64_t j = 0; j < length; j++) {
+        scores[j] = dot(q, k + j * stride, d);
+    }
+    (void)softmax_row(scores, length, scale);
+    memset(out, 0, (size_t)d * sizeof *out);
+    for (int64_t j = 0; j < length; j++) {
+        const float *row = v + j * stride;
+        const float p = scores[j];
+        int64_t i = 0;
+        for (; i + 8 <= d; i += 8) {
+            od_v8_store(out + i, od_v8_load(out + i) + od_v8_load(row + i) * p);
+        }
+        for (; i < d; i++) {
+            out[i] += row[i] * p;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,367 @@
+#include "ops/cpu.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { ELEMENT_GRAIN = 4096, ROW_GRAIN = 1, COLUMN_GRAIN = 16 };
+
+enum od_status od_cpu_open(int threads, bool allow_vector, struct od_cpu *ret, struct od_error *err)
+{
+    struct od_cpu cpu = {.features = od_cpu_features_detect(allow_vector)};
+    enum od_status status = od_pool_create(threads, &cpu.pool, err);
+    if (status == OD_OK) {
+        status = od_gemm_create(cpu.pool, cpu.features, &cpu.gemm, err);
+    }
+    if (status != OD_OK) {
+        od_cpu_close(&cpu);
+        return status;
+    }
+    cpu.kernels = cpu.features.avx2_fma ? &od_cpu_kernels_avx2 : &od_cpu_kernels_base;
+    *ret = cpu;
+    return OD_OK;
+}
+
+void od_cpu_close(struct od_cpu *cpu)
+{
+    od_gemm_free(cpu->gemm);
+    od_pool_free(cpu->pool);
+    *cpu = (struct od_cpu){0};
+}
+
+// What a pool function gets: the operation, its memory, and the batch.
+struct call {
+    struct od_cpu *cpu;
+    const struct od_op *op;
+    float *const *tensors;
+    struct od_batch *batch;
+    float *work;
+    const int32_t *rows;
+    const float *x;
+    float *y;
+    float factor;
+    double *losses;
+};
+
+static float *tensor(const struct call *call, enum od_slot slot)
+{
+    const int32_t number = call->op->slot[slot];
+    return number < 0 ? NULL : call->tensors[number];
+}
+
+static void embed_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const int64_t cols = call->op->n;
+    const float *w = tensor(call, OD_SLOT_W);
+    float *y = tensor(call, OD_SLOT_Y);
+    (void)thread;
+    for (int64_t t = first; t < last; t++) {
+        memcpy(y + t * cols, w + (int64_t)call->batch->ids[t] * cols, (size_t)cols * sizeof *y);
+    }
+}
+
+static void embed_bwd_columns(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->embed_bwd(tensor(call, OD_SLOT_DW), tensor(call, OD_SLOT_DY),
+                                  call->batch->ids, call->batch->tokens, call->op->n, first, last);
+}
+
+static void rms_norm_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->rms_norm(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_AUX),
+                                 tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_W), call->op->n,
+                                 call->op->eps, first, last);
+}
+
+static void rms_norm_bwd_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->rms_norm_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
+                                     tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_W),
+                                     tensor(call, OD_SLOT_AUX), call->op->n, call->op->accumulate,
+                                     first, last);
+}
+
+static void rms_norm_dw_columns(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->rms_norm_dw(tensor(call, OD_SLOT_DW), tensor(call, OD_SLOT_DY),
+                                    tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_AUX),
+                                    call->batch->tokens, call->op->n, first, last);
+}
+
+static void swiglu_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->swiglu(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_X), call->op->n, first,
+                               last);
+}
+
+static void swiglu_bwd_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->swiglu_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
+                                   tensor(call, OD_SLOT_X), call->op->n, first, last);
+}
+
+static void rope_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const struct od_op *op = call->op;
+    const int64_t stride = (int64_t)(op->heads + 2 * op->kv_heads) * op->head_dim;
+    (void)thread;
+    call->cpu->kernels->rope(call->y, tensor(call, OD_SLOT_AUX), call->batch->positions, stride,
+                             op->heads + op->kv_heads, op->head_dim, call->factor, first, last);
+}
+
+static void add_elements(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->add(call->y, call->x, first, last);
+}
+
+static void scale_elements(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->scale(call->y, call->factor, first, last);
+}
+
+static struct od_mat rows_of(const float *data, int64_t ld)
+{
+    return (struct od_mat){data, ld, 1};
+}
+
+static struct od_mat transposed(const float *data, int64_t ld)
+{
+    return (struct od_mat){data, 1, ld};
+}
+
+static void scale_all(struct call *call, float *y, int64_t count, float factor)
+{
+    call->y = y;
+    call->factor = factor;
+    od_pool_run(call->cpu->pool, count, ELEMENT_GRAIN, scale_elements, call);
+}
+
+static void linear(struct call *call)
+{
+    const struct od_op *op = call->op;
+    const int64_t tokens = call->batch->tokens;
+    const float *x = tensor(call, OD_SLOT_X);
+    const float *res = tensor(call, OD_SLOT_RES);
+    const float *a = tensor(call, OD_SLOT_A);
+    float *y = tensor(call, OD_SLOT_Y);
+    struct od_gemm *gemm = call->cpu->gemm;
+
+    if (res) {
+        memcpy(y, res, (size_t)(tokens * op->n) * sizeof *y);
+    }
+    od_gemm_run(gemm, tokens, op->n, op->k, rows_of(x, op->k),
+                transposed(tensor(call, OD_SLOT_W), op->k), y, op->n, res != NULL);
+    if (a) {
+        const int64_t width = op->rank * op->part_count;
+        float *xa = tensor(call, OD_SLOT_XA);
+        od_gemm_run(gemm, tokens, width, op->k, rows_of(x, op->k), transposed(a, op->k), xa, width,
+                    false);
+        scale_all(call, xa, tokens * width, op->scale);
+        for (int32_t i = 0; i < op->part_count; i++) {
+            const struct od_adapter_part *part = &op->part[i];
+            const float *b = tensor(call, OD_SLOT_B) + part->b_row * op->rank;
+            od_gemm_run(gemm, tokens, part->rows, op->rank, rows_of(xa + i * op->rank, width),
+                        transposed(b, op->rank), y + part->row, op->n, true);
+        }
+    }
+}
+
+static void linear_bwd(struct call *call)
+{
+    const struct od_op *op = call->op;
+    const int64_t tokens = call->batch->tokens;
+    const float *x = tensor(call, OD_SLOT_X);
+    const float *dy = tensor(call, OD_SLOT_DY);
+    const float *a = tensor(call, OD_SLOT_A);
+    float *dx = tensor(call, OD_SLOT_DX);
+    float *dw = tensor(call, OD_SLOT_DW);
+    struct od_gemm *gemm = call->cpu->gemm;
+
+    if (dx) {
+        od_gemm_run(gemm, tokens, op->k, op->n, rows_of(dy, op->n),
+                    rows_of(tensor(call, OD_SLOT_W), op->k), dx, op->k, op->accumulate);
+    }
+    if (dw) {
+        od_gemm_run(gemm, op->n, op->k, tokens, transposed(dy, op->n), rows_of(x, op->k), dw, op->k,
+                    true);
+    }
+    if (a) {
+        const int64_t width = op->rank * op->part_count;
+        const float *xa = tensor(call, OD_SLOT_XA);
+        float *dxa = tensor(call, OD_SLOT_WORK);
+        for (int32_t i = 0; i < op->part_count; i++) {
+            const struct od_adapter_part *part = &op->part[i];
+            const float *b = tensor(call, OD_SLOT_B) + part->b_row * op->rank;
+            float *db = tensor(call, OD_SLOT_DB) + part->b_row * op->rank;
+            const float *dy_part = dy + part->row;
+            od_gemm_run(gemm, tokens, op->rank, part->rows, rows_of(dy_part, op->n),
+                        rows_of(b, op->rank), dxa + i * op->rank, width, false);
+            od_gemm_run(gemm, part->rows, op->rank, tokens, transposed(dy_part, op->n),
+                        rows_of(xa + i * op->rank, width), db, op->rank, true);
+        }
+        scale_all(call, dxa, tokens * width, op->scale);
+        od_gemm_run(gemm, width, op->k, tokens, transposed(dxa, width), rows_of(x, op->k),
+                    tensor(call, OD_SLOT_DA), op->k, true);
+        if (dx) {
+            od_gemm_run(gemm, tokens, op->k, width, rows_of(dxa, width), rows_of(a, op->k), dx,
+                        op->k, true);
+        }
+    }
+}
+
+static void cross_entropy_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const struct od_batch *batch = call->batch;
+    (void)thread;
+    for (int64_t i = first; i < last; i++) {
+        call->losses[i] = (double)call->cpu->kernels->cross_entropy(
+            call->work + i * call->op->n, call->op->n, batch->targets[call->rows[i]],
+            batch->want_gradient, batch->loss_scale);
+    }
+}
+
+// One chunk of labelled rows: logits, losses, and where asked the gradients.
+static void head_loss_chunk(struct call *call, const int32_t *rows, int64_t count)
+{
+    const struct od_op *op = call->op;
+    struct od_batch *batch = call->batch;
+    const int64_t v = op->n;
+    const int64_t c = op->k;
+    const float *x = tensor(call, OD_SLOT_X);
+    const float *w = tensor(call, OD_SLOT_W);
+    float *dx = tensor(call, OD_SLOT_DX);
+    float *dw = tensor(call, OD_SLOT_DW);
+    float *logits = tensor(call, OD_SLOT_WORK);
+    float *gathered = logits + OD_HEAD_CHUNK_ROWS * v;
+    float *dgathered = gathered + OD_HEAD_CHUNK_ROWS * c;
+    double losses[OD_HEAD_CHUNK_ROWS];
+
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(gathered + i * c, x + rows[i] * c, (size_t)c * sizeof *x);
+    }
+    od_gemm_run(call->cpu->gemm, count, v, c, rows_of(gathered, c), transposed(w, c), logits, v,
+                false);
+    call->work = logits;
+    call->rows = rows;
+    call->losses = losses;
+    od_pool_run(call->cpu->pool, count, ROW_GRAIN, cross_entropy_rows, call);
+    for (int64_t i = 0; i < count; i++) {
+        batch->loss_sum += losses[i];
+    }
+    if (!batch->want_gradient) {
+        return;
+    }
+    if (dx) {
+        od_gemm_run(call->cpu->gemm, count, c, v, rows_of(logits, v), rows_of(w, c), dgathered, c,
+                    false);
+        for (int64_t i = 0; i < count; i++) {
+            memcpy(dx + rows[i] * c, dgathered + i * c, (size_t)c * sizeof *dx);
+        }
+    }
+    if (dw) {
+        od_gemm_run(call->cpu->gemm, v, c, count, transposed(logits, v), rows_of(gathered, c), dw,
+                    c, true);
+    }
+}
+
+static void head_loss(struct call *call)
+{
+    struct od_batch *batch = call->batch;
+    float *dx = tensor(call, OD_SLOT_DX);
+    int32_t rows[OD_HEAD_CHUNK_ROWS];
+    int64_t count = 0;
+
+    batch->loss_sum = 0.0;
+    if (dx && batch->want_gradient) {
+        memset(dx, 0, (size_t)(batch->tokens * call->op->k) * sizeof *dx);
+    }
+    for (int64_t t = 0; t < batch->tokens; t++) {
+        if (batch->targets[t] >= 0) {
+            rows[count++] = (int32_t)t;
+        }
+        if (count == OD_HEAD_CHUNK_ROWS) {
+            head_loss_chunk(call, rows, count);
+            count = 0;
+        }
+    }
+    if (count > 0) {
+        head_loss_chunk(call, rows, count);
+    }
+}
+
+static void head_logits(struct call *call)
+{
+    const struct od_op *op = call->op;
+    const struct od_batch *batch = call->batch;
+    const float *x = tensor(call, OD_SLOT_X);
+    float *gathered = tensor(call, OD_SLOT_WORK);
+    for (int64_t i = 0; i < batch->logit_rows; i++) {
+        memcpy(gathered + i * op->k, x + batch->logit_row[i] * op->k, (size_t)op->k * sizeof *x);
+    }
+    od_gemm_run(call->cpu->gemm, batch->logit_rows, op->n, op->k, rows_of(gathered, op->k),
+                transposed(tensor(call, OD_SLOT_W), op->k), tensor(call, OD_SLOT_Y), op->n, false);
+}
+
+static void rotate(struct call *call, enum od_slot slot, float direction)
+{
+    call->y = tensor(call, slot);
+    call->factor = direction;
+    od_pool_run(call->cpu->pool, call->batch->tokens, ROW_GRAIN, rope_rows, call);
+}
+
+void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                struct od_batch *batch)
+{
+    struct call call = {.cpu = cpu, .op = op, .tensors = tensors, .batch = batch};
+    const int64_t tokens = batch->tokens;
+    struct od_pool *pool = cpu->pool;
+
+    switch (op->kind) {
+    case OD_OP_EMBED: od_pool_run(pool, tokens, ROW_GRAIN, embed_rows, &call); break;
+    case OD_OP_EMBED_BWD: od_pool_run(pool, op->n, COLUMN_GRAIN, embed_bwd_columns, &call); break;
+    case OD_OP_RMS_NORM: od_pool_run(pool, tokens, ROW_GRAIN, rms_norm_rows, &call); break;
+    case OD_OP_RMS_NORM_BWD:
+        if (op->slot[OD_SLOT_DW] >= 0) {  // before DX, which may stand where DY does
+            od_pool_run(pool, op->n, COLUMN_GRAIN, rms_norm_dw_columns, &call);
+        }
+        od_pool_run(pool, tokens, ROW_GRAIN, rms_norm_bwd_rows, &call);
+        break;
+    case OD_OP_LINEAR: linear(&call); break;
+    case OD_OP_LINEAR_BWD: linear_bwd(&call); break;
+    case OD_OP_ROPE: rotate(&call, OD_SLOT_Y, 1.0F); break;
+    case OD_OP_ROPE_BWD: rotate(&call, OD_SLOT_DY, -1.0F); break;
+    case OD_OP_ATTENTION: od_cpu_attention(cpu, op, tensors, batch); break;
+    case OD_OP_ATTENTION_BWD: od_cpu_attention_bwd(cpu, op, tensors, batch); break;
+    case OD_OP_ATTENTION_CACHED: od_cpu_attention_cached(cpu, op, tensors, batch); break;
+    case OD_OP_SWIGLU: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_rows, &call); break;
+    case OD_OP_SWIGLU_BWD: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_bwd_rows, &call); break;
+    case OD_OP_ADD:
+        call.y = tensor(&call, OD_SLOT_Y);
+        call.x = tensor(&call, OD_SLOT_X);
+        od_pool_run(pool, tokens * op->n, ELEMENT_GRAIN, add_elements, &call);
+        break;
+    case OD_OP_HEAD_LOSS: head_loss(&call); break;
+    case OD_OP_HEAD_LOGITS: head_logits(&call); break;
+    case OD_OP_COUNT: assert(false); break;
+    }
+}

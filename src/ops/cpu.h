@@ -1,0 +1,65 @@
+/**
+ * @file
+ * Runs operations on the CPU: splits each over a thread pool by index and calls the kernels and
+ * matrix products. The bits do not depend on the number of threads or on AVX2.
+ *
+ * @thread One owner: a struct od_cpu belongs to the thread that made it.
+ */
+#ifndef OD_OPS_CPU_H
+#define OD_OPS_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/threads.h"
+#include "device/cpu/gemm.h"
+#include "ops/kernels.h"
+#include "ops/op.h"
+
+/** Elements whose squares are added before the sums of chunks are. */
+enum { OD_NORM_CHUNK = 4096 };
+
+/** The CPU as a place where operations run. */
+struct od_cpu {
+    struct od_pool *pool;
+    struct od_gemm *gemm;
+    const struct od_cpu_kernels *kernels;
+    struct od_cpu_features features;
+};
+
+/**
+ * `threads` 0: all processors; `allow_vector` false: no AVX2 (same bits, slower).
+ * @memory Gives: od_cpu_close.
+ */
+enum od_status od_cpu_open(int threads, bool allow_vector, struct od_cpu *ret,
+                           struct od_error *err) OD_MUST_CHECK;
+void od_cpu_close(struct od_cpu *cpu);
+
+/**
+ * Run one operation. `tensors` maps the numbers in op->slot to memory; shapes were checked when the
+ * program was planned. Allocates nothing.
+ * @order As each kernel says; HEAD_LOSS adds row losses in row order, in double.
+ */
+void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                struct od_batch *batch);
+
+// Parts of od_cpu_run that have a file of their own.
+void od_cpu_attention(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                      const struct od_batch *batch);
+void od_cpu_attention_bwd(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                          const struct od_batch *batch);
+void od_cpu_attention_cached(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                             const struct od_batch *batch);
+
+/**
+ * Sum of squares of a tensor in double: chunks of OD_NORM_CHUNK elements, then chunk by chunk.
+ * `partials` has room for count / OD_NORM_CHUNK + 1 doubles.
+ */
+double od_cpu_sum_squares(struct od_cpu *cpu, const float *x, int64_t count, double *partials);
+
+/** AdamW on a tensor. */
+void od_cpu_adamw(struct od_cpu *cpu, float *w, float *m, float *v, const float *g, int64_t count,
+                  const struct od_adamw_step *step);
+
+#endif

@@ -1,0 +1,228 @@
+#include <string.h>
+
+#include "base/memory.h"
+#include "ops/cpu.h"
+
+// A unit of work is one key/value head of one document: its query heads are done in order, so that
+// their contributions to dK and dV have one order, too.
+struct attention {
+    struct od_cpu *cpu;
+    const struct od_op *op;
+    const struct od_batch *batch;
+    const float *qkv;
+    float *o;
+    float *lse;
+    const float *d_o;
+    float *dqkv;
+    float *work;
+    int64_t work_stride;  // floats per thread
+    int64_t row;          // floats per row of qkv
+    float *cache;
+};
+
+static struct od_mat rows_of(const float *data, int64_t ld)
+{
+    return (struct od_mat){data, ld, 1};
+}
+
+static struct od_mat transposed(const float *data, int64_t ld)
+{
+    return (struct od_mat){data, 1, ld};
+}
+
+static void forward_head(const struct attention *at, int64_t start, int64_t length, int64_t head,
+                         int thread)
+{
+    const struct od_op *op = at->op;
+    const int64_t d = op->head_dim;
+    const int64_t group = op->heads / op->kv_heads;
+    const int64_t out_row = (int64_t)op->heads * d;
+    const float *q = at->qkv + start * at->row + head * d;
+    const float *k = at->qkv + start * at->row + (op->heads + head / group) * d;
+    const float *v = k + op->kv_heads * d;
+    float *o = at->o + start * out_row + head * d;
+    float *lse = at->lse + start * op->heads + head;
+    float *scores = at->work + thread * at->work_stride;
+
+    for (int64_t i = 0; i < length; i += OD_ATTENTION_TILE_ROWS) {
+        const int64_t rows =
+            length - i < OD_ATTENTION_TILE_ROWS ? length - i : OD_ATTENTION_TILE_ROWS;
+        const int64_t keys = i + rows;
+        od_gemm_run_one(at->cpu->gemm, thread, rows, keys, d, rows_of(q + i * at->row, at->row),
+                        transposed(k, at->row), scores, keys, false);
+        at->cpu->kernels->softmax_rows(scores, keys, rows, keys, i + 1, op->scale,
+                                       lse + i * op->heads, op->heads);
+        od_gemm_run_one(at->cpu->gemm, thread, rows, d, keys, rows_of(scores, keys),
+                        rows_of(v, at->row), o + i * out_row, out_row, false);
+    }
+}
+
+static void forward_units(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct attention *at = context;
+    const int64_t group = at->op->heads / at->op->kv_heads;
+    for (int64_t unit = first; unit < last; unit++) {
+        const int64_t segment = unit / at->op->kv_heads;
+        const int64_t start = at->batch->segment_start[segment];
+        const int64_t length = at->batch->segment_start[segment + 1] - start;
+        for (int64_t h = 0; h < group; h++) {
+            forward_head(at, start, length, unit % at->op->kv_heads * group + h, thread);
+        }
+    }
+}
+
+static struct attention attention_of(struct od_cpu *cpu, const struct od_op *op,
+                                     float *const *tensors, const struct od_batch *batch)
+{
+    return (struct attention){
+        .cpu = cpu,
+        .op = op,
+        .batch = batch,
+        .qkv = tensors[op->slot[OD_SLOT_X]],
+        .o = tensors[op->slot[OD_SLOT_Y]],
+        .work = tensors[op->slot[OD_SLOT_WORK]],
+        .row = (int64_t)(op->heads + 2 * op->kv_heads) * op->head_dim,
+    };
+}
+
+// Floats of scratch per thread: what the longest document needs, so that tiles stay in the cache.
+static int64_t longest(const struct od_batch *batch)
+{
+    int64_t best = 0;
+    for (int64_t s = 0; s < batch->segments; s++) {
+        const int64_t length = batch->segment_start[s + 1] - batch->segment_start[s];
+        best = length > best ? length : best;
+    }
+    return best;
+}
+
+void od_cpu_attention(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                      const struct od_batch *batch)
+{
+    struct attention at = attention_of(cpu, op, tensors, batch);
+    at.lse = tensors[op->slot[OD_SLOT_AUX]];
+    at.work_stride = od_attention_work_floats(longest(batch));
+    od_pool_run(cpu->pool, batch->segments * op->kv_heads, 1, forward_units, &at);
+}
+
+// Gradients of one query head over one document.
+static void backward_head(const struct attention *at, int64_t start, int64_t length, int64_t head,
+                          int thread)
+{
+    const struct od_op *op = at->op;
+    struct od_gemm *gemm = at->cpu->gemm;
+    const int64_t d = op->head_dim;
+    const int64_t group = op->heads / op->kv_heads;
+    const int64_t out_row = (int64_t)op->heads * d;
+    const int64_t q_at = start * at->row + head * d;
+    const int64_t k_at = start * at->row + (op->heads + head / group) * d;
+    const int64_t v_at = k_at + op->kv_heads * d;
+    const float *o = at->o + start * out_row + head * d;
+    const float *d_o = at->d_o + start * out_row + head * d;
+    const float *lse = at->lse + start * op->heads + head;
+    float *p = at->work + thread * at->work_stride;
+    float *dp = p + OD_ATTENTION_TILE_ROWS * length;
+    float *delta = dp + OD_ATTENTION_TILE_ROWS * length;
+
+    for (int64_t i = 0; i < length; i += OD_ATTENTION_TILE_ROWS) {
+        const int64_t rows =
+            length - i < OD_ATTENTION_TILE_ROWS ? length - i : OD_ATTENTION_TILE_ROWS;
+        const int64_t keys = i + rows;
+        const struct od_mat q = rows_of(at->qkv + q_at + i * at->row, at->row);
+        const struct od_mat d_out = rows_of(d_o + i * out_row, out_row);
+        for (int64_t r = 0; r < rows; r++) {
+            delta[r] = at->cpu->kernels->dot(d_o + (i + r) * out_row, o + (i + r) * out_row, d);
+        }
+        od_gemm_run_one(gemm, thread, rows, keys, d, q, transposed(at->qkv + k_at, at->row), p,
+                        keys, false);
+        at->cpu->kernels->softmax_again(p, keys, rows, keys, i + 1, op->scale, lse + i * op->heads,
+                                        op->heads);
+        od_gemm_run_one(gemm, thread, rows, keys, d, d_out, transposed(at->qkv + v_at, at->row), dp,
+                        keys, false);
+        od_gemm_run_one(gemm, thread, keys, d, rows, transposed(p, keys), d_out, at->dqkv + v_at,
+                        at->row, true);
+        at->cpu->kernels->softmax_bwd(dp, p, keys, rows, keys, delta, op->scale);
+        od_gemm_run_one(gemm, thread, rows, d, keys, rows_of(dp, keys),
+                        rows_of(at->qkv + k_at, at->row), at->dqkv + q_at + i * at->row, at->row,
+                        false);
+        od_gemm_run_one(gemm, thread, keys, d, rows, transposed(dp, keys), q, at->dqkv + k_at,
+                        at->row, true);
+    }
+}
+
+static void backward_units(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct attention *at = context;
+    const struct od_op *op = at->op;
+    const int64_t group = op->heads / op->kv_heads;
+    for (int64_t unit = first; unit < last; unit++) {
+        const int64_t segment = unit / op->kv_heads;
+        const int64_t kv = unit % op->kv_heads;
+        const int64_t start = at->batch->segment_start[segment];
+        const int64_t length = at->batch->segment_start[segment + 1] - start;
+        const size_t bytes = (size_t)op->head_dim * sizeof(float);
+        for (int64_t t = start; t < start + length; t++) {
+            float *dk = at->dqkv + t * at->row + (op->heads + kv) * op->head_dim;
+            memset(dk, 0, bytes);
+            memset(dk + op->kv_heads * op->head_dim, 0, bytes);
+        }
+        for (int64_t h = 0; h < group; h++) {
+            backward_head(at, start, length, kv * group + h, thread);
+        }
+    }
+}
+
+void od_cpu_attention_bwd(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                          const struct od_batch *batch)
+{
+    struct attention at = attention_of(cpu, op, tensors, batch);
+    at.lse = tensors[op->slot[OD_SLOT_AUX]];
+    at.d_o = tensors[op->slot[OD_SLOT_DY]];
+    at.dqkv = tensors[op->slot[OD_SLOT_DX]];
+    at.work_stride = od_attention_work_floats(longest(batch));
+    od_pool_run(cpu->pool, batch->segments * op->kv_heads, 1, backward_units, &at);
+}
+
+// The cache of a layer: [sequence][key, value][kv head][position][head_dim].
+static float *cache_at(const struct attention *at, int64_t slot, int64_t which, int64_t kv)
+{
+    const struct od_op *op = at->op;
+    return at->cache +
+           ((slot * 2 + which) * op->kv_heads + kv) * at->batch->cache_length * op->head_dim;
+}
+
+static void cached_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct attention *at = context;
+    const struct od_op *op = at->op;
+    const int64_t d = op->head_dim;
+    const int64_t group = op->heads / op->kv_heads;
+    for (int64_t unit = first; unit < last; unit++) {
+        const int64_t t = unit / op->heads;
+        const int64_t head = unit % op->heads;
+        const int64_t slot = at->batch->cache_slot[t];
+        at->cpu->kernels->attend_row(
+            at->o + t * op->heads * d + head * d, at->qkv + t * at->row + head * d,
+            cache_at(at, slot, 0, head / group), cache_at(at, slot, 1, head / group), d,
+            at->batch->positions[t] + 1, d, op->scale, at->work + thread * at->work_stride);
+    }
+}
+
+void od_cpu_attention_cached(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                             const struct od_batch *batch)
+{
+    struct attention at = attention_of(cpu, op, tensors, batch);
+    const int64_t d = op->head_dim;
+    at.cache = tensors[op->slot[OD_SLOT_AUX]];
+    at.work_stride = batch->cache_length;
+    for (int64_t t = 0; t < batch->tokens; t++) {
+        const float *key = at.qkv + t * at.row + op->heads * d;
+        for (int64_t which = 0; which < 2; which++) {
+            for (int64_t kv = 0; kv < op->kv_heads; kv++) {
+                memcpy(cache_at(&at, batch->cache_slot[t], which, kv) + batch->positions[t] * d,
+                       key + (which * op->kv_heads + kv) * d, (size_t)d * sizeof *key);
+            }
+        }
+    }
+    od_pool_run(cpu->pool, batch->tokens * op->heads, 1, cached_rows, &at);
+}

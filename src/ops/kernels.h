@@ -1,0 +1,88 @@
+/**
+ * @file
+ * The CPU kernels that are compiled twice, for any x86-64 and for AVX2, with the same bits. Each
+ * works on a range of rows (or columns) so that a pool can split it by index.
+ *
+ * @thread Re-entrant: ranges of one call may run on different threads.
+ */
+#ifndef OD_OPS_KERNELS_H
+#define OD_OPS_KERNELS_H
+
+#include <stdint.h>
+
+/** Name of a kernel in this variant: the build defines OD_VARIANT as base or avx2. */
+#define OD_PASTE2(a, b) a##_##b
+#define OD_PASTE(a, b)  OD_PASTE2(a, b)
+#define OD_KERNEL(name) OD_PASTE(name, OD_VARIANT)
+
+/** Scalars of AdamW for one step, computed in double on the host. */
+struct od_adamw_step {
+    float lr;  ///< learning rate
+    float beta1;
+    float beta2;
+    float one_minus_beta1;
+    float one_minus_beta2;
+    float step_size;     ///< lr / (1 - beta1^t)
+    float inv_sqrt_bc2;  ///< 1 / sqrt(1 - beta2^t)
+    float eps;
+    float decay;       ///< 1 - lr * weight_decay
+    float grad_scale;  ///< clipping factor
+};
+
+/** One variant of every kernel. Ranges are [first, last). */
+struct od_cpu_kernels {
+    /** Rows: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd may be NULL. */
+    void (*rms_norm)(float *y, float *rstd, const float *x, const float *w, int64_t cols, float eps,
+                     int64_t first, int64_t last);
+    /** Rows: dx (+)= gradient of rms_norm. */
+    void (*rms_norm_bwd)(float *dx, const float *dy, const float *x, const float *w,
+                         const float *rstd, int64_t cols, int accumulate, int64_t first,
+                         int64_t last);
+    /** Columns: dw += sum over rows of dy * x * rstd, rows in order. */
+    void (*rms_norm_dw)(float *dw, const float *dy, const float *x, const float *rstd, int64_t rows,
+                        int64_t cols, int64_t first, int64_t last);
+    /** Rows: y = silu(gate) * up with gate = x[:, :f], up = x[:, f:]. */
+    void (*swiglu)(float *y, const float *x, int64_t f, int64_t first, int64_t last);
+    void (*swiglu_bwd)(float *dx, const float *dy, const float *x, int64_t f, int64_t first,
+                       int64_t last);
+    /** Rows: rotate `heads` heads of size d at the start of each row of `stride` floats. `table`
+     *  [positions, d]: d/2 cosines, then d/2 sines. direction -1 rotates back. */
+    void (*rope)(float *x, const float *table, const int32_t *positions, int64_t stride,
+                 int64_t heads, int64_t d, float direction, int64_t first, int64_t last);
+    /** Elements: y += x. */
+    void (*add)(float *y, const float *x, int64_t first, int64_t last);
+    /** Elements: y *= s. */
+    void (*scale)(float *y, float s, int64_t first, int64_t last);
+    /** Row i of scores [rows, ld]: s * scale over columns < limit + i (causal), softmax into place,
+     *  zeros up to cols; sum is not divided out: row sums go to `sum`, lse = max + log(sum). */
+    void (*softmax_rows)(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
+                         float scale, float *lse, int64_t lse_stride);
+    /** p = exp(s * scale - lse) over columns < limit + i, zeros up to cols. */
+    void (*softmax_again)(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
+                          float scale, const float *lse, int64_t lse_stride);
+    /** ds = p * (dp - delta) * scale in place of dp. */
+    void (*softmax_bwd)(float *dp, const float *p, int64_t ld, int64_t rows, int64_t cols,
+                        const float *delta, float scale);
+    /** dot of two rows. */
+    float (*dot)(const float *a, const float *b, int64_t n);
+    /** Row of logits [v] with target: returns lse - logit[target]; with grad, logits become
+     *  (softmax - onehot) * scale. */
+    float (*cross_entropy)(float *logits, int64_t v, int32_t target, int grad, float scale);
+    /** One query row against cached keys and values: out[d] = softmax(q k^T * scale) v. `scores`
+     *  has room for `length` floats; keys and values are `stride` floats apart. */
+    void (*attend_row)(float *out, const float *q, const float *k, const float *v, int64_t stride,
+                       int64_t length, int64_t d, float scale, float *scores);
+    /** Columns: dw[ids[t]] += dy[t] for t in order. */
+    void (*embed_bwd)(float *dw, const float *dy, const int32_t *ids, int64_t rows, int64_t cols,
+                      int64_t first, int64_t last);
+    /** Elements: AdamW with decoupled decay, as torch.optim.AdamW. */
+    void (*adamw)(float *w, float *m, float *v, const float *g, const struct od_adamw_step *step,
+                  int64_t first, int64_t last);
+    /** Sum of squares in double over a range, eight lanes, fixed tree. */
+    double (*sum_squares)(const float *x, int64_t n);
+};
+
+extern const struct od_cpu_kernels od_cpu_kernels_base;
+extern const struct od_cpu_kernels od_cpu_kernels_avx2;
+
+#endif

@@ -1,0 +1,111 @@
+/**
+ * @file
+ * What a program is made of: operations over numbered tensors, and the batch that they work on.
+ *
+ * An operation names tensors by slot; a device is given a table from tensor number to memory and
+ * walks the list. Forward operations are emitted by the model, backward ones derived by one rule
+ * each (model/program.h). All tensors are fp32 matrices [rows, cols], row-major, contiguous.
+ *
+ * @thread No state.
+ */
+#ifndef OD_OPS_OP_H
+#define OD_OPS_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { OD_OP_SLOTS = 14, OD_ADAPTER_PARTS_MAX = 4 };
+
+/** T tokens, C channels, N outputs, K inputs, H query heads, G key/value heads, D head size. */
+enum od_op_kind {
+    OD_OP_EMBED,             ///< Y[T,C] = W[ids]
+    OD_OP_EMBED_BWD,         ///< DW[V,C] += scatter of DY
+    OD_OP_RMS_NORM,          ///< Y = X * rstd * W; RSTD[T]
+    OD_OP_RMS_NORM_BWD,      ///< DX (+)=, DW +=
+    OD_OP_LINEAR,            ///< Y[T,N] = (RES +) X[T,K] W[N,K]^T (+ adapters)
+    OD_OP_LINEAR_BWD,        ///< DX (+)=, DW +=, DA +=, DB +=
+    OD_OP_ROPE,              ///< rotates queries and keys inside Y[T,(H+2G)D], in place
+    OD_OP_ROPE_BWD,          ///< rotates DY back, in place
+    OD_OP_ATTENTION,         ///< Y[T,HD] from X[T,(H+2G)D], causal inside segments; LSE[T,H]
+    OD_OP_ATTENTION_BWD,     ///< DX[T,(H+2G)D]
+    OD_OP_ATTENTION_CACHED,  ///< as ATTENTION, through the key/value cache of a sequence
+    OD_OP_SWIGLU,            ///< Y[T,F] = silu(X[:, :F]) * X[:, F:]
+    OD_OP_SWIGLU_BWD,        ///< DX[T,2F]
+    OD_OP_ADD,               ///< Y += X
+    OD_OP_HEAD_LOSS,         ///< losses of the rows with a target; DX and DW when asked
+    OD_OP_HEAD_LOGITS,       ///< Y[R,V] = X[rows] W^T for the batch's logit rows
+    OD_OP_COUNT
+};
+
+/** Meaning of the slots; -1 where an operation has no such tensor. */
+enum od_slot {
+    OD_SLOT_X,    ///< input
+    OD_SLOT_Y,    ///< output
+    OD_SLOT_W,    ///< weight
+    OD_SLOT_RES,  ///< residual that is added to the output
+    OD_SLOT_AUX,  ///< RSTD, LSE, the rotation table, or the key/value cache
+    OD_SLOT_A,    ///< adapters' A, stacked [n r, K]
+    OD_SLOT_B,    ///< adapters' B, stacked [rows, r]
+    OD_SLOT_XA,   ///< scaled X A^T [T, n r]; kept for the backward pass
+    OD_SLOT_DX,   ///< gradients of the above
+    OD_SLOT_DY,
+    OD_SLOT_DW,
+    OD_SLOT_DA,
+    OD_SLOT_DB,
+    OD_SLOT_WORK  ///< scratch
+};
+
+/** Adapters on a row range of a (fused) weight: its rows use columns i*r.. of XA. */
+struct od_adapter_part {
+    int64_t row;    ///< first output column in Y
+    int64_t rows;   ///< output columns
+    int64_t b_row;  ///< first row in B
+};
+
+struct od_op {
+    enum od_op_kind kind;
+    int32_t slot[OD_OP_SLOTS];  ///< tensor numbers
+    bool accumulate;            ///< DX is added to, not set
+    int64_t n;                  ///< outputs; channels; V
+    int64_t k;                  ///< inputs
+    int32_t heads;
+    int32_t kv_heads;
+    int32_t head_dim;
+    int32_t layer;  ///< of the cache
+    float eps;
+    float scale;   ///< attention scale; adapter scale
+    int64_t rank;  ///< r
+    int32_t part_count;
+    struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];
+};
+
+/** What one pass works on. All arrays are borrowed for the pass. */
+struct od_batch {
+    int64_t tokens;            ///< rows in use
+    const int32_t *ids;        ///< [tokens]
+    const int32_t *positions;  ///< [tokens]
+    // Training: documents side by side.
+    int64_t segments;
+    const int32_t *segment_start;  ///< [segments + 1]
+    const int32_t *targets;        ///< [tokens], -1: no target
+    float loss_scale;              ///< d loss_sum / d row loss: 1 / labels of the whole step
+    bool want_gradient;            ///< HEAD_LOSS writes DX and DW
+    double loss_sum;               ///< out: sum of row losses of this pass, in row order
+    // Generation: rows that belong to cached sequences.
+    const int32_t *cache_slot;  ///< [tokens] which cached sequence the row belongs to
+    int64_t cache_length;       ///< positions per cached sequence
+    int64_t logit_rows;
+    const int32_t *logit_row;  ///< [logit_rows] rows whose logits are wanted
+};
+
+/** Rows of logits that HEAD_LOSS holds at a time; query rows of one attention tile. */
+enum { OD_HEAD_CHUNK_ROWS = 128, OD_ATTENTION_TILE_ROWS = 64 };
+
+/** Floats of scratch per thread that ATTENTION and its gradient need for documents of up to
+ *  `tokens` tokens: two tiles of scores and a row of sums. */
+static inline int64_t od_attention_work_floats(int64_t tokens)
+{
+    return OD_ATTENTION_TILE_ROWS * 2 * tokens + OD_ATTENTION_TILE_ROWS;
+}
+
+#endif

@@ -1,0 +1,57 @@
+#include "ops/cpu.h"
+
+enum { ELEMENT_GRAIN = 4096 };
+
+struct squares {
+    struct od_cpu *cpu;
+    const float *x;
+    int64_t count;
+    double *partials;
+};
+
+static void square_chunks(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct squares *work = context;
+    (void)thread;
+    for (int64_t chunk = first; chunk < last; chunk++) {
+        const int64_t at = chunk * OD_NORM_CHUNK;
+        const int64_t left = work->count - at;
+        work->partials[chunk] = work->cpu->kernels->sum_squares(
+            work->x + at, left < OD_NORM_CHUNK ? left : OD_NORM_CHUNK);
+    }
+}
+
+double od_cpu_sum_squares(struct od_cpu *cpu, const float *x, int64_t count, double *partials)
+{
+    struct squares work = {cpu, x, count, partials};
+    const int64_t chunks = (count + OD_NORM_CHUNK - 1) / OD_NORM_CHUNK;
+    double sum = 0.0;
+    od_pool_run(cpu->pool, chunks, 1, square_chunks, &work);
+    for (int64_t i = 0; i < chunks; i++) {
+        sum += partials[i];
+    }
+    return sum;
+}
+
+struct adamw {
+    struct od_cpu *cpu;
+    float *w;
+    float *m;
+    float *v;
+    const float *g;
+    const struct od_adamw_step *step;
+};
+
+static void adamw_elements(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct adamw *work = context;
+    (void)thread;
+    work->cpu->kernels->adamw(work->w, work->m, work->v, work->g, work->step, first, last);
+}
+
+void od_cpu_adamw(struct od_cpu *cpu, float *w, float *m, float *v, const float *g, int64_t count,
+                  const struct od_adamw_step *step)
+{
+    struct adamw work = {cpu, w, m, v, g, step};
+    od_pool_run(cpu->pool, count, ELEMENT_GRAIN, adamw_elements, &work);
+}

@@ -1,0 +1,386 @@
+// Goal: the product has the bits of the plain loop whatever the shape, strides, threads and path.
+// Method: random shapes with every kind of operand, compared bit for bit with od_gemm_ref; memory
+// around C and behind the operands is checked or, by the sanitizers, watched.
+
+#include "device/cpu/gemm.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "support.h"
+
+enum { CASES = 400, CANARY_COLS = 3 };
+
+struct draw {
+    uint64_t seed;
+    uint64_t next;
+};
+
+static uint32_t draw_u32(struct draw *draw)
+{
+    return od_philox_draw(draw->seed, 7, 0, draw->next++).word[0];
+}
+
+static int64_t draw_below(struct draw *draw, int64_t n)
+{
+    return (int64_t)(draw_u32(draw) % (uint32_t)n);
+}
+
+static float draw_value(struct draw *draw)
+{
+    return od_uniform_f32(draw_u32(draw)) * 2.0F - 1.0F;
+}
+
+// A dimension: often tiny or near an edge of a tile or block, sometimes large.
+static int64_t draw_size(struct draw *draw, int64_t max)
+{
+    static const int64_t edges[] = {0, 1, 2, 5, 6, 7, 8, 11, 12, 13, 15, 16, 17, 31, 33, 64, 65};
+    switch (draw_below(draw, 4)) {
+    case 0: return edges[draw_below(draw, (int64_t)(sizeof edges / sizeof edges[0]))];
+    case 1: return draw_below(draw, 40);
+    case 2: return draw_below(draw, 130);
+    default: return draw_below(draw, max);
+    }
+}
+
+// An operand of its exact size on the heap, so that a sanitizer sees a read behind its end.
+struct operand {
+    float *memory;
+    struct od_mat mat;
+};
+
+enum { ROW_MAJOR, COLUMN_MAJOR, BOTH_STRIDES, KINDS };
+
+static struct operand operand_create(struct draw *draw, int64_t rows, int64_t cols, int kind)
+{
+    struct operand operand = {NULL, {NULL, 0, 0}};
+    const int64_t gap = draw_below(draw, 3);
+    if (kind == ROW_MAJOR) {
+        operand.mat.col_stride = 1;
+        operand.mat.row_stride = cols + gap;
+    } else if (kind == COLUMN_MAJOR) {
+        operand.mat.row_stride = 1;
+        operand.mat.col_stride = rows + gap;
+    } else {
+        operand.mat.col_stride = 2;
+        operand.mat.row_stride = 2 * cols + gap;
+    }
+    int64_t count = 0;
+    if (rows > 0 && cols > 0) {
+        count = (rows - 1) * operand.mat.row_stride + (cols - 1) * operand.mat.col_stride + 1;
+    }
+    operand.memory = od_alloc((size_t)count, sizeof(float));
+    assert_non_null(operand.memory);
+    for (int64_t i = 0; i < count; i++) {
+        operand.memory[i] = draw_value(draw);
+    }
+    operand.mat.data = operand.memory;
+    return operand;
+}
+
+struct engine {
+    struct od_pool *pool;
+    struct od_gemm *gemm;
+};
+
+static struct engine engine_create(int threads, bool vector)
+{
+    struct od_error err = {0};
+    struct engine engine = {NULL, NULL};
+    assert_ok(od_pool_create(threads, &engine.pool, &err), &err);
+    assert_ok(od_gemm_create(engine.pool, od_cpu_features_detect(vector), &engine.gemm, &err),
+              &err);
+    return engine;
+}
+
+static void engine_free(struct engine *engine)
+{
+    od_gemm_free(engine->gemm);
+    od_pool_free(engine->pool);
+}
+
+enum way { WAY_RUN, WAY_ONE, WAY_PACKED };
+
+struct problem {
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    int64_t ldc;
+    bool accumulate;
+    struct operand a;
+    struct operand b;
+    float *packed;  // NULL unless B is W^T, contiguous
+    float *start;
+    float *expected;
+    float *c;
+};
+
+static size_t c_bytes(const struct problem *p)
+{
+    return (size_t)(p->m * p->ldc) * sizeof(float);
+}
+
+static void problem_init(struct problem *p, struct draw *draw, int64_t m, int64_t n, int64_t k)
+{
+    *p = (struct problem){.m = m, .n = n, .k = k};
+    p->accumulate = draw_below(draw, 2) == 1;
+    p->ldc = n + draw_below(draw, 2) * CANARY_COLS;
+    p->a = operand_create(draw, m, k, (int)draw_below(draw, KINDS));
+    p->b = operand_create(draw, k, n, (int)draw_below(draw, KINDS));
+    if (p->b.mat.row_stride == 1 && p->b.mat.col_stride == k) {
+        p->packed = od_alloc((size_t)od_gemm_packed_floats(n, k), sizeof(float));
+        assert_non_null(p->packed);
+        od_gemm_pack_weight(p->packed, p->b.mat.data, n, k);
+    }
+    p->start = od_alloc((size_t)(m * p->ldc), sizeof(float));
+    p->expected = od_alloc((size_t)(m * p->ldc), sizeof(float));
+    p->c = od_alloc((size_t)(m * p->ldc), sizeof(float));
+    assert_non_null(p->start);
+    assert_non_null(p->expected);
+    assert_non_null(p->c);
+    for (int64_t i = 0; i < m * p->ldc; i++) {
+        const bool canary = i % p->ldc >= n;
+        p->start[i] = canary || p->accumulate ? draw_value(draw) : NAN;
+    }
+    memcpy(p->expected, p->start, c_bytes(p));
+    od_gemm_ref(m, n, k, p->a.mat, p->b.mat, p->expected, p->ldc, p->accumulate);
+}
+
+static void problem_release(struct problem *p)
+{
+    od_free(p->a.memory);
+    od_free(p->b.memory);
+    od_free(p->packed);
+    od_free(p->start);
+    od_free(p->expected);
+    od_free(p->c);
+}
+
+static void check(const struct problem *p, const char *how)
+{
+    if (memcmp(p->c, p->expected, c_bytes(p)) == 0) {
+        return;
+    }
+    for (int64_t i = 0; i < p->m * p->ldc; i++) {
+        if (memcmp(&p->c[i], &p->expected[i], sizeof(float)) != 0) {
+            fail_msg(
+                "%s m=%ld n=%ld k=%ld ldc=%ld a=(%ld,%ld) b=(%ld,%ld) accumulate=%d: row %ld "
+                "column %ld is %a, not %a",
+                how, (long)p->m, (long)p->n, (long)p->k, (long)p->ldc, (long)p->a.mat.row_stride,
+                (long)p->a.mat.col_stride, (long)p->b.mat.row_stride, (long)p->b.mat.col_stride,
+                p->accumulate, (long)(i / p->ldc), (long)(i % p->ldc), (double)p->c[i],
+                (double)p->expected[i]);
+        }
+    }
+}
+
+static void run_way(const struct engine *engine, struct problem *p, enum way way, const char *how)
+{
+    if (way == WAY_PACKED && !p->packed) {
+        return;
+    }
+    memcpy(p->c, p->start, c_bytes(p));
+    if (way == WAY_PACKED) {
+        od_gemm_run_packed(engine->gemm, p->m, p->n, p->k, p->a.mat, p->packed, p->c, p->ldc,
+                           p->accumulate);
+    } else if (way == WAY_ONE) {
+        od_gemm_run_one(engine->gemm, 0, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc,
+                        p->accumulate);
+    } else {
+        od_gemm_run(engine->gemm, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc,
+                    p->accumulate);
+    }
+    check(p, how);
+}
+
+static void random_shapes(bool vector, int cases, int64_t max)
+{
+    static const int threads[] = {1, 2, 3, 5};
+    struct draw draw = {test_seed(), 0};
+    struct engine engines[4];
+    for (int t = 0; t < 4; t++) {
+        engines[t] = engine_create(threads[t], vector);
+    }
+    for (int i = 0; i < cases; i++) {
+        struct problem problem;
+        problem_init(&problem, &draw, draw_size(&draw, max), draw_size(&draw, max),
+                     draw_size(&draw, 2 * max));
+        for (int t = 0; t < 4; t++) {
+            char how[32];
+            (void)snprintf(how, sizeof how, "%s, %d threads", vector ? "vector" : "scalar",
+                           threads[t]);
+            const uint64_t allocations = od_alloc_count();
+            run_way(&engines[t], &problem, WAY_RUN, how);
+            run_way(&engines[t], &problem, WAY_ONE, how);
+            run_way(&engines[t], &problem, WAY_PACKED, how);
+            assert_int_equal(od_alloc_count(), allocations);
+        }
+        problem_release(&problem);
+    }
+    for (int t = 0; t < 4; t++) {
+        engine_free(&engines[t]);
+    }
+}
+
+static void vector_has_the_bits_of_the_loop(void **state)
+{
+    (void)state;
+    if (!od_cpu_features_detect(true).avx2_fma) {
+        skip();
+    }
+    random_shapes(true, CASES, 300);
+}
+
+static void scalar_has_the_bits_of_the_loop(void **state)
+{
+    (void)state;
+    random_shapes(false, CASES / 4, 150);
+}
+
+// Larger than every block of the cache, so that all loops go round more than once.
+static void beyond_the_blocks(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = {{401, 70, 530},  {13, 2100, 300}, {7, 2070, 40},
+                                        {1, 1040, 1040}, {2, 97, 700},    {3, 2049, 17},
+                                        {800, 17, 65},   {6, 530, 530},   {24, 1100, 260}};
+    struct draw draw = {test_seed(), 0};
+    struct engine vector = engine_create(2, true);
+    struct engine scalar = engine_create(3, false);
+    for (size_t i = 0; i < 3 * sizeof shapes / sizeof shapes[0]; i++) {
+        const int64_t *shape = shapes[i / 3];
+        struct problem problem;
+        problem_init(&problem, &draw, shape[0], shape[1], shape[2]);
+        run_way(&vector, &problem, WAY_RUN, "vector");
+        run_way(&vector, &problem, WAY_PACKED, "vector");
+        run_way(&scalar, &problem, WAY_RUN, "scalar");
+        problem_release(&problem);
+    }
+    engine_free(&vector);
+    engine_free(&scalar);
+}
+
+struct heads {
+    struct od_gemm *gemm;
+    struct problem *problems;
+};
+
+static void run_heads(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct heads *heads = context;
+    for (int64_t i = first; i < last; i++) {
+        struct problem *p = &heads->problems[i];
+        memcpy(p->c, p->start, c_bytes(p));
+        od_gemm_run_one(heads->gemm, thread, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc,
+                        p->accumulate);
+    }
+}
+
+static void one_product_per_item_inside_the_pool(void **state)
+{
+    (void)state;
+    enum { HEADS = 12 };
+    struct draw draw = {test_seed(), 0};
+    struct problem problems[HEADS];
+    for (int i = 0; i < HEADS; i++) {
+        problem_init(&problems[i], &draw, 64 + i, 65 - i, 32);
+    }
+    struct engine engine = engine_create(3, true);
+    struct heads heads = {engine.gemm, problems};
+    od_pool_run(engine.pool, HEADS, 1, run_heads, &heads);
+    for (int i = 0; i < HEADS; i++) {
+        check(&problems[i], "inside the pool");
+        problem_release(&problems[i]);
+    }
+    engine_free(&engine);
+}
+
+// Infinities, tiny numbers and zeros of either sign come out as from the loop.
+static void special_values(void **state)
+{
+    (void)state;
+    static const float values[] = {0.0F,  -0.0F,  1.0F,     -1.0F,     INFINITY, 1e-45F,
+                                   1e38F, -1e38F, 1.2e-38F, -1.5e-39F, 3.0F,     -INFINITY};
+    struct draw draw = {test_seed(), 0};
+    struct engine vector = engine_create(1, true);
+    struct engine scalar = engine_create(1, false);
+    for (int i = 0; i < 200; i++) {
+        struct problem p;
+        problem_init(&p, &draw, 1 + draw_below(&draw, 8), 1 + draw_below(&draw, 20),
+                     1 + draw_below(&draw, 3));
+        const int64_t limit = draw_below(&draw, 2) ? 12 : 4;
+        for (int64_t e = 0; e < p.m; e++) {
+            for (int64_t q = 0; q < p.k; q++) {
+                p.a.memory[e * p.a.mat.row_stride + q * p.a.mat.col_stride] =
+                    values[draw_below(&draw, limit)];
+            }
+        }
+        memcpy(p.expected, p.start, c_bytes(&p));
+        od_gemm_ref(p.m, p.n, p.k, p.a.mat, p.b.mat, p.expected, p.ldc, p.accumulate);
+        for (int e = 0; e < 2; e++) {
+            struct engine *engine = e == 0 ? &vector : &scalar;
+            memcpy(p.c, p.start, c_bytes(&p));
+            od_gemm_run(engine->gemm, p.m, p.n, p.k, p.a.mat, p.b.mat, p.c, p.ldc, p.accumulate);
+            for (int64_t at = 0; at < p.m * p.ldc; at++) {
+                // A NaN is a NaN: which one it is the processor chooses.
+                if (!(isnan(p.c[at]) && isnan(p.expected[at]))) {
+                    assert_memory_equal(&p.c[at], &p.expected[at], sizeof(float));
+                }
+            }
+        }
+        problem_release(&p);
+    }
+    engine_free(&vector);
+    engine_free(&scalar);
+}
+
+static void create_fails_cleanly(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_pool *pool = NULL;
+    assert_ok(od_pool_create(2, &pool, &err), &err);
+    for (uint64_t n = 1; n <= 2; n++) {
+        struct od_gemm *gemm = NULL;
+        od_alloc_fail_at(n);
+        assert_int_equal(od_gemm_create(pool, od_cpu_features_detect(true), &gemm, &err),
+                         OD_E_MEMORY);
+        assert_null(gemm);
+    }
+    od_alloc_fail_at(0);
+    od_pool_free(pool);
+}
+
+static void peak_is_measured(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_pool *pool = NULL;
+    assert_ok(od_pool_create(2, &pool, &err), &err);
+    assert_true(od_cpu_fma_peak(pool, od_cpu_features_detect(false), 0.01) == 0.0);
+    if (od_cpu_features_detect(true).avx2_fma) {
+        assert_true(od_cpu_fma_peak(pool, od_cpu_features_detect(true), 0.01) > 1e8);
+    }
+    od_pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vector_has_the_bits_of_the_loop),
+        cmocka_unit_test(scalar_has_the_bits_of_the_loop),
+        cmocka_unit_test(beyond_the_blocks),
+        cmocka_unit_test(one_product_per_item_inside_the_pool),
+        cmocka_unit_test(special_values),
+        cmocka_unit_test(create_fails_cleanly),
+        cmocka_unit_test(peak_is_measured),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
