@@ -398,6 +398,7 @@ void od_http_connection_open(struct od_http_server *server, evutil_socket_t fd,
     connection->server = server;
     connection->exchange = exchange;
     connection->stream = stream;
+    connection->state = OD_CONNECTION_IDLE;
     connection->previous = server->last;
     *(server->last ? &server->last->next : &server->first) = connection;
     server->last = connection;

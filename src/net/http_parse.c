@@ -191,7 +191,7 @@ static char *check_field(struct od_http_parser *parser, char *line)
         (void)refuse(parser, 400, "folded header lines are not allowed");
         return NULL;
     }
-    if (*at != ':') {
+    if (at == line || *at != ':') {
         (void)refuse(parser, 400,
                      at == line ? "a header line without a name"
                                 : "a header name that is not followed by a colon");
