@@ -23,11 +23,13 @@
 #include <pcre2.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "cli/options.h"
+#include "formats/json.h"
 
-enum { FACTS_MAX = 48, VALUE_MAX_BYTES = 192, PROC_MAX_BYTES = 1 << 16, LINE_MAX_BYTES = 512 };
+enum { FACTS_MAX = 48, VALUE_MAX_BYTES = 192, LINE_MAX_BYTES = 512, OUTPUT_MAX_BYTES = 1 << 16 };
 static const double KIB = 1024.0;
 /** The demo with its tests in parallel needs about this much. */
 static const double MEMORY_ADVISED_BYTES = 1e9;
@@ -186,27 +188,45 @@ static void add_libraries(struct facts *facts)
 
 static enum od_status print_json(const struct facts *facts, struct od_error *err)
 {
-    json_t *root = json_object();
-    json_t *advice = json_array();
-    bool ok = root && advice;
-    for (size_t i = 0; ok && i < facts->count; i++) {
+    struct od_buf out;
+    struct od_json_writer writer;
+    const char *group = NULL;
+    od_buf_init(&out, OUTPUT_MAX_BYTES);
+    od_json_writer_init(&writer, &out, OD_JSON_INDENT_2, false);
+    od_json_object_begin(&writer);
+    for (size_t i = 0; i < facts->count; i++) {
         const struct fact *fact = &facts->items[i];
-        json_t *group = json_object_get(root, fact->group);
-        if (!group) {
-            group = json_object();
-            ok = json_object_set_new(root, fact->group, group) == 0;
+        if (!group || strcmp(group, fact->group) != 0) {
+            if (group) {
+                od_json_object_end(&writer);
+            }
+            group = fact->group;
+            od_json_key(&writer, group);
+            od_json_object_begin(&writer);
         }
-        ok = ok && json_object_set_new(group, fact->name, json_string(fact->value)) == 0;
-        if (ok && fact->advice) {
-            ok = json_array_append_new(advice, json_sprintf("%s: %s", fact->name, fact->advice)) ==
-                 0;
+        od_json_member_text(&writer, fact->name, fact->value);
+    }
+    if (group) {
+        od_json_object_end(&writer);
+    }
+    od_json_key(&writer, "advice");
+    od_json_array_begin(&writer);
+    for (size_t i = 0; i < facts->count; i++) {
+        if (facts->items[i].advice) {
+            char text[LINE_MAX_BYTES];
+            (void)snprintf(text, sizeof text, "%s: %s", facts->items[i].name,
+                           facts->items[i].advice);
+            od_json_put_text(&writer, text);
         }
     }
-    ok = ok && json_object_set(root, "advice", advice) == 0 &&
-         json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') == '\n';
-    json_decref(advice);
-    json_decref(root);
-    return ok ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for the JSON document");
+    od_json_array_end(&writer);
+    od_json_object_end(&writer);
+    const enum od_status status = od_buf_check(&out, err);
+    if (!status) {
+        (void)printf("%s\n", od_buf_text(&out));
+    }
+    od_buf_release(&out);
+    return status;
 }
 
 static void print_text(const struct facts *facts)

@@ -13,7 +13,9 @@ enum { HELP_WORDS_MAX = 8 };
 
 // One line per command, by name; its file is cmd_NAME.c and its name stands in meson.build.
 static const struct od_command commands[] = {
+    {"bench", "speed beside the machine's own ceiling", od_cmd_bench},
     {"doctor", "what this machine has, and what is missing", od_cmd_doctor},
+    {"score", "rank suites or a table of metrics", od_cmd_score},
 };
 
 static const struct od_command_group program = {

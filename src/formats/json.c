@@ -1,14 +1,19 @@
 #include "formats/json.h"
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 #include "formats/text_file.h"
 
-// Jansson tells "no memory" and "no JSON" apart only in part, so the allocator remembers that it
-// had to refuse. One flag for each thread, read and cleared around one call.
+// Jansson does not tell "no memory" and "no JSON" apart, and where it gathers the bytes of a string
+// it goes on without the byte it had no room for. So the allocator remembers that it had to refuse.
+// One flag for each thread, cleared before a call and read behind it.
 static _Thread_local bool refused_memory;
 
 static void *json_malloc(size_t size)
@@ -29,9 +34,9 @@ __attribute__((constructor)) static void json_use_our_memory(void)
 
 // Jansson recurses: refuse deep nesting before it starts. Counts brackets outside of strings.
 static enum od_status check_depth(const char *text, size_t size, const char *name,
-                                  struct od_error *err)
+                                  size_t first_line, struct od_error *err)
 {
-    size_t line = 1;
+    size_t line = first_line;
     size_t line_start = 0;
     int depth = 0;
     bool in_string = false;
@@ -62,22 +67,23 @@ static enum od_status check_depth(const char *text, size_t size, const char *nam
     return OD_OK;
 }
 
-enum od_status od_json_parse(const char *text, size_t size, const char *name, json_t **ret,
-                             struct od_error *err)
+enum od_status od_json_parse_at(const char *text, size_t size, const char *name, size_t first_line,
+                                json_t **ret, struct od_error *err)
 {
     json_error_t error;
-    const enum od_status status = check_depth(text, size, name, err);
+    const enum od_status status = check_depth(text, size, name, first_line, err);
     if (status != OD_OK) {
         return status;
     }
     refused_memory = false;
     json_t *value =
         json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (value) {
+    if (value && !refused_memory) {
         *ret = value;
         return OD_OK;
     }
     if (refused_memory) {
+        json_decref(value);
         return od_fail(err, OD_E_MEMORY, "no memory for the JSON of '%s'", name);
     }
     for (char *c = error.text; *c != '\0'; c++) {
@@ -85,7 +91,14 @@ enum od_status od_json_parse(const char *text, size_t size, const char *name, js
             *c = ' ';  // a message is one line
         }
     }
-    return od_fail(err, OD_E_FORMAT, "%s:%d:%d: %s", name, error.line, error.column, error.text);
+    const size_t line = first_line + (error.line > 0 ? (size_t)error.line - 1 : 0);
+    return od_fail(err, OD_E_FORMAT, "%s:%zu:%d: %s", name, line, error.column, error.text);
+}
+
+enum od_status od_json_parse(const char *text, size_t size, const char *name, json_t **ret,
+                             struct od_error *err)
+{
+    return od_json_parse_at(text, size, name, 1, ret, err);
 }
 
 enum od_status od_json_read(const char *path, json_t **ret, struct od_error *err)

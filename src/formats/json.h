@@ -28,6 +28,9 @@ enum { OD_JSON_READ_DEPTH_MAX = 128, OD_JSON_DEPTH_MAX = 256 };
 /** Parse `size` bytes; `name` stands in messages. @memory Gives *ret: json_decref. */
 enum od_status od_json_parse(const char *text, size_t size, const char *name, json_t **ret,
                              struct od_error *err) OD_MUST_CHECK;
+/** As od_json_parse for a text whose first line is number `first_line` (in messages) of `name`. */
+enum od_status od_json_parse_at(const char *text, size_t size, const char *name, size_t first_line,
+                                json_t **ret, struct od_error *err) OD_MUST_CHECK;
 /** Read and parse a file (gzip is unpacked). @memory Gives *ret: json_decref. */
 enum od_status od_json_read(const char *path, json_t **ret, struct od_error *err) OD_MUST_CHECK;
 

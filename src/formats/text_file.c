@@ -13,13 +13,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/types.h>
 #include <unistd.h>
 #include <zconf.h>
 #include <zlib.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/status.h"
 
 enum { CHUNK_BYTES = 1 << 17, GZIP_WINDOW_BITS = 15 + 16 };
 

@@ -155,6 +155,22 @@ static void scale_all(struct call *call, float *y, int64_t count, float factor)
     od_pool_run(call->cpu->pool, count, ELEMENT_GRAIN, scale_elements, call);
 }
 
+// Y (+)= X W^T, through the packed weight where there is one: the same bits.
+static void times_weight(const struct call *call, int64_t rows, const float *x, float *y,
+                         bool accumulate)
+{
+    const struct od_op *op = call->op;
+    struct od_gemm *gemm = call->cpu->gemm;
+    const float *packed = call->cpu->packed ? call->cpu->packed[op->slot[OD_SLOT_W]] : NULL;
+    if (packed) {
+        od_gemm_run_packed(gemm, rows, op->n, op->k, rows_of(x, op->k), packed, y, op->n,
+                           accumulate);
+    } else {
+        od_gemm_run(gemm, rows, op->n, op->k, rows_of(x, op->k),
+                    transposed(tensor(call, OD_SLOT_W), op->k), y, op->n, accumulate);
+    }
+}
+
 static void linear(struct call *call)
 {
     const struct od_op *op = call->op;
@@ -168,8 +184,7 @@ static void linear(struct call *call)
     if (res) {
         memcpy(y, res, (size_t)(tokens * op->n) * sizeof *y);
     }
-    od_gemm_run(gemm, tokens, op->n, op->k, rows_of(x, op->k),
-                transposed(tensor(call, OD_SLOT_W), op->k), y, op->n, res != NULL);
+    times_weight(call, tokens, x, y, res != NULL);
     if (a) {
         const int64_t width = op->rank * op->part_count;
         float *xa = tensor(call, OD_SLOT_XA);
@@ -318,8 +333,7 @@ static void head_logits(struct call *call)
     for (int64_t i = 0; i < batch->logit_rows; i++) {
         memcpy(gathered + i * op->k, x + batch->logit_row[i] * op->k, (size_t)op->k * sizeof *x);
     }
-    od_gemm_run(call->cpu->gemm, batch->logit_rows, op->n, op->k, rows_of(gathered, op->k),
-                transposed(tensor(call, OD_SLOT_W), op->k), tensor(call, OD_SLOT_Y), op->n, false);
+    times_weight(call, batch->logit_rows, gathered, tensor(call, OD_SLOT_Y), false);
 }
 
 static void rotate(struct call *call, enum od_slot slot, float direction)

@@ -26,6 +26,7 @@ struct od_cpu {
     struct od_gemm *gemm;
     const struct od_cpu_kernels *kernels;
     struct od_cpu_features features;
+    float *const *packed;  ///< weights packed for few rows, by tensor number; NULL: none. Borrowed
 };
 
 /**

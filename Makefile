@@ -1,0 +1,91 @@
+# What a person types; meson and ninja do the work. `make help` lists the targets.
+# BUILD folders: build (gcc or $CC, optimised), build-asan (clang, AddressSanitizer and UBSan).
+BUILD  ?= build
+ASAN   ?= build-asan
+PREFIX ?= /usr/local
+WERROR ?= false
+DEMO   ?= demo
+SOURCES = $(shell find src tests -name '*.[ch]')
+
+.DELETE_ON_ERROR:
+.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install reference clean
+
+all: build
+
+help:
+	@echo "make            build the program: $(BUILD)/oneday"
+	@echo "make demo       the whole loop on a small model, into the folder $(DEMO)/"
+	@echo "make test       all tests but the long ones; ends with the counts"
+	@echo "make check      format, layers, clang-tidy, and the tests under ASan and UBSan"
+	@echo "make test-long  the tests that take minutes to hours"
+	@echo "make bench      measure the program on this machine"
+	@echo "make install    into PREFIX=$(PREFIX) (DESTDIR is honoured)"
+	@echo "make reference  pages of the code, into $(BUILD)/reference/html"
+	@echo "make format     lay the source out with clang-format"
+	@echo "make clean      remove the build folders"
+
+build:
+	@tools/setup build
+	@tools/configure $(BUILD) -Dwerror=$(WERROR)
+	@ninja -C $(BUILD) -k 0
+	@ln -sf src/cli/oneday $(BUILD)/oneday
+
+build-tests:
+	@tools/setup build test
+	@tools/configure $(BUILD) -Dwerror=$(WERROR)
+	@ninja -C $(BUILD) -k 0
+	@ln -sf src/cli/oneday $(BUILD)/oneday
+
+demo: build
+	$(BUILD)/oneday demo $(DEMO)
+
+test: build-tests
+	@tools/test-summary $(BUILD)
+
+test-long: build-tests
+	@tools/test-summary $(BUILD) --setup=long --suite=long
+
+# All four, even when an early one fails: one run shows everything.
+check:
+	@$(MAKE) --no-print-directory -k format-check layers tidy test-asan
+
+format-check:
+	@tools/setup build test check
+	@clang-format-19 --dry-run --Werror $(SOURCES)
+
+layers:
+	@tools/check-layers --self-test
+	@tools/check-layers
+
+asan-folder:
+	@tools/setup build test check
+	@CC=clang-19 tools/configure $(ASAN) -Dwerror=true -Db_lundef=false -Db_sanitize=address,undefined
+
+asan: asan-folder
+	@ninja -C $(ASAN) -k 0
+
+tidy: asan-folder
+	@tools/tidy $(ASAN)
+
+test-asan: asan
+	@tools/test-summary $(ASAN)
+
+bench: build
+	$(BUILD)/oneday bench gemm
+	$(BUILD)/oneday bench train --device cpu
+
+install: build
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@meson install -C $(BUILD) --quiet
+
+reference:
+	@tools/setup docs
+	@mkdir -p $(BUILD)/reference
+	@doxygen docs/Doxyfile
+
+format:
+	@tools/setup check
+	@clang-format-19 -i $(SOURCES)
+
+clean:
+	rm -rf $(BUILD) $(ASAN)

@@ -1,0 +1,81 @@
+/**
+ * @file
+ * Generation in this process: a loaded model that answers many requests at a time.
+ *
+ * One thread owns the model. Requests wait in a queue; each gets a slot of the key/value cache, and
+ * every pass takes a row of each sequence that generates and as many prompt rows as fit
+ * (continuous batching). A slot remembers the tokens it holds, so that a prompt which begins like
+ * an earlier one computes only the rest. Every row's numbers are the same whatever shares its pass
+ * and whatever was remembered.
+ *
+ * @thread od_engine_process, tokenize and decode: any thread. open and close: one owner.
+ */
+#ifndef OD_INFER_ENGINE_H
+#define OD_INFER_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "infer/responder.h"
+#include "model/spec.h"
+#include "text/tokenizer.h"
+
+enum { OD_ENGINE_SLOTS_MAX = 256 };
+
+/** Settings; zero means the default in brackets. */
+struct od_engine_options {
+    int threads;           ///< [all processors]
+    bool no_vector;        ///< leave AVX2 off (same bits)
+    int64_t slots;         ///< sequences at a time [8]
+    int64_t context;       ///< positions per sequence [the model's, at most 4096]
+    int64_t pass_tokens;   ///< rows per pass [256]
+    const char *adapter;   ///< adapter folder to merge; NULL: none, or the run's
+    bool no_prefix_reuse;  ///< compute every prompt from its start
+};
+
+struct od_engine;
+
+/**
+ * Open a model folder, or a run directory (its model/, or its adapter/ on the base model that it
+ * names). @memory Gives: od_engine_close.
+ */
+enum od_status od_engine_open(const char *path, const struct od_engine_options *options,
+                              struct od_engine **ret, struct od_error *err) OD_MUST_CHECK;
+/** Requests in flight end with OD_E_CANCELLED. */
+void od_engine_close(struct od_engine *engine);
+
+/** The engine as a responder. @memory Borrowed from the engine. */
+const struct od_responder *od_engine_responder(struct od_engine *engine);
+
+const struct od_spec *od_engine_spec(const struct od_engine *engine);
+const struct od_tokenizer *od_engine_tokenizer(const struct od_engine *engine);
+
+/** What it did so far; for tests and /metrics. */
+struct od_engine_counts {
+    int64_t passes;
+    int64_t rows;           ///< computed
+    int64_t reused_tokens;  ///< prompt tokens that were not computed again
+    int64_t requests;
+    uint64_t pass_allocations;  ///< heap allocations inside passes; 0
+};
+struct od_engine_counts od_engine_counts(struct od_engine *engine);
+
+/**
+ * Logits after each token of `ids` [count]: [count, vocab], in one sequence of its own.
+ * For tests and measurements; count must fit the context.
+ */
+enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, int64_t count,
+                                float *logits, struct od_error *err) OD_MUST_CHECK;
+
+/** Where the base weights, the adapter and the name of `path` are (model folder or run). */
+struct od_model_place {
+    char base[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];  ///< "" for none
+    char name[256];
+};
+enum od_status od_model_find(const char *path, const char *adapter, struct od_model_place *ret,
+                             struct od_error *err) OD_MUST_CHECK;
+
+#endif

@@ -1,0 +1,373 @@
+#include "model/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+
+static enum od_status check_shape(const struct od_part *part, const struct od_tensor_info *info,
+                                  const char *path, struct od_error *err)
+{
+    const bool fits = part->rank == 1 ? info->rank == 1 && info->shape[0] == part->cols
+                                      : info->rank == 2 && info->shape[0] == part->rows &&
+                                            info->shape[1] == part->cols;
+    if (!fits) {
+        return od_fail(err, OD_E_FORMAT,
+                       "'%s': tensor '%s' of rank %d (%lld, %lld) does not fit the config's [%lld, "
+                       "%lld]",
+                       path, part->name, info->rank, (long long)info->shape[0],
+                       (long long)(info->rank > 1 ? info->shape[1] : 1), (long long)part->rows,
+                       (long long)part->cols);
+    }
+    return OD_OK;
+}
+
+static bool all_finite(const float *x, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(x[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum od_status read_parts(const struct od_safetensors *st, const struct od_part *parts,
+                                 int32_t count, float *const *tensors, const char *path,
+                                 struct od_error *err)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_part *part = &parts[i];
+        const struct od_tensor_info *info = od_safetensors_find(st, part->name);
+        if (!info) {
+            return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", path, part->name);
+        }
+        enum od_status status = check_shape(part, info, path, err);
+        float *to = tensors[part->tensor] + part->row * part->cols;
+        if (status == OD_OK) {
+            status = od_safetensors_read_f32(st, info, to, err);
+        }
+        if (status != OD_OK) {
+            return status;
+        }
+        if (!all_finite(to, part->rows * part->cols)) {
+            return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' holds a value that is no number",
+                           path, part->name);
+        }
+    }
+    return OD_OK;
+}
+
+static bool is_part(const struct od_part *parts, int32_t count, const char *name)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (strcmp(parts[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Tensors that files carry and that hold nothing of their own.
+static bool is_derived(const struct od_program *program, const char *name)
+{
+    static const char inv_freq[] = ".rotary_emb.inv_freq";
+    const size_t length = strlen(name);
+    return (program->spec.tied && strcmp(name, "lm_head.weight") == 0) ||
+           (length > sizeof inv_freq &&
+            strcmp(name + length - (sizeof inv_freq - 1), inv_freq) == 0);
+}
+
+enum od_status od_weights_read(const struct od_program *program, float *const *tensors,
+                               const char *folder, struct od_error *err)
+{
+    struct od_safetensors *st = NULL;
+    enum od_status status = od_safetensors_open(folder, &st, err);
+    for (size_t i = 0; status == OD_OK && i < od_safetensors_count(st); i++) {
+        const char *name = od_safetensors_get(st, i)->name;
+        if (!is_part(program->weights, program->weight_count, name) && !is_derived(program, name)) {
+            status = od_fail(err, OD_E_FORMAT,
+                             "'%s': tensor '%.200s' does not belong to this model", folder, name);
+        }
+    }
+    if (status == OD_OK) {
+        status = read_parts(st, program->weights, program->weight_count, tensors, folder, err);
+    }
+    od_safetensors_close(st);
+    return status;
+}
+
+void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed)
+{
+    for (int32_t i = 0; i < program->weight_count; i++) {
+        const struct od_part *part = &program->weights[i];
+        float *to = tensors[part->tensor] + part->row * part->cols;
+        const int64_t count = part->rows * part->cols;
+        for (int64_t j = 0; j < count; j += 2) {
+            double a = 1.0;
+            double b = 1.0;
+            if (part->rank == 2) {
+                od_normal_pair(od_philox_draw(seed, OD_STREAM_INIT, (uint32_t)i, (uint64_t)j), &a,
+                               &b);
+                a *= program->spec.init_std;
+                b *= program->spec.init_std;
+            }
+            to[j] = (float)a;
+            if (j + 1 < count) {
+                to[j + 1] = (float)b;
+            }
+        }
+    }
+}
+
+void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed)
+{
+    for (int32_t i = 0; i < program->adapter_count; i++) {
+        const struct od_part *part = &program->adapters[i];
+        float *to = tensors[part->tensor] + part->row * part->cols;
+        const int64_t count = part->rows * part->cols;
+        const bool is_a = strstr(part->name, ".lora_A.") != NULL;
+        const float bound = (float)(1.0 / sqrt((double)part->cols));
+        for (int64_t j = 0; j < count; j++) {
+            const struct od_philox draw =
+                od_philox_draw(seed, OD_STREAM_INIT + 1, (uint32_t)i, (uint64_t)j);
+            to[j] = is_a ? (2.0F * od_uniform_f32(draw.word[0]) - 1.0F) * bound : 0.0F;
+        }
+    }
+}
+
+enum od_status od_parts_write(const struct od_part *parts, int32_t count, float *const *tensors,
+                              const char *path, enum od_dtype dtype, struct od_error *err)
+{
+    const struct od_text_pair metadata = {"format", "pt"};
+    struct od_tensor_out *out = od_alloc((size_t)count, sizeof *out);
+    if (!out) {
+        return od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
+    }
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_part *part = &parts[i];
+        out[i] = (struct od_tensor_out){.name = part->name,
+                                        .dtype = dtype,
+                                        .rank = part->rank,
+                                        .data = tensors[part->tensor] + part->row * part->cols};
+        if (part->rank == 1) {
+            out[i].shape[0] = part->cols;
+        } else {
+            out[i].shape[0] = part->rows;
+            out[i].shape[1] = part->cols;
+        }
+    }
+    const struct od_safetensors_plan plan = {.path = path,
+                                             .tensors = out,
+                                             .count = (size_t)count,
+                                             .metadata = &metadata,
+                                             .metadata_count = 1};
+    const enum od_status status = od_safetensors_write(&plan, err);
+    od_free(out);
+    return status;
+}
+
+enum od_status od_parts_read(const struct od_part *parts, int32_t count, float *const *tensors,
+                             const char *path, struct od_error *err)
+{
+    struct od_safetensors *st = NULL;
+    enum od_status status = od_safetensors_open(path, &st, err);
+    if (status == OD_OK && od_safetensors_count(st) != (size_t)count) {
+        status = od_fail(err, OD_E_FORMAT, "'%s' holds %zu tensors, %d are expected", path,
+                         od_safetensors_count(st), count);
+    }
+    if (status == OD_OK) {
+        status = read_parts(st, parts, count, tensors, path, err);
+    }
+    od_safetensors_close(st);
+    return status;
+}
+
+static enum od_status read_targets(const json_t *config, const char *path, unsigned *ret,
+                                   struct od_error *err)
+{
+    const json_t *modules = json_object_get(config, "target_modules");
+    size_t i;
+    const json_t *module;
+    *ret = 0;
+    if (json_is_string(modules) && strcmp(json_string_value(modules), "all-linear") == 0) {
+        *ret = OD_TARGET_ALL;
+        return OD_OK;
+    }
+    json_array_foreach(modules, i, module)
+    {
+        const char *name = json_string_value(module);
+        const unsigned bit = name ? od_target_bit(name) : 0;
+        if (bit == 0) {
+            return od_fail(err, OD_E_UNSUPPORTED, "'%s': target module '%.60s' is not known", path,
+                           name ? name : "?");
+        }
+        *ret |= bit;
+    }
+    if (*ret == 0) {
+        return od_fail(err, OD_E_FORMAT, "'%s': no 'target_modules'", path);
+    }
+    return OD_OK;
+}
+
+enum od_status od_adapter_config_read(const char *folder, struct od_adapter_config *ret,
+                                      struct od_error *err)
+{
+    struct od_adapter_config config = {0};
+    char path[OD_PATH_MAX_BYTES];
+    json_t *json = NULL;
+    const char *type;
+    const char *base;
+    enum od_status status = od_path_join(path, folder, "adapter_config.json", err);
+
+    if (status == OD_OK) {
+        status = od_json_read(path, &json, err);
+    }
+    if (status != OD_OK || (status = od_json_text(json, "peft_type", path, &type, err)) != OD_OK ||
+        (status = od_json_int(json, "r", path, &config.r, err)) != OD_OK ||
+        (status = od_json_number_or(json, "lora_alpha", path, 8.0, &config.alpha, err)) != OD_OK ||
+        (status = od_json_bool_or(json, "use_rslora", path, false, &config.rslora, err)) != OD_OK ||
+        (status = od_json_text_or(json, "base_model_name_or_path", path, "", &base, err)) !=
+            OD_OK ||
+        (status = read_targets(json, path, &config.targets, err)) != OD_OK) {
+        goto done;
+    }
+    if (strcmp(type, "LORA") != 0) {
+        status = od_fail(err, OD_E_UNSUPPORTED,
+                         "'%s': adapter type '%.60s' is not known, only LORA", path, type);
+        goto done;
+    }
+    if (config.r < 1 || config.r > OD_SPEC_CHANNELS_MAX) {
+        status =
+            od_fail(err, OD_E_LIMIT, "'%s': rank %lld is not possible", path, (long long)config.r);
+        goto done;
+    }
+    (void)snprintf(config.base_model, sizeof config.base_model, "%s", base);
+    *ret = config;
+
+done:
+    json_decref(json);
+    return status;
+}
+
+enum od_status od_adapter_config_write(const struct od_adapter_config *config, const char *folder,
+                                       struct od_error *err)
+{
+    struct od_buf buf;
+    struct od_json_writer w;
+    char path[OD_PATH_MAX_BYTES];
+    od_buf_init(&buf, 1 << 20);
+    od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
+    od_json_object_begin(&w);
+    od_json_member_text(&w, "peft_type", "LORA");
+    od_json_member_text(&w, "task_type", "CAUSAL_LM");
+    od_json_member_text(&w, "base_model_name_or_path", config->base_model);
+    od_json_member_int(&w, "r", config->r);
+    od_json_member_number(&w, "lora_alpha", config->alpha);
+    od_json_member_number(&w, "lora_dropout", 0.0);
+    od_json_member_text(&w, "bias", "none");
+    od_json_member_bool(&w, "fan_in_fan_out", false);
+    od_json_member_bool(&w, "inference_mode", true);
+    od_json_member_bool(&w, "use_rslora", config->rslora);
+    od_json_key(&w, "target_modules");
+    od_json_array_begin(&w);
+    for (int i = 0; i < 7; i++) {
+        if ((config->targets & (1u << i)) != 0) {
+            od_json_put_text(&w, od_target_name(i));
+        }
+    }
+    od_json_array_end(&w);
+    od_json_object_end(&w);
+    od_buf_putc(&buf, '\n');
+    enum od_status status = od_buf_check(&buf, err);
+    if (status == OD_OK) {
+        status = od_path_join(path, folder, "adapter_config.json", err);
+    }
+    if (status == OD_OK) {
+        status = od_file_write(path, od_buf_text(&buf), buf.size, err);
+    }
+    od_buf_release(&buf);
+    return status;
+}
+
+float od_adapter_scale(const struct od_adapter_config *config)
+{
+    const double r = (double)config->r;
+    return (float)(config->alpha / (config->rslora ? sqrt(r) : r));
+}
+
+// W [rows, k] += scale * B [rows, r] A [r, k].
+static void add_product(float *w, const float *a, const float *b, int64_t rows, int64_t k,
+                        int64_t r, double scale)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < k; j++) {
+            double sum = 0.0;
+            for (int64_t q = 0; q < r; q++) {
+                sum += (double)b[i * r + q] * (double)a[q * k + j];
+            }
+            w[i * k + j] = (float)((double)w[i * k + j] + scale * sum);
+        }
+    }
+}
+
+enum od_status od_adapter_merge(const struct od_program *program, float *const *tensors,
+                                const char *folder, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    struct od_adapter_config config;
+    struct od_safetensors *st = NULL;
+    char path[OD_PATH_MAX_BYTES];
+    float *a = NULL;
+    float *b = NULL;
+    size_t used = 0;
+
+    if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
+        (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
+        (status = od_safetensors_open(path, &st, err)) != OD_OK) {
+        goto done;
+    }
+    for (int32_t i = 0; i < program->weight_count; i++) {
+        const struct od_part *part = &program->weights[i];
+        const size_t stem = strlen(part->name) - strlen(".weight");
+        struct od_part part_a = {.rank = 2, .rows = config.r, .cols = part->cols};
+        struct od_part part_b = {.rank = 2, .rows = part->rows, .cols = config.r};
+        (void)snprintf(part_a.name, sizeof part_a.name, "base_model.model.%.*s.lora_A.weight",
+                       (int)stem, part->name);
+        (void)snprintf(part_b.name, sizeof part_b.name, "base_model.model.%.*s.lora_B.weight",
+                       (int)stem, part->name);
+        if (!od_safetensors_find(st, part_a.name)) {
+            continue;
+        }
+        od_free(a);
+        od_free(b);
+        a = od_alloc((size_t)(config.r * part->cols), sizeof *a);
+        b = od_alloc((size_t)(config.r * part->rows), sizeof *b);
+        if (!a || !b) {
+            status = od_fail(err, OD_E_MEMORY, "no memory to merge '%s'", folder);
+            goto done;
+        }
+        if ((status = read_parts(st, &part_a, 1, &a, path, err)) != OD_OK ||
+            (status = read_parts(st, &part_b, 1, &b, path, err)) != OD_OK) {
+            goto done;
+        }
+        add_product(tensors[part->tensor] + part->row * part->cols, a, b, part->rows, part->cols,
+                    config.r, (double)od_adapter_scale(&config));
+        used += 2;
+    }
+    if (used != od_safetensors_count(st)) {
+        status = od_fail(err, OD_E_FORMAT,
+                         "'%s': %zu of its %zu tensors belong to no layer of this model", path,
+                         od_safetensors_count(st) - used, od_safetensors_count(st));
+    }
+
+done:
+    od_free(b);
+    od_free(a);
+    od_safetensors_close(st);
+    return status;
+}

@@ -1,0 +1,413 @@
+#include "tune/session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
+                               struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    if (recipe->base_config) {
+        return od_spec_read(recipe->base_config, ret, err);
+    }
+    const enum od_status status = od_path_join(path, recipe->base_model, "config.json", err);
+    return status == OD_OK ? od_spec_read(path, ret, err) : status;
+}
+
+enum od_status od_session_program_options(const struct od_recipe *recipe,
+                                          const struct od_spec *spec, int threads,
+                                          struct od_program_options *ret, struct od_error *err)
+{
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_FULL, .threads = threads};
+    if (!od_count_mul(recipe->sequence_len, recipe->micro_batch_size, &options.tokens)) {
+        return od_fail(err, OD_E_LIMIT, "sequence_len times micro_batch_size does not fit");
+    }
+    if (recipe->sequence_len > spec->max_positions) {
+        return od_fail(err, OD_E_REFUSED,
+                       "sequence_len %lld is longer than the model's context of %lld",
+                       (long long)recipe->sequence_len, (long long)spec->max_positions);
+    }
+    if (recipe->method == OD_METHOD_LORA) {
+        const struct od_adapter_config config = {
+            .r = recipe->lora_r, .alpha = recipe->lora_alpha, .rslora = recipe->lora_rslora};
+        options.mode = OD_PROGRAM_TRAIN_LORA;
+        options.lora_r = recipe->lora_r;
+        options.lora_scale = od_adapter_scale(&config);
+        for (size_t i = 0; i < recipe->lora_target_count; i++) {
+            const unsigned bit = od_target_bit(recipe->lora_targets[i]);
+            if (bit == 0) {
+                return od_fail(err, OD_E_ARGUMENT,
+                               "lora_target_modules: '%.60s' is no linear layer of this model",
+                               recipe->lora_targets[i]);
+            }
+            options.lora_targets |= bit;
+        }
+    }
+    *ret = options;
+    return OD_OK;
+}
+
+static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
+{
+    const char *folder = s->recipe->base_model ? s->recipe->base_model : s->recipe->base_tokenizer;
+    enum od_status status = od_tokenizer_open(folder, &s->tokenizer, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    if (od_tokenizer_vocab_size(s->tokenizer) > s->spec.vocab) {
+        return od_fail(err, OD_E_FORMAT,
+                       "the tokenizer of '%s' has %d ids, the model only %lld: they do not fit",
+                       folder, od_tokenizer_vocab_size(s->tokenizer), (long long)s->spec.vocab);
+    }
+    od_tokenizer_set_bos_eos(s->tokenizer, s->spec.bos, s->spec.eos);
+    return OD_OK;
+}
+
+// Plan for this machine, refuse what is too large, then take the memory.
+static enum od_status open_plan(struct od_session *s, const struct od_session_options *options,
+                                struct od_error *err)
+{
+    struct od_program_options program_options;
+    int64_t largest = 1;
+    enum od_status status = od_cpu_open(options->threads, options->allow_vector, &s->cpu, err);
+    if (status != OD_OK ||
+        (status = od_session_program_options(s->recipe, &s->spec, od_pool_threads(s->cpu.pool),
+                                             &program_options, err)) != OD_OK ||
+        (status = od_program_build(&s->spec, &program_options, &s->program, err)) != OD_OK ||
+        (status = od_plan_make(&s->program, &s->plan, err)) != OD_OK) {
+        return status;
+    }
+    if (options->max_bytes != 0 && s->plan.total_bytes > options->max_bytes) {
+        char need[24];
+        char cap[24];
+        od_bytes_text((double)s->plan.total_bytes, need);
+        od_bytes_text((double)options->max_bytes, cap);
+        return od_fail(err, OD_E_REFUSED,
+                       "the plan needs %s and may take %s: lower micro_batch_size or sequence_len",
+                       need, cap);
+    }
+    status = od_arrays_make(&s->plan, &s->arrays, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    od_rope_table(s->arrays.tensor[s->program.io.rope_table],
+                  s->program.tensors[s->program.io.rope_table].rows, s->spec.head_dim,
+                  s->spec.rope_theta);
+    for (int32_t i = 0; i < s->program.param_count; i++) {
+        const struct od_tensor *t = &s->program.tensors[s->program.params[i].tensor];
+        largest = t->rows * t->cols > largest ? t->rows * t->cols : largest;
+    }
+    s->partials = od_alloc((size_t)(largest / OD_NORM_CHUNK + 1), sizeof *s->partials);
+    if (!s->partials) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a session");
+    }
+    s->batch = (struct od_micro_batch){
+        .ids = (int32_t *)(void *)s->arrays.tensor[s->program.io.ids],
+        .positions = (int32_t *)(void *)s->arrays.tensor[s->program.io.positions],
+        .targets = (int32_t *)(void *)s->arrays.tensor[s->program.io.targets],
+        .segment_start = (int32_t *)(void *)s->arrays.tensor[s->program.io.segment_start],
+    };
+    return OD_OK;
+}
+
+static int64_t packs_per_step(const struct od_recipe *recipe)
+{
+    return recipe->micro_batch_size * recipe->gradient_accumulation_steps;
+}
+
+static enum od_status make_packs(struct od_session *s, uint32_t epoch, struct od_error *err)
+{
+    if (s->packs_made) {
+        od_packs_release(&s->packs);
+        s->packs_made = false;
+    }
+    const enum od_status status =
+        od_packs_make(&s->dataset, s->recipe->sequence_len, s->recipe->sample_packing,
+                      s->recipe->seed, epoch, &s->packs, err);
+    s->packs_made = status == OD_OK;
+    return status;
+}
+
+// Steps of the whole run: max_steps, or those of num_epochs.
+static enum od_status count_steps(struct od_session *s, struct od_error *err)
+{
+    const int64_t per_step = packs_per_step(s->recipe);
+    double left = s->recipe->num_epochs;
+    enum od_status status = OD_OK;
+    s->total_steps = s->recipe->max_steps;
+    for (uint32_t epoch = 0; s->recipe->max_steps == 0 && left > 1e-9; epoch++, left -= 1.0) {
+        status = make_packs(s, epoch, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        const int64_t steps = (s->packs.count + per_step - 1) / per_step;
+        s->total_steps += left >= 1.0 ? steps : (int64_t)ceil((double)steps * left - 1e-9);
+    }
+    return make_packs(s, s->place.epoch, err);
+}
+
+static enum od_status open_data(struct od_session *s, struct od_dataset *given,
+                                struct od_error *err)
+{
+    if (given) {
+        s->dataset = *given;
+        *given = (struct od_dataset){0};
+        return count_steps(s, err);
+    }
+    const struct od_dataset_options options = {.sequence_len = s->recipe->sequence_len,
+                                               .train_on_inputs = s->recipe->train_on_inputs,
+                                               .seed = s->recipe->seed};
+    const enum od_status status = od_dataset_load(s->recipe->datasets, s->recipe->dataset_count,
+                                                  s->tokenizer, &options, &s->dataset, err);
+    return status == OD_OK ? count_steps(s, err) : status;
+}
+
+enum od_status od_session_open(const struct od_recipe *recipe,
+                               const struct od_session_options *options, struct od_session *ret,
+                               struct od_error *err)
+{
+    struct od_session *s = ret;
+    enum od_status status;
+    *s = (struct od_session){.recipe = recipe};
+    if ((status = od_session_spec(recipe, &s->spec, err)) != OD_OK ||
+        (!options->dataset && (status = open_tokenizer(s, err)) != OD_OK) ||
+        (status = open_plan(s, options, err)) != OD_OK ||
+        (status = open_data(s, options->dataset, err)) != OD_OK) {
+        od_session_close(s);
+        return status;
+    }
+    if (recipe->base_model) {
+        status = od_weights_read(&s->program, s->arrays.tensor, recipe->base_model, err);
+    } else {
+        od_weights_init(&s->program, s->arrays.tensor, recipe->seed);
+    }
+    if (status != OD_OK) {
+        od_session_close(s);
+        return status;
+    }
+    if (recipe->method == OD_METHOD_LORA) {
+        od_adapters_init(&s->program, s->arrays.tensor, recipe->seed);
+    }
+    return OD_OK;
+}
+
+void od_session_close(struct od_session *s)
+{
+    if (s->packs_made) {
+        od_packs_release(&s->packs);
+    }
+    od_dataset_release(&s->dataset);
+    od_free(s->partials);
+    od_arrays_release(&s->arrays);
+    od_plan_release(&s->plan);
+    od_program_release(&s->program);
+    od_cpu_close(&s->cpu);
+    od_tokenizer_free(s->tokenizer);
+    *s = (struct od_session){0};
+}
+
+double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps)
+{
+    const double warmup = (double)recipe->warmup_steps;
+    const double at = (double)step;
+    const double total = (double)total_steps;
+    double factor = 1.0;
+    if (step < recipe->warmup_steps) {
+        return recipe->learning_rate * (at / (warmup < 1.0 ? 1.0 : warmup));
+    }
+    const double rest = total - warmup < 1.0 ? 1.0 : total - warmup;
+    switch (recipe->lr_scheduler) {
+    case OD_SCHEDULE_COSINE: {
+        const double cosine = 0.5 * (1.0 + cos(3.141592653589793 * (at - warmup) / rest));
+        factor = cosine > 0.0 ? cosine : 0.0;
+        break;
+    }
+    case OD_SCHEDULE_LINEAR: factor = total > at ? (total - at) / rest : 0.0; break;
+    case OD_SCHEDULE_CONSTANT: break;
+    }
+    return recipe->learning_rate * factor;
+}
+
+// Forward and, when learning, backward over the batch; returns the sum of row losses.
+static double run_pass(struct od_session *s, double labels, bool learn)
+{
+    struct od_batch batch = {.tokens = s->batch.tokens,
+                             .ids = s->batch.ids,
+                             .positions = s->batch.positions,
+                             .segments = s->batch.segments,
+                             .segment_start = s->batch.segment_start,
+                             .targets = s->batch.targets,
+                             .loss_scale = (float)(1.0 / labels),
+                             .want_gradient = learn};
+    const int32_t count = learn ? s->program.op_count : s->program.forward_count;
+    for (int32_t i = 0; i < count; i++) {
+        od_cpu_run(&s->cpu, &s->program.ops[i], s->arrays.tensor, &batch);
+    }
+    return batch.loss_sum;
+}
+
+static double gradient_norm(struct od_session *s)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < s->program.param_count; i++) {
+        const struct od_param *param = &s->program.params[i];
+        const struct od_tensor *t = &s->program.tensors[param->tensor];
+        sum += od_cpu_sum_squares(&s->cpu, s->arrays.tensor[param->gradient], t->rows * t->cols,
+                                  s->partials);
+    }
+    return sqrt(sum);
+}
+
+static void update(struct od_session *s, double lr, double norm)
+{
+    const struct od_recipe *recipe = s->recipe;
+    const double t = (double)(s->place.step + 1);
+    const double bc1 = 1.0 - pow(recipe->adam_beta1, t);
+    const double bc2 = 1.0 - pow(recipe->adam_beta2, t);
+    double clip = 1.0;
+    if (recipe->max_grad_norm > 0.0 && norm > recipe->max_grad_norm) {
+        clip = recipe->max_grad_norm / (norm + 1e-6);
+    }
+    for (int32_t i = 0; i < s->program.param_count; i++) {
+        const struct od_param *param = &s->program.params[i];
+        const struct od_tensor *tensor = &s->program.tensors[param->tensor];
+        const struct od_adamw_step step = {
+            .lr = (float)lr,
+            .beta1 = (float)recipe->adam_beta1,
+            .beta2 = (float)recipe->adam_beta2,
+            .one_minus_beta1 = (float)(1.0 - recipe->adam_beta1),
+            .one_minus_beta2 = (float)(1.0 - recipe->adam_beta2),
+            .step_size = (float)(lr / bc1),
+            .inv_sqrt_bc2 = (float)(1.0 / sqrt(bc2)),
+            .eps = (float)recipe->adam_epsilon,
+            .decay = param->decay ? (float)(1.0 - lr * recipe->weight_decay) : 1.0F,
+            .grad_scale = (float)clip,
+        };
+        od_cpu_adamw(&s->cpu, s->arrays.tensor[param->tensor], s->arrays.tensor[param->m],
+                     s->arrays.tensor[param->v], s->arrays.tensor[param->gradient],
+                     tensor->rows * tensor->cols, &step);
+    }
+}
+
+static void clear_gradients(struct od_session *s)
+{
+    for (int32_t i = 0; i < s->program.param_count; i++) {
+        const struct od_param *param = &s->program.params[i];
+        const struct od_tensor *tensor = &s->program.tensors[param->tensor];
+        memset(s->arrays.tensor[param->gradient], 0,
+               (size_t)(tensor->rows * tensor->cols) * sizeof(float));
+    }
+}
+
+// Fill the batch with packs [first, last) of the present epoch.
+static enum od_status fill(struct od_session *s, int64_t first, int64_t last, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    od_micro_batch_reset(&s->batch);
+    for (int64_t pack = first; status == OD_OK && pack < last; pack++) {
+        status = od_micro_batch_add(&s->batch, s->program.options.tokens, &s->dataset, &s->packs,
+                                    pack, err);
+    }
+    return status;
+}
+
+enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
+                               struct od_error *err)
+{
+    struct od_step_report report = {.step = s->place.step + 1};
+    struct od_place next = s->place;
+    enum od_status status = OD_OK;
+
+    if (next.pack >= s->packs.count) {
+        next.epoch++;
+        next.pack = 0;
+        status = make_packs(s, next.epoch, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        s->place = next;
+    }
+    const int64_t first = next.pack;
+    const int64_t left = s->packs.count - first;
+    const int64_t last =
+        first + (left < packs_per_step(s->recipe) ? left : packs_per_step(s->recipe));
+    for (int64_t pack = first; pack < last; pack++) {
+        report.labels += od_packs_label_count(&s->dataset, &s->packs, pack);
+    }
+    if (report.labels == 0) {
+        return od_fail(err, OD_E_FORMAT, "step %lld has no label to learn", (long long)report.step);
+    }
+    clear_gradients(s);
+    for (int64_t at = first; at < last; at += s->recipe->micro_batch_size) {
+        const int64_t end =
+            at + s->recipe->micro_batch_size < last ? at + s->recipe->micro_batch_size : last;
+        status = fill(s, at, end, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        report.loss += run_pass(s, (double)report.labels, true);
+        report.tokens += s->batch.tokens;
+    }
+    report.loss /= (double)report.labels;
+    report.lr = od_learning_rate(s->recipe, s->place.step, s->total_steps);
+    report.grad_norm = gradient_norm(s);
+    if (!isfinite(report.loss) || !isfinite(report.grad_norm)) {
+        return od_fail(err, OD_E_REFUSED,
+                       "step %lld: loss %g, gradient norm %g: no number; lower learning_rate",
+                       (long long)report.step, report.loss, report.grad_norm);
+    }
+    update(s, report.lr, report.grad_norm);
+    next.pack = last;
+    next.step++;
+    next.tokens += report.tokens;
+    next.labels += report.labels;
+    s->place = next;
+    report.epoch = (double)next.epoch + (double)next.pack / (double)s->packs.count;
+    *ret = report;
+    return OD_OK;
+}
+
+enum od_status od_session_seek(struct od_session *s, struct od_error *err)
+{
+    const enum od_status status = make_packs(s, s->place.epoch, err);
+    if (status == OD_OK && (s->place.pack < 0 || s->place.pack > s->packs.count)) {
+        return od_fail(err, OD_E_REFUSED, "the checkpoint's place is not in this data");
+    }
+    return status;
+}
+
+enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od_error *err)
+{
+    double sum = 0.0;
+    int64_t labels = 0;
+    for (int64_t at = 0; at < s->packs.count; at += s->recipe->micro_batch_size) {
+        const int64_t end = at + s->recipe->micro_batch_size < s->packs.count
+                                ? at + s->recipe->micro_batch_size
+                                : s->packs.count;
+        const enum od_status status = fill(s, at, end, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        sum += run_pass(s, 1.0, false);
+        labels += s->batch.label_count;
+    }
+    *ret_loss = sum / (double)labels;
+    return OD_OK;
+}
+
+uint64_t od_session_weight_hash(const struct od_session *s)
+{
+    uint64_t hash = 0;
+    for (int32_t i = 0; i < s->program.param_count; i++) {
+        const int32_t number = s->program.params[i].tensor;
+        const struct od_tensor *tensor = &s->program.tensors[number];
+        hash = od_xxh64(s->arrays.tensor[number],
+                        (size_t)(tensor->rows * tensor->cols) * sizeof(float), hash);
+    }
+    return hash;
+}

@@ -1,0 +1,109 @@
+/**
+ * @file
+ * A training session in memory: model, data, optimiser and place in the data, and the step.
+ *
+ * Everything is allocated when the session opens; a step allocates nothing, except that the packs
+ * of an epoch are made when it begins. A step is a function of (recipe, seed, step, weights,
+ * moments) alone, so a session that is restored from a checkpoint goes on with the same bits.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_TUNE_SESSION_H
+#define OD_TUNE_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "data/dataset.h"
+#include "data/pack.h"
+#include "model/program.h"
+#include "model/weights.h"
+#include "ops/cpu.h"
+#include "plan/plan.h"
+#include "text/tokenizer.h"
+#include "tune/recipe.h"
+
+/** Where in the run a session is. */
+struct od_place {
+    int64_t step;    ///< steps done
+    uint32_t epoch;  ///< that the next pack comes from
+    int64_t pack;    ///< next pack of that epoch
+    int64_t tokens;  ///< seen so far
+    int64_t labels;  ///< learned so far
+};
+
+/** What one step says. */
+struct od_step_report {
+    int64_t step;  ///< 1 after the first
+    double epoch;  ///< how far, in epochs
+    double loss;   ///< mean over the labels of the step
+    double lr;
+    double grad_norm;  ///< before clipping
+    int64_t tokens;
+    int64_t labels;
+};
+
+struct od_session {
+    const struct od_recipe *recipe;
+    struct od_spec spec;
+    struct od_tokenizer *tokenizer;
+    struct od_cpu cpu;
+    struct od_program program;
+    struct od_plan plan;
+    struct od_arrays arrays;
+    struct od_dataset dataset;
+    struct od_packs packs;
+    bool packs_made;
+    struct od_micro_batch batch;
+    double *partials;  ///< [largest tensor / OD_NORM_CHUNK + 1]
+    struct od_place place;
+    int64_t total_steps;
+};
+
+/** How to run. */
+struct od_session_options {
+    int threads;  ///< 0: all processors
+    bool allow_vector;
+    uint64_t max_bytes;          ///< refuse a larger plan; 0: no cap
+    struct od_dataset *dataset;  ///< taken instead of the recipe's files; NULL: none
+};
+
+/** The program options that a recipe asks for on this many threads. */
+enum od_status od_session_program_options(const struct od_recipe *recipe,
+                                          const struct od_spec *spec, int threads,
+                                          struct od_program_options *ret,
+                                          struct od_error *err) OD_MUST_CHECK;
+
+/** Read the spec that a recipe names (of the base model, or the config to pre-train from). */
+enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
+                               struct od_error *err) OD_MUST_CHECK;
+
+/**
+ * Plan, then load model and data. @memory Keeps `recipe`. Gives: od_session_close.
+ * @error OD_E_REFUSED when the plan is above the cap, before any data is read.
+ */
+enum od_status od_session_open(const struct od_recipe *recipe,
+                               const struct od_session_options *options, struct od_session *ret,
+                               struct od_error *err) OD_MUST_CHECK;
+void od_session_close(struct od_session *session);
+
+/** One optimiser step. @error OD_E_REFUSED when loss or gradient is not finite; weights are then as
+ *  they were. */
+enum od_status od_session_step(struct od_session *session, struct od_step_report *ret,
+                               struct od_error *err) OD_MUST_CHECK;
+
+/** Make the packs of session->place.epoch, after the place was set from a checkpoint. */
+enum od_status od_session_seek(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
+
+/** Mean loss over all packs of the data at the present weights, without learning. */
+enum od_status od_session_loss(struct od_session *session, double *ret_loss,
+                               struct od_error *err) OD_MUST_CHECK;
+
+/** Learning rate of step `step` (0 is the first) as Hugging Face's schedules have it. */
+double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps);
+
+/** XXH3 over all trained tensors, in order. */
+uint64_t od_session_weight_hash(const struct od_session *session);
+
+#endif

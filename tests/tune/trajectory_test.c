@@ -1,0 +1,197 @@
+// Goal: ten steps of full fine-tuning and of LoRA follow transformers, PEFT and torch.
+// Method: a record made by tests/oracle/tiny_llama.py in float64, documents unpacked; here the same
+// documents are packed, in float32.
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+#include "support.h"
+#include "tune/session.h"
+
+static const char *golden(const char *name)
+{
+    char path[OD_PATH_MAX_BYTES];
+    (void)snprintf(path, sizeof path, "tests/golden/oracle/tiny_llama/%s", name);
+    return test_source(path);
+}
+
+// The record's documents, as the data room would give them.
+static struct od_dataset documents(const json_t *record)
+{
+    struct od_dataset data = {0};
+    const json_t *list = json_object_get(record, "documents");
+    const size_t count = json_array_size(list);
+    data.ids = od_alloc(4096, sizeof *data.ids);
+    data.label = od_alloc(4096, 1);
+    data.offset = od_alloc(count + 1, sizeof *data.offset);
+    assert_true(data.ids && data.label && data.offset && count > 0);
+    int64_t at = 0;
+    for (size_t d = 0; d < count; d++) {
+        const json_t *one = json_array_get(list, d);
+        const json_t *ids = json_object_get(one, "ids");
+        for (size_t i = 0; i < json_array_size(ids); i++, at++) {
+            data.ids[at] = (int32_t)json_integer_value(json_array_get(ids, i));
+            data.label[at] =
+                (uint8_t)json_integer_value(json_array_get(json_object_get(one, "label"), i));
+            data.label_count += data.label[at];
+        }
+        data.offset[d + 1] = at;
+    }
+    data.count = (int64_t)count;
+    return data;
+}
+
+static struct od_recipe recipe_of(const json_t *record, enum od_method method, bool packing,
+                                  int64_t accumulation)
+{
+    const json_t *settings = json_object_get(record, "settings");
+    struct od_recipe recipe = {
+        .base_model = golden(""),
+        .method = method,
+        .lora_r = json_integer_value(json_object_get(settings, "lora_r")),
+        .lora_alpha = json_number_value(json_object_get(settings, "lora_alpha")),
+        .lora_target_count = 7,
+        .sequence_len = 64,
+        .sample_packing = packing,
+        .micro_batch_size = 6 / accumulation,
+        .gradient_accumulation_steps = accumulation,
+        .max_steps = json_integer_value(json_object_get(settings, "steps")),
+        .learning_rate = json_number_value(json_object_get(settings, "lr")),
+        .lr_scheduler = OD_SCHEDULE_COSINE,
+        .warmup_steps = json_integer_value(json_object_get(settings, "warmup")),
+        .weight_decay = json_number_value(json_object_get(settings, "weight_decay")),
+        .adam_beta1 = 0.9,
+        .adam_beta2 = 0.999,
+        .adam_epsilon = 1e-8,
+        .max_grad_norm = json_number_value(json_object_get(settings, "max_grad_norm")),
+        .seed = 3,
+    };
+    for (int i = 0; i < 7; i++) {
+        recipe.lora_targets[i] = od_target_name(i);
+    }
+    return recipe;
+}
+
+// Parts of the session against a file: largest difference, and the largest change since the start.
+static double largest_difference(const struct od_session *s, const struct od_part *parts,
+                                 int32_t count, const char *path, const char *suffix)
+{
+    struct od_safetensors *st = NULL;
+    struct od_error err = {0};
+    double worst = 0.0;
+    (void)suffix;
+    assert_ok(od_safetensors_open(path, &st, &err), &err);
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_tensor_info *info = od_safetensors_find(st, parts[i].name);
+        assert_non_null(info);
+        float *want = od_alloc((size_t)info->count, sizeof *want);
+        assert_non_null(want);
+        assert_ok(od_safetensors_read_f32(st, info, want, &err), &err);
+        const float *got = s->arrays.tensor[parts[i].tensor] + parts[i].row * parts[i].cols;
+        for (int64_t j = 0; j < info->count; j++) {
+            worst = fmax(worst, fabs((double)got[j] - (double)want[j]));
+        }
+        od_free(want);
+    }
+    od_safetensors_close(st);
+    return worst;
+}
+
+static void follow(enum od_method method, bool packing, int64_t accumulation, int threads,
+                   uint64_t *ret_hash)
+{
+    struct od_error err = {0};
+    json_t *record = NULL;
+    struct od_session session;
+    assert_ok(od_json_read(golden("trajectory.json"), &record, &err), &err);
+    struct od_dataset data = documents(record);
+    struct od_recipe recipe = recipe_of(record, method, packing, accumulation);
+    recipe.base_model = golden("");
+    const struct od_session_options options = {
+        .threads = threads, .allow_vector = true, .dataset = &data};
+    assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
+    const bool lora = method == OD_METHOD_LORA;
+    if (lora) {
+        assert_ok(od_parts_read(session.program.adapters, session.program.adapter_count,
+                                session.arrays.tensor, golden("adapter_start.safetensors"), &err),
+                  &err);
+    }
+    const json_t *log = json_object_get(record, lora ? "lora" : "full");
+    size_t i;
+    const json_t *want;
+    json_array_foreach(log, i, want)
+    {
+        struct od_step_report report;
+        const uint64_t allocations = od_alloc_count();
+        assert_ok(od_session_step(&session, &report, &err), &err);
+        if (i == 0) {
+            assert_int_equal(od_alloc_count(), allocations);
+        }
+        const double loss = json_number_value(json_object_get(want, "loss"));
+        const double norm = json_number_value(json_object_get(want, "grad_norm"));
+        const double lr = json_number_value(json_object_get(want, "lr"));
+        if (fabs(report.loss - loss) > 1e-5 * loss || fabs(report.grad_norm - norm) > 1e-4 * norm ||
+            fabs(report.lr - lr) > 1e-12) {
+            fail_msg("step %zu: loss %.9g (%.9g), norm %.9g (%.9g), lr %.9g (%.9g)", i, report.loss,
+                     loss, report.grad_norm, norm, report.lr, lr);
+        }
+    }
+    assert_int_equal(i, 10);
+    const struct od_program *program = &session.program;
+    const double worst =
+        largest_difference(&session, lora ? program->adapters : program->weights,
+                           lora ? program->adapter_count : program->weight_count,
+                           golden(lora ? "adapter_end.safetensors" : "full_end.safetensors"), "");
+    (void)printf("# largest weight difference %g\n", worst);
+    assert_true(worst < 1e-6);  // the weights moved by up to 6e-4
+    if (ret_hash) {
+        *ret_hash = od_session_weight_hash(&session);
+    }
+    od_session_close(&session);
+    json_decref(record);
+}
+
+static void full_fine_tuning(void **state)
+{
+    (void)state;
+    uint64_t one;
+    uint64_t two;
+    uint64_t three;
+    follow(OD_METHOD_FULL, true, 1, 1, &one);
+    follow(OD_METHOD_FULL, true, 1, 2, &two);
+    follow(OD_METHOD_FULL, true, 1, 3, &three);
+    assert_true(one == two && two == three);
+}
+
+static void lora(void **state)
+{
+    (void)state;
+    uint64_t one;
+    uint64_t two;
+    follow(OD_METHOD_LORA, true, 1, 1, &one);
+    follow(OD_METHOD_LORA, true, 1, 2, &two);
+    assert_true(one == two);
+}
+
+static void unpacked_and_accumulated(void **state)
+{
+    (void)state;
+    follow(OD_METHOD_FULL, false, 1, 2, NULL);
+    follow(OD_METHOD_FULL, false, 6, 2, NULL);
+    follow(OD_METHOD_FULL, true, 3, 2, NULL);
+    follow(OD_METHOD_LORA, false, 2, 2, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(full_fine_tuning),
+        cmocka_unit_test(lora),
+        cmocka_unit_test(unpacked_and_accumulated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
