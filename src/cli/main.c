@@ -16,6 +16,7 @@ static const struct od_command commands[] = {
     {"bench", "speed beside the machine's own ceiling", od_cmd_bench},
     {"doctor", "what this machine has, and what is missing", od_cmd_doctor},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},
+    {"score", "rank suites or a table of metrics", od_cmd_score},
 };
 
 static const struct od_command_group program = {
