@@ -73,7 +73,7 @@ static enum od_status put_value(const struct od_csv_row *row, size_t field, cons
     size_t size = row->fields[field].size;
     char number[NUMBER_MAX_BYTES + 1] = "";
     double value = 0.0;
-    struct od_cell *cell = od_board_cell(board, entry, metric);
+    struct od_score_cell *cell = od_board_cell(board, entry, metric);
     od_strip(&text, &size);
     if (size == 0 || (size == 4 && memcmp(text, "null", 4) == 0)) {
         cell->why = od_board_null_reason();
@@ -89,7 +89,7 @@ static enum od_status put_value(const struct od_csv_row *row, size_t field, cons
                        row->line, board->entries[entry], board->metrics[metric].name,
                        size < 40 ? (int)size : 40, text);
     }
-    *cell = (struct od_cell){.defined = true, .value = value, .items = -1};
+    *cell = (struct od_score_cell){.defined = true, .value = value, .items = -1};
     return OD_OK;
 }
 

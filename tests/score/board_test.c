@@ -37,11 +37,11 @@ static void check_small(const struct od_board *board)
     assert_string_equal(board->entries[1], "two, \"2\"");
     assert_string_equal(board->metrics[0].name, "MMLU - EM");
     assert_string_equal(board->metrics[1].name, "sam_sum - Stereotypes (race)");
-    assert_int_equal(board->metrics[0].direction, OD_DIRECTION_HIGHER);
-    assert_int_equal(board->metrics[1].direction, OD_DIRECTION_LOWER);
+    assert_int_equal(board->metrics[0].direction, OD_SCORE_HIGHER);
+    assert_int_equal(board->metrics[1].direction, OD_SCORE_LOWER);
     assert_string_equal(board->metrics[0].category, "Accuracy");
     assert_string_equal(board->metrics[1].category, "Bias");
-    const struct od_cell *cell = od_board_cell_const(board, 0, 0);
+    const struct od_score_cell *cell = od_board_cell_const(board, 0, 0);
     assert_true(cell->defined && cell->value == 0.5 && cell->items == -1 && !cell->has_interval);
     cell = od_board_cell_const(board, 0, 1);
     assert_true(!cell->defined);
