@@ -315,7 +315,9 @@ static struct od_slice *token_set(const struct od_buf *normal, size_t *ret_count
     return tokens;
 }
 
-static bool f1_score(const struct od_buf *gold, const struct od_buf *pred, double *ret)
+// 2 p r / (p + r) of the sets of tokens; as in HELM the integer 0 when nothing is common, and the
+// float when a set is empty.
+static bool f1_score(const struct od_buf *gold, const struct od_buf *pred, struct od_number *ret)
 {
     size_t gold_count = 0;
     size_t pred_count = 0;
@@ -324,7 +326,7 @@ static bool f1_score(const struct od_buf *gold, const struct od_buf *pred, doubl
     struct od_slice *preds = token_set(pred, &pred_count);
     const bool ok = golds && preds;
 
-    *ret = 0.0;
+    *ret = (struct od_number){0.0, gold_count > 0 && pred_count > 0};
     for (size_t i = 0, k = 0; ok && i < gold_count && k < pred_count;) {
         const int order = by_bytes(&golds[i], &preds[k]);
         common += order == 0;
@@ -334,7 +336,7 @@ static bool f1_score(const struct od_buf *gold, const struct od_buf *pred, doubl
     if (common > 0) {
         const double precision = (double)common / (double)pred_count;
         const double recall = (double)common / (double)gold_count;
-        *ret = 1.0 / (0.5 / precision + 0.5 / recall);
+        *ret = od_number_float(1.0 / (0.5 / precision + 0.5 / recall));
     }
     od_free(golds);
     od_free(preds);
@@ -347,7 +349,6 @@ static enum od_status match_prepared(const char *metric, struct od_slice gold, s
 {
     struct od_buf gold_form;
     struct od_buf pred_form;
-    double f1 = 0.0;
     bool ok = true;
     enum od_status status = OD_OK;
     const bool number = strcmp(metric, "final_number_exact_match") == 0;
@@ -365,8 +366,7 @@ static enum od_status match_prepared(const char *metric, struct od_slice gold, s
     } else if (strcmp(metric, "quasi_prefix_exact_match") == 0) {
         *ret = od_number_int(pred.size > 0 && starts_with(p, g));
     } else if (strcmp(metric, "f1_score") == 0) {
-        ok = f1_score(&gold_form, &pred_form, &f1);
-        *ret = od_number_float(f1);
+        ok = f1_score(&gold_form, &pred_form, ret);
     } else {
         status = od_fail(err, OD_E_UNSUPPORTED, "metric '%s' is left out of this version", metric);
     }
