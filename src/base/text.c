@@ -187,17 +187,16 @@ void od_strip(const char **text, size_t *size)
     *size = od_rstrip_size(*text, *size);
 }
 
-<<<<<<< HEAD
 static uint64_t double_bits(double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
-=======
+}
+
 static bool reads_back(const char *digits, double value)
 {
-    const double back = strtod(digits, NULL);
-    return memcmp(&back, &value, sizeof back) == 0;
+    return double_bits(strtod(digits, NULL)) == double_bits(value);
 }
 
 // One more in the last place of d.ddde+xx, away from zero; false when all digits are 9.
@@ -213,7 +212,6 @@ static bool count_up(char *digits)
         }
     }
     return false;
->>>>>>> formats
 }
 
 void od_double_text(double value, char out[OD_NUMBER_BYTES])
@@ -232,9 +230,6 @@ void od_double_text(double value, char out[OD_NUMBER_BYTES])
     int precision = fabs(value) < 2.3e-308 ? 0 : 14;
     for (; precision <= 16; precision++) {
         (void)snprintf(digits, sizeof digits, "%.*e", precision, value);
-<<<<<<< HEAD
-        if (double_bits(strtod(digits, NULL)) == double_bits(value)) {
-=======
         if (reads_back(digits, value)) {
             break;
         }
@@ -243,7 +238,6 @@ void od_double_text(double value, char out[OD_NUMBER_BYTES])
         int exponent_of_two;
         if (fabs(frexp(value, &exponent_of_two)) <= 0.5 && count_up(digits) &&
             reads_back(digits, value)) {
->>>>>>> formats
             break;
         }
     }
