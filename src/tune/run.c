@@ -274,7 +274,7 @@ static enum od_status begin(struct run *run, struct od_tune_result *result, stru
                                                        .max_bytes = options->max_bytes};
     char plan[24];
     bool found = false;
-    struct od_checkpoint_state restored;
+    struct od_checkpoint_state restored = {0};
     enum od_status status = od_session_open(&run->recipe, &session_options, &run->session, err);
     if (status != OD_OK) {
         return status;
