@@ -3,9 +3,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 enum { NEAREST_NAME_MAX_BYTES = 64 };
 
@@ -184,10 +187,16 @@ void od_strip(const char **text, size_t *size)
     *size = od_rstrip_size(*text, *size);
 }
 
+static uint64_t double_bits(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 static bool reads_back(const char *digits, double value)
 {
-    const double back = strtod(digits, NULL);
-    return memcmp(&back, &value, sizeof back) == 0;
+    return double_bits(strtod(digits, NULL)) == double_bits(value);
 }
 
 // One more in the last place of d.ddde+xx, away from zero; false when all digits are 9.

@@ -7,6 +7,17 @@
  * it, EOS once behind the answer. `label[i]` says whether id i is learned (as the target of the
  * position before it); the first id of a document is never a target.
  *
+ *     input-output, alpaca   encode(prompt, special) answer EOS     learned: answer and EOS
+ *     completion             encode(text, special) EOS              learned: all but the first
+ *
+ * The answer's ids are those that continue a text: a tokenizer that puts a blank in front of every
+ * text (SentencePiece's dummy prefix) must not put one in front of the answer, or the model would
+ * learn a blank that no prompt asked for. So such an answer is encoded behind an anchor, one
+ * character that does not merge with it, and the anchor's ids are taken off.
+ *
+ * Documents longer than `sequence_len` are left out; completion is split into pieces of
+ * `sequence_len` tokens instead (BOS only in the first, EOS only in the last).
+ *
  * @thread Re-entrant: distinct objects from distinct threads.
  */
 #ifndef OD_DATA_DATASET_H
@@ -24,8 +35,13 @@
 enum {
     OD_DATASET_FILES_MAX = 256,
     OD_DATASET_ROW_MAX_BYTES = 16 << 20,
-    OD_DATASET_NAME_BYTES = 64
+    OD_DATASET_SEQUENCE_LEN_MAX = 1 << 24,
+    OD_DATASET_WEIGHT_MAX = 1000
 };
+/** Largest data file, unpacked. */
+#define OD_DATASET_FILE_MAX_BYTES ((size_t)1 << 32)
+/** Most tokens of all documents together. */
+#define OD_DATASET_TOKENS_MAX     (INT64_C(1) << 33)
 
 /** How the rows of a file become prompt and answer. */
 enum od_dataset_type {
@@ -45,11 +61,13 @@ struct od_dataset_spec {
 
 /** What became of the rows of one file. */
 struct od_dataset_counts {
-    int64_t rows;  ///< read
-    int64_t kept;
+    int64_t rows;          ///< read
+    int64_t kept;          ///< of these: became documents (before `weight`)
     int64_t too_long;      ///< longer than sequence_len tokens: left out (or split, completion)
-    int64_t empty;         ///< no answer or no text: left out
+    int64_t empty;         ///< no answer, no text or nothing to learn: left out
     int64_t invalid_utf8;  ///< rows with invalid bytes (read as U+FFFD)
+    int64_t documents;     ///< what they became: pieces of long texts, repeats and shares counted
+    int64_t tokens;        ///< in those documents
 };
 
 /** All documents, in file order, before shuffling. */
@@ -73,12 +91,15 @@ struct od_dataset_options {
 
 /**
  * Read and tokenise. Broken rows are errors "file:line: what"; an empty result is OD_E_FORMAT.
- * @memory Gives: od_dataset_release.
+ * @memory Borrows everything; gives: od_dataset_release.
+ * @error  OD_E_FORMAT, OD_E_LIMIT, OD_E_NOT_FOUND, OD_E_IO, OD_E_MEMORY; OD_E_UNSUPPORTED for other
+ *         kinds of files; OD_E_ARGUMENT for a weight or sequence_len outside its range.
  */
 enum od_status od_dataset_load(const struct od_dataset_spec *specs, size_t spec_count,
                                const struct od_tokenizer *tokenizer,
                                const struct od_dataset_options *options, struct od_dataset *ret,
                                struct od_error *err) OD_MUST_CHECK;
+/** Free and clear; one that is all zero is fine. */
 void od_dataset_release(struct od_dataset *dataset);
 
 /** The text of a prompt in Alpaca's template; `input` may be NULL or "". Also used when serving. */

@@ -19,8 +19,8 @@
 #include "data/dataset.h"
 
 enum {
-    OD_PACK_CAPACITY_MAX = 1 << 24,  ///< tokens in one pack
-    OD_PACK_WINDOW = 1 << 16         ///< documents that are packed together
+    OD_PACK_CAPACITY_MAX = OD_DATASET_SEQUENCE_LEN_MAX,  ///< tokens in one pack
+    OD_PACK_WINDOW = 1 << 16                             ///< documents that are packed together
 };
 
 /** The packs of one epoch: pack p holds documents doc[first[p]] .. doc[first[p+1]-1]. */

@@ -372,6 +372,15 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
     return OD_OK;
 }
 
+enum od_status od_session_seek(struct od_session *s, struct od_error *err)
+{
+    const enum od_status status = make_packs(s, s->place.epoch, err);
+    if (status == OD_OK && (s->place.pack < 0 || s->place.pack > s->packs.count)) {
+        return od_fail(err, OD_E_REFUSED, "the checkpoint's place is not in this data");
+    }
+    return status;
+}
+
 enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od_error *err)
 {
     double sum = 0.0;

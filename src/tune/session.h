@@ -93,6 +93,9 @@ void od_session_close(struct od_session *session);
 enum od_status od_session_step(struct od_session *session, struct od_step_report *ret,
                                struct od_error *err) OD_MUST_CHECK;
 
+/** Make the packs of session->place.epoch, after the place was set from a checkpoint. */
+enum od_status od_session_seek(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
+
 /** Mean loss over all packs of the data at the present weights, without learning. */
 enum od_status od_session_loss(struct od_session *session, double *ret_loss,
                                struct od_error *err) OD_MUST_CHECK;

@@ -1,0 +1,96 @@
+/**
+ * @file
+ * What the files of this room share about a tokenizer.
+ *
+ * @thread See tokenizer.h.
+ */
+#ifndef OD_TEXT_TOKENIZER_INTERNAL_H
+#define OD_TEXT_TOKENIZER_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "text/bpe.h"
+#include "text/phrases.h"
+#include "text/steps.h"
+#include "text/tokenizer.h"
+#include "text/vocab.h"
+
+enum { OD_TEMPLATE_IDS_MAX = 256 };
+
+/** How a SentencePiece model treats text. */
+struct od_spm {
+    float *scores;  ///< [vocab.count]
+    int32_t unknown_id;
+    bool has_unused;
+    bool byte_fallback;
+    bool add_dummy_prefix;
+    bool remove_extra_whitespaces;
+    bool escape_whitespaces;
+    char *unknown_text;     ///< what the unknown piece leaves when it is decoded
+    char *charsmap;         ///< owned: the normalisation rules, or NULL
+    const uint32_t *units;  ///< double array in `charsmap`
+    size_t unit_count;
+    const char *replacements;  ///< NUL-terminated texts in `charsmap`
+    size_t replacements_size;
+};
+
+/** A tokenizer of either kind. */
+struct od_tokenizer {
+    struct od_vocab vocab;
+    bool is_spm;
+    struct od_spm spm;  ///< when is_spm
+    struct od_bpe bpe;  ///< when not is_spm, as all that follows up to `bos`
+    struct od_steps normalizers;
+    struct od_steps pre_tokenizers;
+    struct od_steps decoders;
+    bool has_decoder;  ///< without one, tokens are joined by blanks
+    /** Added tokens looked for before normalization (user-defined pieces when is_spm). */
+    struct od_phrases phrases;
+    struct od_phrases normalized_phrases;     ///< added tokens looked for after normalization
+    int32_t before_ids[OD_TEMPLATE_IDS_MAX];  ///< what stands in front with OD_ENCODE_SPECIAL
+    size_t before_count;
+    int32_t after_ids[OD_TEMPLATE_IDS_MAX];
+    size_t after_count;
+    int32_t bos;
+    int32_t eos;
+    char digest[OD_SHA256_HEX_BYTES];
+};
+
+/** Steps out of tokenizer.json; `where` stands in messages. Null or absent adds nothing. */
+enum od_status od_steps_read_normalizers(const json_t *value, const char *where,
+                                         struct od_steps *steps,
+                                         struct od_error *err) OD_MUST_CHECK;
+enum od_status od_steps_read_pre_tokenizers(const json_t *value, const char *where,
+                                            struct od_steps *steps,
+                                            struct od_error *err) OD_MUST_CHECK;
+enum od_status od_steps_read_decoders(const json_t *value, const char *where,
+                                      struct od_steps *steps, struct od_error *err) OD_MUST_CHECK;
+
+/** Fill an empty tokenizer; on failure it is in a state that od_tokenizer_free takes. */
+enum od_status od_tokenizer_fill_json(struct od_tokenizer *tokenizer, const char *bytes,
+                                      size_t size, const char *name,
+                                      struct od_error *err) OD_MUST_CHECK;
+enum od_status od_tokenizer_fill_spm(struct od_tokenizer *tokenizer, const char *bytes, size_t size,
+                                     const char *name, struct od_error *err) OD_MUST_CHECK;
+
+/** Encode and decode with a SentencePiece model; `text` is valid UTF-8. */
+enum od_status od_spm_encode(const struct od_tokenizer *tokenizer, const char *text, size_t size,
+                             struct od_ids *out, struct od_error *err) OD_MUST_CHECK;
+enum od_status od_spm_decode(const struct od_tokenizer *tokenizer, const int32_t *ids, size_t count,
+                             unsigned flags, struct od_buf *out,
+                             struct od_error *err) OD_MUST_CHECK;
+/** Encode and decode with a tokenizer.json; `text` is valid UTF-8. */
+enum od_status od_pipeline_encode(const struct od_tokenizer *tokenizer, const char *text,
+                                  size_t size, unsigned flags, struct od_ids *out,
+                                  struct od_error *err) OD_MUST_CHECK;
+enum od_status od_pipeline_decode(const struct od_tokenizer *tokenizer, const int32_t *ids,
+                                  size_t count, unsigned flags, struct od_buf *out,
+                                  struct od_error *err) OD_MUST_CHECK;
+
+#endif

@@ -1,0 +1,154 @@
+#include "text/unicode.h"
+
+#include <utf8proc.h>
+
+#include "base/text.h"
+
+// One code point of valid UTF-8; a broken byte counts as U+FFFD, so that loops always move on.
+static size_t next_code(const char *text, size_t size, uint32_t *ret_code)
+{
+    const int length = od_utf8_decode(text, size, ret_code);
+    if (length > 0) {
+        return (size_t)length;
+    }
+    *ret_code = 0xFFFD;
+    return 1;
+}
+
+static void put_code(struct od_buf *out, uint32_t code)
+{
+    char bytes[4];
+    od_buf_append(out, bytes, (size_t)od_utf8_encode(code, bytes));
+}
+
+static bool is_ascii(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static utf8proc_option_t form_options(enum od_normal_form form)
+{
+    unsigned options = UTF8PROC_STABLE;
+    options |= form == OD_NFC || form == OD_NFKC ? (unsigned)UTF8PROC_COMPOSE
+                                                 : (unsigned)UTF8PROC_DECOMPOSE;
+    options |= form == OD_NFKC || form == OD_NFKD ? (unsigned)UTF8PROC_COMPAT : 0;
+    return (utf8proc_option_t)options;
+}
+
+enum od_status od_unicode_normalize(const char *text, size_t size, enum od_normal_form form,
+                                    struct od_buf *out, struct od_error *err)
+{
+    if (is_ascii(text, size)) {
+        od_buf_append(out, text, size);
+        return OD_OK;
+    }
+    const utf8proc_option_t options = form_options(form);
+    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
+    utf8proc_ssize_t count = utf8proc_decompose(bytes, (utf8proc_ssize_t)size, NULL, 0, options);
+    if (count < 0) {
+        return od_fail(err, OD_E_LIMIT, "cannot normalize %zu bytes of text: %s", size,
+                       utf8proc_errmsg(count));
+    }
+    utf8proc_int32_t *codes = od_alloc((size_t)count + 1, sizeof(*codes));
+    if (!codes) {
+        return od_fail(err, OD_E_MEMORY, "no memory to normalize %zu bytes of text", size);
+    }
+    count = utf8proc_decompose(bytes, (utf8proc_ssize_t)size, codes, count, options);
+    if (count >= 0) {
+        count = utf8proc_normalize_utf32(codes, count, options);
+    }
+    for (utf8proc_ssize_t i = 0; i < count; i++) {
+        put_code(out, (uint32_t)codes[i]);
+    }
+    od_free(codes);
+    return OD_OK;
+}
+
+void od_unicode_lower(const char *text, size_t size, struct od_buf *out)
+{
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        at += next_code(text + at, size - at, &code);
+        if (code == 0x130) {
+            od_buf_puts(out, "i\xCC\x87");  // the one lower case of two characters
+        } else {
+            put_code(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code));
+        }
+    }
+}
+
+static bool is_mark(utf8proc_category_t category)
+{
+    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
+           category == UTF8PROC_CATEGORY_ME;
+}
+
+void od_unicode_strip_marks(const char *text, size_t size, struct od_buf *out)
+{
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        const size_t length = next_code(text + at, size - at, &code);
+        if (code < 0x80 || !is_mark(utf8proc_category((utf8proc_int32_t)code))) {
+            od_buf_append(out, text + at, length);
+        }
+        at += length;
+    }
+}
+
+bool od_unicode_is_white(uint32_t code)
+{
+    return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 ||
+           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+}
+
+bool od_unicode_is_number(uint32_t code)
+{
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
+           category == UTF8PROC_CATEGORY_NO;
+}
+
+bool od_unicode_is_punctuation(uint32_t code)
+{
+    if (code < 0x80) {
+        return (code >= 0x21 && code <= 0x2F) || (code >= 0x3A && code <= 0x40) ||
+               (code >= 0x5B && code <= 0x60) || (code >= 0x7B && code <= 0x7E);
+    }
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool od_unicode_is_word(uint32_t code)
+{
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    // Circled and squared Latin letters are symbols that count as alphabetic.
+    const bool letter_symbol =
+        (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+        (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
+    const bool joiner = code == 0x200C || code == 0x200D;
+    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
+           is_mark(category) || category == UTF8PROC_CATEGORY_ND ||
+           category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_PC || letter_symbol ||
+           joiner;
+}
+
+uint32_t od_unicode_before(const char *text, size_t at, size_t *ret_start)
+{
+    size_t start = at - 1;
+    while (start > 0 && at - start < 4 && ((unsigned char)text[start] & 0xC0u) == 0x80u) {
+        start--;
+    }
+    uint32_t code;
+    if (next_code(text + start, at - start, &code) != at - start) {
+        start = at - 1;
+        code = 0xFFFD;
+    }
+    *ret_start = start;
+    return code;
+}

@@ -1,0 +1,63 @@
+/**
+ * @file
+ * The keys that a recipe may have: name, type, range, default, what it does. One table drives
+ * reading, writing and the reference page.
+ *
+ * @thread Re-entrant: constant data.
+ */
+#ifndef OD_TUNE_RECIPE_TABLE_H
+#define OD_TUNE_RECIPE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/memory.h"
+
+/** What the value of a key is. */
+enum od_recipe_kind {
+    // Simple values, kept at `offset`.
+    OD_RECIPE_INT,     ///< int64_t
+    OD_RECIPE_NUMBER,  ///< double
+    OD_RECIPE_BOOL,    ///< bool
+    OD_RECIPE_SEED,    ///< uint64_t
+    // Values with a reader of their own.
+    OD_RECIPE_BASE_MODEL,
+    OD_RECIPE_ADAPTER,
+    OD_RECIPE_TARGETS,
+    OD_RECIPE_TARGET_LINEAR,
+    OD_RECIPE_DATASETS,
+    OD_RECIPE_OPTIMIZER,
+    OD_RECIPE_SCHEDULER,
+    // Known keys of axolotl and PEFT that have no place here.
+    OD_RECIPE_NO_EFFECT,  ///< results are the same without: a note, `help` says why
+    OD_RECIPE_REFUSED     ///< would change the result: only empty values and `fallback` are taken
+};
+
+/** One key. */
+struct od_recipe_key {
+    const char *name;
+    const char *alias;  ///< PEFT's or the trainer's name for the same, or NULL
+    enum od_recipe_kind kind;
+    size_t offset;         ///< in struct od_recipe
+    double min;            ///< of a number
+    double max;            ///< of a number
+    bool above;            ///< `min` itself is not allowed
+    bool lora;             ///< means something only with `adapter: lora`
+    const char *fallback;  ///< value when the key is absent; NULL: none
+    const char *type;      ///< in words, where kind and range do not say it
+    const char *help;      ///< one sentence without a full stop
+};
+
+/** The table, in the order in which a recipe is written. */
+extern const struct od_recipe_key od_recipe_keys[];
+/** How many keys the table has. */
+extern const size_t od_recipe_key_count;
+
+/** The key with this name or alias, or NULL. @memory Borrowed: constant. */
+const struct od_recipe_key *od_recipe_key_find(const char *name);
+/** The known key nearest to `name` (not one of the keys without effect), or NULL. */
+const char *od_recipe_key_nearest(const char *name);
+/** Append the reference page of all keys, in Markdown. */
+void od_recipe_reference(struct od_buf *out);
+
+#endif

@@ -1,0 +1,57 @@
+/**
+ * @file
+ * A training run on disk: the run directory, its log, checkpoints, resume, export.
+ *
+ *     recipe.yaml device.json plan.json lock.json log.jsonl
+ *     checkpoints/step-N/   trained.safetensors optimizer.safetensors state.json manifest.json
+ *     adapter/ or model/    written when the run is done
+ *
+ * A checkpoint is written as step-N.tmp, each file synced, then renamed: it is there whole or not
+ * at all. Resume takes the newest whose manifest verifies, cuts log.jsonl back to its step and goes
+ * on with the same bits.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_TUNE_RUN_H
+#define OD_TUNE_RUN_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "tune/session.h"
+
+struct od_tune_options {
+    const char *recipe_path;
+    const char *run_dir;
+    bool resume;  ///< go on from the newest checkpoint; a run without one starts anew
+    int threads;
+    bool allow_vector;
+    uint64_t max_bytes;                 ///< cap on the plan; 0: none
+    const volatile sig_atomic_t *stop;  ///< set by a signal: save at the next step and leave
+};
+
+struct od_tune_result {
+    int64_t steps;
+    int64_t total_steps;
+    double first_loss;
+    double last_loss;
+    double train_s;  ///< spent in steps, all restarts together
+    double tokens_per_s;
+    uint64_t weight_hash;
+    uint64_t plan_bytes;
+    bool resumed;
+    char export_dir[OD_PATH_MAX_BYTES];  ///< adapter/ or model/
+};
+
+/**
+ * Do the whole run. @error OD_E_REFUSED when the plan does not fit, when the run directory holds
+ * another run, or when what it resumes differs (recipe, data, base weights); OD_E_CANCELLED after
+ * `stop`, with a checkpoint saved.
+ */
+enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,
+                      struct od_error *err) OD_MUST_CHECK;
+
+#endif
