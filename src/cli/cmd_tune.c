@@ -1,0 +1,144 @@
+// `oneday tune`: fine-tune or pre-train a model as a recipe says, into a run directory.
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "cli/options.h"
+#include "cli/sizes.h"
+#include "formats/json.h"
+#include "tune/run.h"
+
+static volatile sig_atomic_t stop_wanted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop_wanted = 1;
+}
+
+// runs/NAME for a recipe NAME.yaml.
+static void default_run_dir(const char *recipe, char out[OD_PATH_MAX_BYTES])
+{
+    const char *slash = strrchr(recipe, '/');
+    const char *name = slash ? slash + 1 : recipe;
+    const char *dot = strrchr(name, '.');
+    const int length = dot ? (int)(dot - name) : (int)strlen(name);
+    (void)snprintf(out, OD_PATH_MAX_BYTES, "runs/%.*s", length, name);
+}
+
+static enum od_status print_json(const char *run_dir, const struct od_tune_result *result,
+                                 struct od_error *err)
+{
+    struct od_buf buf;
+    struct od_json_writer w;
+    char hash[OD_XXH_HEX_BYTES];
+    od_hash_hex(result->weight_hash, hash);
+    od_buf_init(&buf, 1 << 16);
+    od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, false);
+    od_json_object_begin(&w);
+    od_json_member_text(&w, "run", run_dir);
+    od_json_member_text(&w, "export", result->export_dir);
+    od_json_member_int(&w, "steps", result->steps);
+    od_json_member_number(&w, "first_loss", result->first_loss);
+    od_json_member_number(&w, "last_loss", result->last_loss);
+    od_json_member_number(&w, "train_s", result->train_s);
+    od_json_member_number(&w, "tokens_per_s", result->tokens_per_s);
+    od_json_member_int(&w, "plan_bytes", (int64_t)result->plan_bytes);
+    od_json_member_text(&w, "weight_hash", hash);
+    od_json_member_bool(&w, "resumed", result->resumed);
+    od_json_object_end(&w);
+    const enum od_status status = od_buf_check(&buf, err);
+    if (status == OD_OK) {
+        (void)puts(od_buf_text(&buf));
+    }
+    od_buf_release(&buf);
+    return status;
+}
+
+static void print_text(const char *run_dir, const struct od_tune_result *result)
+{
+    char seconds[24];
+    char hash[OD_XXH_HEX_BYTES];
+    od_seconds_text(result->train_s, seconds);
+    od_hash_hex(result->weight_hash, hash);
+    (void)printf("%lld steps in %s (%.0f tokens/s): loss %.4f -> %.4f, weights %s\n",
+                 (long long)result->steps, seconds, result->tokens_per_s, result->first_loss,
+                 result->last_loss, hash);
+    (void)printf("run     %s\n", run_dir);
+    (void)printf("weights %s\n", result->export_dir);
+}
+
+int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
+{
+    const char *output = NULL;
+    const char *memory = NULL;
+    bool resume = false;
+    struct od_option options[] = {
+        OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
+                          "runs/NAME for NAME.yaml"),
+        OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint of the run"),
+        OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory,
+                          "refuse a plan that needs more, such as 8GB", "no cap"),
+    };
+    const struct od_command_spec spec = {
+        .name = "tune",
+        .arguments = "RECIPE [-o RUN] [--resume]",
+        .summary = "fine-tune or pre-train a model as a recipe says",
+        .details =
+            "Memory is planned before any data is read: what fits at the start fits until the end.\n"
+            "Ctrl-C or SIGTERM saves at the next step and leaves; --resume goes on with the same\n"
+            "bits, after a kill -9, too.\n"
+            "\n"
+            "    oneday tune examples/toyworld/tune.yaml -o runs/mine",
+        .options = options,
+        .option_count = OD_COUNT_OF(options),
+        .min_args = 1,
+        .max_args = 1};
+    struct od_args args;
+    struct od_error err = {0};
+    int exit_code = 0;
+    char run_dir[OD_PATH_MAX_BYTES];
+    struct od_tune_result result;
+    uint64_t max_bytes = 0;
+
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    enum od_status status = od_cli_cpu_only(cli, &err);
+    if (status == OD_OK && memory) {
+        status = od_size_read(memory, &max_bytes, &err);
+    }
+    if (status != OD_OK) {
+        return od_command_fail(&spec, status, &err);
+    }
+    if (output) {
+        (void)snprintf(run_dir, sizeof run_dir, "%s", output);
+    } else {
+        default_run_dir(args.values[0], run_dir);
+    }
+    const struct sigaction action = {.sa_handler = on_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    const struct od_tune_options run_options = {.recipe_path = args.values[0],
+                                               .run_dir = run_dir,
+                                               .resume = resume,
+                                               .threads = (int)cli->threads,
+                                               .allow_vector = !cli->no_vector,
+                                               .max_bytes = max_bytes,
+                                               .stop = &stop_wanted};
+    status = od_tune_run(&run_options, &result, &err);
+    if (status == OD_OK && cli->json) {
+        status = print_json(run_dir, &result, &err);
+    } else if (status == OD_OK) {
+        print_text(run_dir, &result);
+    }
+    return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
+}

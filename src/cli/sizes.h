@@ -1,0 +1,26 @@
+/**
+ * @file
+ * What several commands read from their command line: sizes with units, and the device.
+ *
+ * @thread Re-entrant: no state outside the arguments.
+ */
+#ifndef OD_CLI_SIZES_H
+#define OD_CLI_SIZES_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "cli/options.h"
+
+/** Bytes from "24GB" (10^9), "24GiB" (2^30), "800MB" or a plain number. */
+enum od_status od_size_read(const char *text, uint64_t *ret_bytes,
+                            struct od_error *err) OD_MUST_CHECK;
+
+/** Seconds from "24h", "90min", "45s" or a plain number of seconds. */
+enum od_status od_time_read(const char *text, double *ret_seconds,
+                            struct od_error *err) OD_MUST_CHECK;
+
+/** Refuse a --device that this build cannot use, and a number of threads that makes no sense. */
+enum od_status od_cli_cpu_only(const struct od_cli *cli, struct od_error *err) OD_MUST_CHECK;
+
+#endif

@@ -1,0 +1,40 @@
+/**
+ * @file
+ * What a recipe will need: memory from the plan, time from the work and this machine's speed now.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_FLOW_FORECAST_H
+#define OD_FLOW_FORECAST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "plan/plan.h"
+#include "tune/recipe.h"
+
+struct od_forecast {
+    int64_t parameters;   ///< of the base model
+    int64_t trained;      ///< numbers that are learned
+    struct od_plan plan;  ///< totals; its offsets are released
+    uint64_t weight_bytes;
+    uint64_t training_bytes;  ///< gradients, moments, adapters
+    uint64_t activation_bytes;
+    int64_t steps;
+    int64_t tokens;          ///< over the whole run
+    double flops_per_token;  ///< forward and backward, attention apart
+    double flops_per_s;      ///< measured on a product of the model's own shape
+    double seconds;
+};
+
+/** Plan, read and pack the data, measure for about half a second. Reads no weights. */
+enum od_status od_forecast_make(const struct od_recipe *recipe, int threads, bool allow_vector,
+                                struct od_forecast *ret, struct od_error *err) OD_MUST_CHECK;
+
+/** OD_E_REFUSED with the nearest change that fits, when a cap (0: none) is passed. */
+enum od_status od_forecast_check(const struct od_recipe *recipe, const struct od_forecast *forecast,
+                                 uint64_t max_bytes, double max_seconds,
+                                 struct od_error *err) OD_MUST_CHECK;
+
+#endif
