@@ -1,8 +1,12 @@
 #include "model/spec.h"
 
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "formats/json.h"
 
 // A whole number between 1 and max.

@@ -2,16 +2,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "data/dataset.h"
 #include "formats/json.h"
+#include "model/spec.h"
+#include "plan/plan.h"
 #include "tune/checkpoint.h"
 #include "tune/export.h"
+#include "tune/recipe.h"
+#include "tune/session.h"
 
 enum { LOG_MAX_BYTES = 1 << 30, RECIPE_TEXT_MAX_BYTES = 4 << 20 };
 
