@@ -20,6 +20,7 @@
 #include "eval/runner.h"
 #include "eval/summarize.h"
 #include "formats/json.h"
+#include "infer/engine.h"
 #include "infer/responder.h"
 
 enum { DESCRIPTIONS_MAX = 64, SHOWN_REASONS_MAX = 10 };
@@ -46,6 +47,7 @@ struct request {
 struct opened {
     const struct od_responder *responder;
     struct od_http_responder *http;
+    struct od_engine *engine;
 };
 
 static bool is_url(const char *target)
@@ -57,7 +59,6 @@ static bool is_url(const char *target)
 static enum od_status open_responder(const struct od_cli *cli, const char *target,
                                      struct opened *ret, struct od_error *err)
 {
-    (void)cli;
     if (is_url(target)) {
         const struct od_http_options options = OD_HTTP_OPTIONS_INIT;
         const enum od_status status = od_http_responder_open(target, &options, &ret->http, err);
@@ -66,15 +67,19 @@ static enum od_status open_responder(const struct od_cli *cli, const char *targe
         }
         return status;
     }
-    // ENGINE CALL SITE: od_engine_responder_open(target, ...) goes here, and its close in
-    // close_responder.
-    return od_fail(err, OD_E_UNSUPPORTED,
-                   "cannot evaluate '%s': only a server's URL can be evaluated so far", target);
+    const struct od_engine_options options = {.threads = (int)cli->threads,
+                                              .no_vector = cli->no_vector};
+    const enum od_status status = od_engine_open(target, &options, &ret->engine, err);
+    if (status == OD_OK) {
+        ret->responder = od_engine_responder(ret->engine);
+    }
+    return status;
 }
 
 static void close_responder(struct opened *opened)
 {
     od_http_responder_close(opened->http);
+    od_engine_close(opened->engine);
 }
 
 /** Where results go: below a run directory when that is evaluated. */

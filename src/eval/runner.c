@@ -113,10 +113,17 @@ static enum od_status over_requests(struct run *run, const char *what, step_fn s
     return pass.status;
 }
 
+// HELM's window, or the model's context where that is known and shorter.
+static int64_t window_of(const struct od_eval_config *config)
+{
+    const int64_t context = config->responder->context_length;
+    return context > 0 && context < config->window_tokens ? context : config->window_tokens;
+}
+
 static enum od_status step_adapt(struct run *run, struct od_request_state *state,
                                  struct od_error *err)
 {
-    return od_prompt_fit(&run->spec->adapter, run->config->responder, run->config->window_tokens,
+    return od_prompt_fit(&run->spec->adapter, run->config->responder, window_of(run->config),
                          run->examples + (size_t)state->trial * run->example_count,
                          run->example_count, state, err);
 }
