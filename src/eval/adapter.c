@@ -226,8 +226,9 @@ struct od_process_request od_request_of(const struct od_adapter_spec *adapter,
     request.prompt_size = state->prompt_size;
     request.max_new_tokens = adapter->max_tokens;
     request.temperature = fpclassify(adapter->temperature) == FP_ZERO ? 1e-7 : adapter->temperature;
-    request.top_k = joint ? adapter->num_outputs : 1;
     request.top_p = 1.0;
+    // HELM's top_k_per_token: how many alternatives a token lists, no limit on what is drawn.
+    request.top_logprobs = joint ? adapter->num_outputs : 1;
     if (!joint) {
         request.stop = adapter->stop;
         request.stop_count = adapter->stop_count;

@@ -223,7 +223,7 @@ static void put_request(struct od_json_writer *w, const struct od_adapter_spec *
     od_json_put_text_n(w, state->prompt, state->prompt_size);
     od_json_member_number(w, "temperature", adapter->temperature);
     od_json_member_int(w, "num_completions", joint ? 1 : adapter->num_outputs);
-    od_json_member_int(w, "top_k_per_token", request.top_k);
+    od_json_member_int(w, "top_k_per_token", request.top_logprobs);
     od_json_member_int(w, "max_tokens", adapter->max_tokens);
     od_json_key(w, "stop_sequences");
     put_list(w, request.stop, request.stop_count);

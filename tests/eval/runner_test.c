@@ -285,7 +285,6 @@ static void test_http_bodies(void **state)
     request.prompt_size = strlen(request.prompt);
     request.max_new_tokens = 400;
     request.temperature = 1e-7;
-    request.top_k = 1;
     request.stop = stop;
     request.stop_count = 1;
     od_process_result_init(&result);
