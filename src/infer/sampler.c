@@ -7,7 +7,7 @@
 
 double od_log_sum_exp(const float *logits, int64_t vocab)
 {
-    double max = -(double)INFINITY;
+    double max = -HUGE_VAL;
     double sum = 0.0;
     for (int64_t i = 0; i < vocab; i++) {
         max = (double)logits[i] > max ? (double)logits[i] : max;

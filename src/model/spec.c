@@ -81,7 +81,7 @@ static enum od_status refuse_unknown(const json_t *config, const char *where,
 {
     const char *text;
     bool flag;
-    int64_t window;
+    int64_t window = 0;
     enum od_status status = od_json_text_or(config, "hidden_act", where, "silu", &text, err);
     if (status != OD_OK) {
         return status;
