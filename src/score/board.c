@@ -32,7 +32,7 @@ static bool has_any(const char *text, const char *const *parts, size_t count)
     return false;
 }
 
-static enum od_direction direction_of(const char *name)
+static enum od_score_direction direction_of(const char *name)
 {
     static const char *const lower[] = {"Stereotypes",      "Representation",  "ECE (",
                                         "Toxic fraction",   "BBQ (ambiguous)", "BBQ (unambiguous)",
@@ -41,12 +41,12 @@ static enum od_direction direction_of(const char *name)
                                        "# prompt",    "# output",   "# trials",
                                        " - Coverage", " - Density", " - Compression"};
     if (has_any(name, lower, sizeof lower / sizeof lower[0])) {
-        return OD_DIRECTION_LOWER;
+        return OD_SCORE_LOWER;
     }
     if (has_any(name, none, sizeof none / sizeof none[0])) {
-        return OD_DIRECTION_NONE;
+        return OD_SCORE_NONE;
     }
-    return OD_DIRECTION_HIGHER;
+    return OD_SCORE_HIGHER;
 }
 
 static const char *category_of(const char *name)
@@ -69,10 +69,10 @@ static const char *category_of(const char *name)
     if (strstr(name, "BBQ (ambiguous)") || strstr(name, "BBQ (unambiguous)")) {
         return "BBQ metrics";
     }
-    if (direction_of(name) == OD_DIRECTION_NONE) {
+    if (direction_of(name) == OD_SCORE_NONE) {
         return "General information";
     }
-    return direction_of(name) == OD_DIRECTION_LOWER ? "Efficiency" : "Accuracy";
+    return direction_of(name) == OD_SCORE_LOWER ? "Efficiency" : "Accuracy";
 }
 
 bool od_board_is_result(const char *name)
@@ -180,7 +180,7 @@ enum od_status od_board_add_metric(struct od_board *board, const char *name, str
     if (!copy) {
         return od_fail(err, OD_E_MEMORY, "no memory for metric '%s'", name);
     }
-    board->metrics[board->metric_count++] = (struct od_metric){
+    board->metrics[board->metric_count++] = (struct od_score_metric){
         .name = copy, .direction = direction_of(copy), .category = category_of(copy)};
     return OD_OK;
 }
@@ -199,23 +199,24 @@ enum od_status od_board_seal(struct od_board *board, const char *why, struct od_
                        board->entry_count, board->metric_count, OD_BOARD_CELLS_MAX);
     }
     const char *reason = od_arena_strdup(&board->arena, why);
-    struct od_cell *cells = od_arena_alloc(&board->arena, count, sizeof *cells);
+    struct od_score_cell *cells = od_arena_alloc(&board->arena, count, sizeof *cells);
     if (!cells || !reason) {
         return od_fail(err, OD_E_MEMORY, "no memory for %zu cells", count);
     }
     for (size_t i = 0; i < count; i++) {
-        cells[i] = (struct od_cell){.why = reason, .items = -1};
+        cells[i] = (struct od_score_cell){.why = reason, .items = -1};
     }
     board->cells = cells;
     return OD_OK;
 }
 
-struct od_cell *od_board_cell(struct od_board *board, size_t entry, size_t metric)
+struct od_score_cell *od_board_cell(struct od_board *board, size_t entry, size_t metric)
 {
     return &board->cells[entry * board->metric_count + metric];
 }
 
-const struct od_cell *od_board_cell_const(const struct od_board *board, size_t entry, size_t metric)
+const struct od_score_cell *od_board_cell_const(const struct od_board *board, size_t entry,
+                                                size_t metric)
 {
     return &board->cells[entry * board->metric_count + metric];
 }

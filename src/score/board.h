@@ -30,20 +30,20 @@ enum {
 /** Largest table file that is read. */
 #define OD_BOARD_FILE_MAX_BYTES ((size_t)64 << 20)
 
-enum od_direction {
-    OD_DIRECTION_HIGHER,  ///< higher is better
-    OD_DIRECTION_LOWER,   ///< lower is better
-    OD_DIRECTION_NONE     ///< says nothing about quality (a count): never ranked
+enum od_score_direction {
+    OD_SCORE_HIGHER,  ///< higher is better
+    OD_SCORE_LOWER,   ///< lower is better
+    OD_SCORE_NONE     ///< says nothing about quality (a count): never ranked
 };
 
-struct od_metric {
+struct od_score_metric {
     const char *name;  ///< "MMLU - EM (Robustness)"
-    enum od_direction direction;
+    enum od_score_direction direction;
     const char *category;  ///< HELM's table: "Accuracy", "Robustness", "Fairness", "Bias" ...
-    bool targeted;         ///< only in HELM's targeted_evaluations, not in its core_scenarios
+    bool targeted;         ///< not in HELM's core_scenarios, but elsewhere in a suite
 };
 
-struct od_cell {
+struct od_score_cell {
     bool defined;
     double value;     ///< finite; 0 when undefined
     const char *why;  ///< why it is undefined; NULL when defined
@@ -59,8 +59,8 @@ struct od_board {
     size_t entry_count;
     const char **entries;
     size_t metric_count;
-    struct od_metric *metrics;
-    struct od_cell *cells;  ///< [entry * metric_count + metric]; NULL until od_board_seal
+    struct od_score_metric *metrics;
+    struct od_score_cell *cells;  ///< [entry * metric_count + metric]; NULL until od_board_seal
     size_t note_count;
     const char *notes[OD_BOARD_NOTES_MAX];  ///< what a reader of the board should know
 };
@@ -95,9 +95,9 @@ enum od_status od_board_seal(struct od_board *board, const char *why,
                              struct od_error *err) OD_MUST_CHECK;
 
 /** The cell of an entry and a metric. @memory Borrowed from the board. */
-struct od_cell *od_board_cell(struct od_board *board, size_t entry, size_t metric);
-const struct od_cell *od_board_cell_const(const struct od_board *board, size_t entry,
-                                          size_t metric);
+struct od_score_cell *od_board_cell(struct od_board *board, size_t entry, size_t metric);
+const struct od_score_cell *od_board_cell_const(const struct od_board *board, size_t entry,
+                                                size_t metric);
 
 /** True when some entry has a value for the metric. */
 bool od_board_has_values(const struct od_board *board, size_t metric);

@@ -103,7 +103,7 @@ static enum od_status json_values(struct od_board *board, json_t *root, struct o
                 continue;
             }
             const size_t metric = od_board_find_metric(board, name, hint);
-            struct od_cell *cell = od_board_cell(board, entry, metric);
+            struct od_score_cell *cell = od_board_cell(board, entry, metric);
             hint = metric + 1;
             if (json_is_null(value)) {
                 cell->why = od_board_null_reason();
@@ -114,8 +114,8 @@ static enum od_status json_values(struct od_board *board, json_t *root, struct o
                                "entry '%s', metric '%s': %s where a number or null must stand",
                                board->entries[entry], name, json_kind(value));
             }
-            *cell =
-                (struct od_cell){.defined = true, .value = json_number_value(value), .items = -1};
+            *cell = (struct od_score_cell){
+                .defined = true, .value = json_number_value(value), .items = -1};
         }
     }
     return OD_OK;

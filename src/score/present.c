@@ -64,15 +64,15 @@ void od_present_number(double value, char out[OD_SHORT_NUMBER_BYTES])
 
 bool od_present_is_best(const struct od_board *board, size_t entry, size_t metric)
 {
-    const enum od_direction direction = board->metrics[metric].direction;
-    const struct od_cell *cell = od_board_cell_const(board, entry, metric);
-    if (!cell->defined || direction == OD_DIRECTION_NONE || board->entry_count < 2) {
+    const enum od_score_direction direction = board->metrics[metric].direction;
+    const struct od_score_cell *cell = od_board_cell_const(board, entry, metric);
+    if (!cell->defined || direction == OD_SCORE_NONE || board->entry_count < 2) {
         return false;
     }
     for (size_t i = 0; i < board->entry_count; i++) {
-        const struct od_cell *other = od_board_cell_const(board, i, metric);
-        if (other->defined && (direction == OD_DIRECTION_LOWER ? other->value < cell->value
-                                                               : other->value > cell->value)) {
+        const struct od_score_cell *other = od_board_cell_const(board, i, metric);
+        if (other->defined && (direction == OD_SCORE_LOWER ? other->value < cell->value
+                                                           : other->value > cell->value)) {
             return false;
         }
     }
@@ -132,7 +132,7 @@ static enum od_status text_ranking(const struct od_ranking *ranking, FILE *to, s
 }
 
 // "0.6293 [0.566, 0.688] n=240"
-static void text_value(struct od_table *table, const struct od_cell *cell)
+static void text_value(struct od_table *table, const struct od_score_cell *cell)
 {
     char number[OD_SHORT_NUMBER_BYTES] = "";
     char interval[64] = "";
@@ -163,9 +163,9 @@ static enum od_status text_metrics(const struct od_ranking *ranking, const struc
         od_table_cell(&table, "%s", board->entries[ranking->order[i]]);
     }
     for (size_t m = 0; m < count; m++) {
-        const struct od_metric *metric = &board->metrics[shown[m].metric];
+        const struct od_score_metric *metric = &board->metrics[shown[m].metric];
         od_table_cell(&table, "%s%s", metric->name,
-                      metric->direction == OD_DIRECTION_LOWER ? " (lower is better)" : "");
+                      metric->direction == OD_SCORE_LOWER ? " (lower is better)" : "");
         for (size_t i = 0; i < board->entry_count; i++) {
             text_value(&table, od_board_cell_const(board, ranking->order[i], shown[m].metric));
         }
@@ -185,7 +185,7 @@ static void text_reasons(const struct od_ranking *ranking, const struct od_shown
     size_t more = 0;
     for (size_t i = 0; i < board->entry_count; i++) {
         for (size_t m = 0; m < count; m++) {
-            const struct od_cell *cell =
+            const struct od_score_cell *cell =
                 od_board_cell_const(board, ranking->order[i], shown[m].metric);
             if (cell->defined) {
                 continue;
@@ -254,7 +254,7 @@ static void json_metrics(struct od_json_writer *w, const struct od_ranking *rank
     od_json_key(w, "metrics");
     od_json_array_begin(w);
     for (size_t m = 0; m < count; m++) {
-        const struct od_metric *metric = &ranking->board->metrics[shown[m].metric];
+        const struct od_score_metric *metric = &ranking->board->metrics[shown[m].metric];
         od_json_object_begin(w);
         od_json_member_text(w, "name", metric->name);
         od_json_key(w, "group");
@@ -265,10 +265,10 @@ static void json_metrics(struct od_json_writer *w, const struct od_ranking *rank
         }
         od_json_member_text(w, "category", metric->category);
         od_json_key(w, "lower_is_better");
-        if (metric->direction == OD_DIRECTION_NONE) {
+        if (metric->direction == OD_SCORE_NONE) {
             od_json_put_null(w);
         } else {
-            od_json_put_bool(w, metric->direction == OD_DIRECTION_LOWER);
+            od_json_put_bool(w, metric->direction == OD_SCORE_LOWER);
         }
         od_json_object_end(w);
     }
@@ -278,7 +278,7 @@ static void json_metrics(struct od_json_writer *w, const struct od_ranking *rank
 static void json_cell(struct od_json_writer *w, const struct od_ranking *ranking, size_t entry,
                       const struct od_shown *shown)
 {
-    const struct od_cell *cell = od_board_cell_const(ranking->board, entry, shown->metric);
+    const struct od_score_cell *cell = od_board_cell_const(ranking->board, entry, shown->metric);
     od_json_key(w, ranking->board->metrics[shown->metric].name);
     od_json_object_begin(w);
     od_json_key(w, "value");
@@ -439,7 +439,7 @@ enum od_status od_present_csv(const struct od_ranking *ranking, struct od_buf *o
             csv_number(out, value->defined, value->value);
         }
         for (size_t m = 0; m < count; m++) {
-            const struct od_cell *cell = od_board_cell_const(board, entry, shown[m].metric);
+            const struct od_score_cell *cell = od_board_cell_const(board, entry, shown[m].metric);
             csv_number(out, cell->defined, cell->value);
         }
         od_buf_puts(out, "\r\n");

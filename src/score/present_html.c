@@ -125,7 +125,7 @@ static char footnote(struct page *page, const char *why)
 static void put_cell(struct page *page, size_t entry, size_t metric)
 {
     const struct od_board *board = page->ranking->board;
-    const struct od_cell *cell = od_board_cell_const(board, entry, metric);
+    const struct od_score_cell *cell = od_board_cell_const(board, entry, metric);
     char text[OD_SHORT_NUMBER_BYTES];
     if (!cell->defined) {
         od_buf_printf(page->out, "<td class=\"num\">–<sup>%c</sup></td>",
@@ -148,12 +148,12 @@ static void put_cell(struct page *page, size_t entry, size_t metric)
 // Under a headline "MMLU", "MMLU - EM" is told as "EM".
 static void put_metric_name(struct page *page, size_t metric, const char *group)
 {
-    const struct od_metric *m = &page->ranking->board->metrics[metric];
+    const struct od_score_metric *m = &page->ranking->board->metrics[metric];
     const size_t size = strlen(group);
     const bool told =
         size > 0 && strncmp(m->name, group, size) == 0 && strncmp(m->name + size, " - ", 3) == 0;
     od_html_text(page->out, told ? m->name + size + 3 : m->name);
-    if (m->direction == OD_DIRECTION_LOWER) {
+    if (m->direction == OD_SCORE_LOWER) {
         od_buf_puts(page->out, " <small class=\"quiet\">lower is better</small>");
     }
 }

@@ -90,7 +90,7 @@ static void take_formula_groups(struct od_ranking *ranking)
 static bool has_core(const struct od_board *board)
 {
     for (size_t i = 0; i < board->metric_count; i++) {
-        if (board->metrics[i].direction != OD_DIRECTION_NONE && !board->metrics[i].targeted) {
+        if (board->metrics[i].direction != OD_SCORE_NONE && !board->metrics[i].targeted) {
             return true;
         }
     }
@@ -112,8 +112,8 @@ static void take_board_groups(struct od_ranking *ranking)
         }
         const size_t before = ranking->metric_count;
         for (size_t i = 0; i < board->metric_count && !seen; i++) {
-            const struct od_metric *metric = &board->metrics[i];
-            if (metric->direction != OD_DIRECTION_NONE && !(core_only && metric->targeted) &&
+            const struct od_score_metric *metric = &board->metrics[i];
+            if (metric->direction != OD_SCORE_NONE && !(core_only && metric->targeted) &&
                 strcmp(metric->category, category) == 0) {
                 add_metric(ranking, i, ranking->group_count);
             }
@@ -171,10 +171,10 @@ static int by_value_then_entry(const void *left, const void *right)
 // Place in the order of (value, entry), reversed as a whole where lower is better, over n - 1.
 static void credit_places(struct od_ranking *ranking, size_t at, struct placed *placed, size_t n)
 {
-    const struct od_metric *metric = &ranking->board->metrics[ranking->metrics[at]];
+    const struct od_score_metric *metric = &ranking->board->metrics[ranking->metrics[at]];
     qsort(placed, n, sizeof *placed, by_value_then_entry);
     for (size_t i = 0; i < n; i++) {
-        const size_t place = metric->direction == OD_DIRECTION_LOWER ? n - 1 - i : i;
+        const size_t place = metric->direction == OD_SCORE_LOWER ? n - 1 - i : i;
         const double win = n == 1 ? 1.0 : (double)place / (double)(n - 1);
         ranking->credits[placed[i].entry * ranking->metric_count + at] =
             (struct od_maybe){.defined = true, .value = win};
@@ -185,8 +185,8 @@ static void credit_places(struct od_ranking *ranking, size_t at, struct placed *
 static void credit_wins(struct od_ranking *ranking, size_t at, const struct placed *placed,
                         size_t n)
 {
-    const struct od_metric *metric = &ranking->board->metrics[ranking->metrics[at]];
-    const double sign = metric->direction == OD_DIRECTION_LOWER ? -1.0 : 1.0;
+    const struct od_score_metric *metric = &ranking->board->metrics[ranking->metrics[at]];
+    const double sign = metric->direction == OD_SCORE_LOWER ? -1.0 : 1.0;
     for (size_t i = 0; i < n; i++) {
         double equals = 0.0;
         for (size_t j = 0; j < n; j++) {
@@ -213,10 +213,10 @@ static size_t take_column(struct od_ranking *ranking, size_t at, struct placed *
     const struct od_board *board = ranking->board;
     const enum od_credit credit = ranking->formula->credit;
     const size_t metric = ranking->metrics[at];
-    const bool lower = board->metrics[metric].direction == OD_DIRECTION_LOWER;
+    const bool lower = board->metrics[metric].direction == OD_SCORE_LOWER;
     size_t n = 0;
     for (size_t entry = 0; entry < board->entry_count; entry++) {
-        const struct od_cell *cell = od_board_cell_const(board, entry, metric);
+        const struct od_score_cell *cell = od_board_cell_const(board, entry, metric);
         double value = cell->value;
         if (!cell->defined) {
             if (credit == OD_CREDIT_HELM) {

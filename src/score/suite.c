@@ -9,9 +9,12 @@
 // A column that stands in both files counts as the one in core_scenarios. Rows are models. A cell
 // without value is undefined, its description says why.
 //
-// SUITE/summary_oneday.json (optional): item counts and 95 % intervals, by name of the column
+// SUITE/summary_oneday.json (optional): item counts, 95 % intervals and reasons, by name of the column
 //
-//     {"metrics": [{"metric": "MMLU - EM", "items": 240, "low": 0.4, "high": 0.6}, ...]}
+//     {"metrics": [{"metric": "MMLU - EM", "value": 0.5, "items": 240, "low": 0.4, "high": 0.6},
+//                  {"metric": "BBQ - EM", "undefined": "no item of the split 'test'", "items": 0}, ...]}
+//
+// A metric that only stands there ("GSM8K - final number") is shown, too; HELM's tables lack it.
 
 #include "score/suite.h"
 
@@ -278,11 +281,11 @@ static enum od_status add_column(struct od_board *board, const json_t *table, co
     if (status != OD_OK) {
         return status;
     }
-    struct od_metric *metric = &board->metrics[board->metric_count - 1];
+    struct od_score_metric *metric = &board->metrics[board->metric_count - 1];
     const json_t *lower = json_object_get(header, "lower_is_better");
-    metric->direction = json_is_true(lower)    ? OD_DIRECTION_LOWER
-                        : json_is_false(lower) ? OD_DIRECTION_HIGHER
-                                               : OD_DIRECTION_NONE;
+    metric->direction = json_is_true(lower)    ? OD_SCORE_LOWER
+                        : json_is_false(lower) ? OD_SCORE_HIGHER
+                                               : OD_SCORE_NONE;
     metric->targeted = targeted;
     metric->category = od_board_text(board, json_string_value(json_object_get(table, "title")));
     return metric->category ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a metric");
@@ -312,8 +315,8 @@ static enum od_status add_metrics(struct od_board *board, const struct suite *su
     return OD_OK;
 }
 
-static enum od_status put_cell(struct od_board *board, struct od_cell *cell, const json_t *item,
-                               struct od_error *err)
+static enum od_status put_cell(struct od_board *board, struct od_score_cell *cell,
+                               const json_t *item, struct od_error *err)
 {
     const json_t *value = json_object_get(item, "value");
     if (!value || json_is_null(value)) {
@@ -327,7 +330,7 @@ static enum od_status put_cell(struct od_board *board, struct od_cell *cell, con
     if (!json_is_number(value)) {
         return od_fail(err, OD_E_FORMAT, "a value that is no number");
     }
-    *cell = (struct od_cell){.defined = true, .value = json_number_value(value), .items = -1};
+    *cell = (struct od_score_cell){.defined = true, .value = json_number_value(value), .items = -1};
     return OD_OK;
 }
 
@@ -346,7 +349,7 @@ static enum od_status put_table(struct od_board *board, const struct suite *suit
         }
         hint = metric + 1;
         for (size_t r = 0; r < suite->row_count && r < json_array_size(rows); r++) {
-            struct od_cell *cell = od_board_cell(board, suite->first_entry + r, metric);
+            struct od_score_cell *cell = od_board_cell(board, suite->first_entry + r, metric);
             if (cell->defined) {
                 continue;  // core_scenarios, or an earlier table, has said it
             }
@@ -362,6 +365,68 @@ static enum od_status put_table(struct od_board *board, const struct suite *suit
     return OD_OK;
 }
 
+// Metrics that only the summaries have. They count as better when higher, and not for HELM.
+static enum od_status add_summary_metrics(struct od_board *board, const struct suite *suites,
+                                          size_t count, struct od_error *err)
+{
+    for (size_t s = 0; s < count; s++) {
+        size_t i = 0;
+        json_t *item = NULL;
+        json_array_foreach(json_object_get(suites[s].summary, "metrics"), i, item)
+        {
+            const char *name = NULL;
+            enum od_status status = od_json_text(item, "metric", "summary_oneday.json", &name, err);
+            if (status == OD_OK && od_board_find_metric(board, name, 0) == SIZE_MAX) {
+                status = od_board_add_metric(board, name, err);
+                if (status == OD_OK) {
+                    board->metrics[board->metric_count - 1].targeted = true;
+                }
+            }
+            if (status != OD_OK) {
+                od_error_prefix(err, "suite '%s'", suites[s].path);
+                return status;
+            }
+        }
+    }
+    return OD_OK;
+}
+
+static enum od_status put_summary_cell(struct od_board *board, const json_t *item,
+                                       struct od_score_cell *cell, struct od_error *err)
+{
+    static const char where[] = "summary_oneday.json";
+    const char *undefined = NULL;
+    int64_t items = -1;
+    double numbers[3] = {(double)NAN, (double)NAN, (double)NAN};
+    static const char *const keys[] = {"value", "low", "high"};
+    enum od_status status = od_json_text_or(item, "undefined", where, NULL, &undefined, err);
+    if (status == OD_OK) {
+        status = od_json_int_or(item, "items", where, -1, &items, err);
+    }
+    for (size_t i = 0; i < 3 && status == OD_OK; i++) {
+        status = od_json_number_or(item, keys[i], where, numbers[i], &numbers[i], err);
+    }
+    if (status != OD_OK) {
+        return status;
+    }
+    const double value = numbers[0];
+    const double low = numbers[1];
+    const double high = numbers[2];
+    cell->items = items < 0 ? -1 : items;
+    if (!cell->defined && isfinite(value)) {
+        *cell = (struct od_score_cell){.defined = true, .value = value, .items = cell->items};
+    }
+    if (!cell->defined && undefined) {
+        cell->why = od_board_text(board, undefined);
+        return cell->why ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a reason");
+    }
+    if (cell->defined && isfinite(low) && isfinite(high) && low <= high) {
+        cell->has_interval = true;
+        cell->interval = (struct od_interval){.low = low, .high = high};
+    }
+    return OD_OK;
+}
+
 static enum od_status put_summary(struct od_board *board, const struct suite *suite,
                                   struct od_error *err)
 {
@@ -369,31 +434,14 @@ static enum od_status put_summary(struct od_board *board, const struct suite *su
     json_t *item = NULL;
     json_array_foreach(json_object_get(suite->summary, "metrics"), i, item)
     {
-        const char *name = NULL;
-        int64_t items = -1;
-        double low = 0.0;
-        double high = 0.0;
-        enum od_status status = od_json_text(item, "metric", suite->folder, &name, err);
-        if (status == OD_OK) {
-            status = od_json_int_or(item, "items", suite->folder, -1, &items, err);
-        }
-        if (status == OD_OK) {
-            status = od_json_number_or(item, "low", suite->folder, (double)NAN, &low, err);
-        }
-        if (status == OD_OK) {
-            status = od_json_number_or(item, "high", suite->folder, (double)NAN, &high, err);
-        }
+        const char *name = json_string_value(json_object_get(item, "metric"));
+        struct od_score_cell *cell =
+            od_board_cell(board, suite->first_entry, od_board_find_metric(board, name, 0));
+        const enum od_status status = put_summary_cell(board, item, cell, err);
         if (status != OD_OK) {
+            od_error_prefix(err, "suite '%s': metric '%s'", suite->path, name);
             return status;
         }
-        const size_t metric = od_board_find_metric(board, name, 0);
-        if (metric == SIZE_MAX) {
-            continue;
-        }
-        struct od_cell *cell = od_board_cell(board, suite->first_entry, metric);
-        cell->items = items < 0 ? -1 : items;
-        cell->has_interval = cell->defined && isfinite(low) && isfinite(high) && low <= high;
-        cell->interval = (struct od_interval){.low = low, .high = high};
     }
     return OD_OK;
 }
@@ -407,6 +455,9 @@ static enum od_status fill(struct od_board *board, struct suite *suites, size_t 
     }
     if (status == OD_OK) {
         status = add_metrics(board, suites, count, err);
+    }
+    if (status == OD_OK) {
+        status = add_summary_metrics(board, suites, count, err);
     }
     if (status == OD_OK) {
         status = od_board_seal(board, "not evaluated", err);

@@ -66,7 +66,7 @@ static void make_board(struct od_board *board, const double *values, size_t coun
         for (size_t m = 0; m < metrics; m++) {
             if (!isnan(values[e])) {
                 *od_board_cell(board, e, m) =
-                    (struct od_cell){.defined = true, .value = values[e], .items = -1};
+                    (struct od_score_cell){.defined = true, .value = values[e], .items = -1};
             }
         }
     }

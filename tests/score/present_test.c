@@ -24,7 +24,7 @@ static void make(struct od_board *board, struct od_ranking *ranking)
     struct od_error err = {0};
     const struct od_formula *formula = NULL;
     assert_ok(od_board_parse(table, strlen(table), "t.csv", board, &err), &err);
-    struct od_cell *cell = od_board_cell(board, 1, 0);
+    struct od_score_cell *cell = od_board_cell(board, 1, 0);
     cell->items = 240;
     cell->has_interval = true;
     cell->interval = (struct od_interval){.low = 0.6912, .high = 0.8023};
@@ -105,8 +105,8 @@ static void csv_comes_back(void **state)
         assert_int_equal(ranking.scores[old].defined, ranked_again.scores[new].defined);
         for (size_t m = 0; m < 3; m++) {
             const size_t metric = od_board_find_metric(&again, board.metrics[m].name, 0);
-            const struct od_cell *a = od_board_cell_const(&board, old, m);
-            const struct od_cell *b = od_board_cell_const(&again, new, metric);
+            const struct od_score_cell *a = od_board_cell_const(&board, old, m);
+            const struct od_score_cell *b = od_board_cell_const(&again, new, metric);
             assert_int_equal(a->defined, b->defined);
             assert_true(a->value == b->value);
         }

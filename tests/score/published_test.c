@@ -145,7 +145,7 @@ static const int open_category[OPEN_METRICS] = {0, 0, 0, 0, 0, 1, 1, 2, 2};
 static double open_value(const struct od_board *board, size_t entry, int metric)
 {
     const size_t at = od_board_find_metric(board, open_metrics[metric], 0);
-    const struct od_cell *cell = od_board_cell_const(board, entry, at);
+    const struct od_score_cell *cell = od_board_cell_const(board, entry, at);
     return cell->defined ? cell->value : 0.0;
 }
 

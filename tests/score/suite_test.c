@@ -57,7 +57,8 @@ static void put_suite(const char *folder, const char *name, const char *mmlu, co
     put_at(path, text);
 }
 
-static const struct od_cell *cell_of(const struct od_board *board, size_t entry, const char *name)
+static const struct od_score_cell *cell_of(const struct od_board *board, size_t entry,
+                                           const char *name)
 {
     const size_t metric = od_board_find_metric(board, name, 0);
     assert_true(metric != SIZE_MAX);
@@ -81,14 +82,20 @@ static void reads_suites(void **state)
     put(base, "summary_oneday.json",
         "{\"metrics\":[{\"metric\":\"MMLU - EM\",\"items\":40,\"low\":0.14,\"high\":0.4},"
         "{\"metric\":\"BBQ - EM\",\"items\":8,\"low\":null,\"high\":null},"
-        "{\"metric\":\"other\",\"items\":8}]}");
+        "{\"metric\":\"BoolQ - EM\",\"undefined\":\"no item\",\"items\":0},"
+        "{\"metric\":\"GSM8K - final number\",\"value\":0.5,\"items\":8}]}");
     const char *const paths[] = {base, tuned};
     assert_ok(od_board_read_suites(paths, 2, &board, &err), &err);
     assert_int_equal(board.entry_count, 2);
     assert_string_equal(board.entries[0], "demo");
     assert_string_equal(board.entries[1], "tuned");
-    assert_int_equal(board.metric_count, 5);
-    const struct od_cell *cell = cell_of(&board, 0, "MMLU - EM");
+    assert_int_equal(board.metric_count, 6);
+    const struct od_score_cell *other = cell_of(&board, 0, "GSM8K - final number");
+    assert_true(other->defined && other->value == 0.5 && other->items == 8);
+    assert_string_equal(cell_of(&board, 0, "BoolQ - EM")->why, "no item");
+    assert_int_equal(cell_of(&board, 0, "BoolQ - EM")->items, 0);
+    assert_false(cell_of(&board, 1, "GSM8K - final number")->defined);
+    const struct od_score_cell *cell = cell_of(&board, 0, "MMLU - EM");
     assert_true(cell->defined && cell->value == 0.25);
     assert_int_equal(cell->items, 40);
     assert_true(cell->has_interval && cell->interval.low == 0.14 && cell->interval.high == 0.4);
@@ -99,9 +106,9 @@ static void reads_suites(void **state)
     assert_string_equal(cell->why, "No matching runs");
     assert_false(cell_of(&board, 1, "BBQ - EM")->defined);
     assert_int_equal(board.metrics[od_board_find_metric(&board, "MMLU - # eval", 0)].direction,
-                     OD_DIRECTION_NONE);
+                     OD_SCORE_NONE);
     assert_int_equal(board.metrics[od_board_find_metric(&board, "x - up", 0)].direction,
-                     OD_DIRECTION_LOWER);
+                     OD_SCORE_LOWER);
     // HELM's table of the core scenarios: BBQ, which is only among the targeted ones, is not in it.
     assert_ok(od_formula_find("helm", &formula, &err), &err);
     assert_ok(od_rank(&board, formula, &ranking, &err), &err);
