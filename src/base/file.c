@@ -5,11 +5,15 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/memory.h"
+#include "base/status.h"
 
 enum { READ_CHUNK_BYTES = 1 << 20 };
 
@@ -296,7 +300,7 @@ enum od_status od_dir_list(const char *path, char ***ret_names, size_t *ret_coun
         }
         if (count == capacity) {
             capacity = capacity == 0 ? 16 : capacity * 2;
-            char **more = od_realloc(names, capacity, sizeof *names);
+            char **more = (char **)od_realloc((void *)names, capacity, sizeof *names);
             if (!more) {
                 status = od_fail(err, OD_E_MEMORY, "no memory to list '%s'", path);
                 break;
@@ -316,7 +320,7 @@ enum od_status od_dir_list(const char *path, char ***ret_names, size_t *ret_coun
         return status;
     }
     if (count > 0) {
-        qsort(names, count, sizeof *names, by_bytes);
+        qsort((void *)names, count, sizeof *names, by_bytes);
     }
     *ret_names = names;
     *ret_count = count;
@@ -328,7 +332,7 @@ void od_names_free(char **names, size_t count)
     for (size_t i = 0; i < count; i++) {
         od_free(names[i]);
     }
-    od_free(names);
+    od_free((void *)names);
 }
 
 bool od_path_exists(const char *path)

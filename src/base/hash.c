@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <openssl/types.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 
 enum { FILE_CHUNK_BYTES = 1 << 20 };
 

@@ -1,12 +1,15 @@
 #include "base/log.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 
 enum { BAR_CELLS = 24 };
@@ -149,7 +152,7 @@ void od_table_release(struct od_table *table)
     for (size_t i = 0; i < used; i++) {
         od_free(table->cells[i]);
     }
-    od_free(table->cells);
+    od_free((void *)table->cells);
     od_table_init(table, table->columns);
 }
 
@@ -164,7 +167,7 @@ void od_table_cell(struct od_table *table, const char *format, ...)
     }
     if (table->rows == table->capacity) {
         const size_t capacity = table->capacity == 0 ? 64 : table->capacity * 2;
-        char **cells = od_realloc(table->cells, capacity, sizeof *cells);
+        char **cells = (char **)od_realloc((void *)table->cells, capacity, sizeof *cells);
         if (!cells) {
             table->failed = true;
             return;

@@ -1,9 +1,13 @@
 #include "base/memory.h"
 
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/status.h"
 
 enum { ARENA_ALIGN = 64, ARENA_BLOCK_BYTES = 64 * 1024, BUF_FIRST_BYTES = 64 };
 

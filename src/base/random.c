@@ -1,10 +1,12 @@
 #include "base/random.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/status.h"
 
 enum { MT_N = 624, MT_M = 397, FEISTEL_ROUNDS = 6, PY_SEED_TEXT_MAX_BYTES = 1 << 20 };
 

@@ -3,9 +3,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
 
 enum { NEAREST_NAME_MAX_BYTES = 64 };
 
@@ -184,6 +187,33 @@ void od_strip(const char **text, size_t *size)
     *size = od_rstrip_size(*text, *size);
 }
 
+static uint64_t double_bits(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static bool reads_back(const char *digits, double value)
+{
+    return double_bits(strtod(digits, NULL)) == double_bits(value);
+}
+
+// One more in the last place of d.ddde+xx, away from zero; false when all digits are 9.
+static bool count_up(char *digits)
+{
+    for (char *at = strchr(digits, 'e') - 1; at >= digits; at--) {
+        if (*at >= '0' && *at < '9') {
+            (*at)++;
+            return true;
+        }
+        if (*at == '9') {
+            *at = '0';
+        }
+    }
+    return false;
+}
+
 void od_double_text(double value, char out[OD_NUMBER_BYTES])
 {
     char digits[OD_NUMBER_BYTES];
@@ -200,8 +230,14 @@ void od_double_text(double value, char out[OD_NUMBER_BYTES])
     int precision = fabs(value) < 2.3e-308 ? 0 : 14;
     for (; precision <= 16; precision++) {
         (void)snprintf(digits, sizeof digits, "%.*e", precision, value);
-        const double back = strtod(digits, NULL);
-        if (memcmp(&back, &value, sizeof back) == 0) {
+        if (reads_back(digits, value)) {
+            break;
+        }
+        // Above a power of two the next double is twice as far away as below it, so the decimal
+        // number on the upper side may read back where the nearest one does not.
+        int exponent_of_two;
+        if (fabs(frexp(value, &exponent_of_two)) <= 0.5 && count_up(digits) &&
+            reads_back(digits, value)) {
             break;
         }
     }

@@ -4,9 +4,11 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 
 enum { SPINS_BEFORE_SLEEP = 2000 };
 

@@ -31,7 +31,8 @@ static void print_row(struct gemm_output *out, const struct od_bench_gemm_row *r
     (void)printf("  %-20s %-11s %2d thread%s %8.2f GFLOP/s", shape, row->form, row->threads,
                  row->threads == 1 ? " " : "s", row->flops * 1e-9);
     if (row->peak_flops > 0.0) {
-        (void)printf("  %5.1f %% of peak %6.1f", row->share * 100.0, row->peak_flops * 1e-9);
+        (void)printf("  %5.1f %% of peak %6.1f (by processor time %5.1f %%)", row->share * 100.0,
+                     row->peak_flops * 1e-9, row->cpu_share * 100.0);
     }
     if (row->read_share > 0.0) {
         (void)printf("  %5.1f %% of read bandwidth", row->read_share * 100.0);
@@ -48,10 +49,11 @@ static void take_row(void *context, const struct od_bench_gemm_row *row)
         return;
     }
     json_t *object = json_pack(
-        "{ss ss si sI sI sI sI sb sf sf sf sf}", "group", row->group, "form", row->form, "threads",
-        row->threads, "m", (json_int_t)row->m, "n", (json_int_t)row->n, "k", (json_int_t)row->k,
-        "count", (json_int_t)row->count, "vector", row->vector, "flops", row->flops, "peak_flops",
-        row->peak_flops, "share_of_peak", row->share, "share_of_read_bandwidth", row->read_share);
+        "{ss ss si sI sI sI sI sb sf sf sf sf sf}", "group", row->group, "form", row->form,
+        "threads", row->threads, "m", (json_int_t)row->m, "n", (json_int_t)row->n, "k",
+        (json_int_t)row->k, "count", (json_int_t)row->count, "vector", row->vector, "flops",
+        row->flops, "peak_flops", row->peak_flops, "share_of_peak", row->share,
+        "share_of_peak_by_cpu_time", row->cpu_share, "share_of_read_bandwidth", row->read_share);
     if (json_array_append_new(out->rows, object) != 0) {
         out->failed = true;
     }

@@ -34,7 +34,7 @@ static void default_run_dir(const char *recipe, char out[OD_PATH_MAX_BYTES])
     (void)snprintf(out, OD_PATH_MAX_BYTES, "runs/%.*s", length, name);
 }
 
-static enum od_status print_json(const char *run_dir, const struct od_run_result *result,
+static enum od_status print_json(const char *run_dir, const struct od_tune_result *result,
                                  struct od_error *err)
 {
     struct od_buf buf;
@@ -63,7 +63,7 @@ static enum od_status print_json(const char *run_dir, const struct od_run_result
     return status;
 }
 
-static void print_text(const char *run_dir, const struct od_run_result *result)
+static void print_text(const char *run_dir, const struct od_tune_result *result)
 {
     char seconds[24];
     char hash[OD_XXH_HEX_BYTES];
@@ -74,7 +74,6 @@ static void print_text(const char *run_dir, const struct od_run_result *result)
                  result->last_loss, hash);
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
-    (void)printf("report  %s/report.html\n", run_dir);
 }
 
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
@@ -107,7 +106,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     struct od_error err = {0};
     int exit_code = 0;
     char run_dir[OD_PATH_MAX_BYTES];
-    struct od_run_result result;
+    struct od_tune_result result;
     uint64_t max_bytes = 0;
 
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
@@ -128,16 +127,14 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    const struct od_run_options run_options = {.recipe_path = args.values[0],
+    const struct od_tune_options run_options = {.recipe_path = args.values[0],
                                                .run_dir = run_dir,
                                                .resume = resume,
                                                .threads = (int)cli->threads,
                                                .allow_vector = !cli->no_vector,
                                                .max_bytes = max_bytes,
                                                .stop = &stop_wanted};
-    status = od_run(&run_options, &result, &err);
-    if (status == OD_OK) {
-    }
+    status = od_tune_run(&run_options, &result, &err);
     if (status == OD_OK && cli->json) {
         status = print_json(run_dir, &result, &err);
     } else if (status == OD_OK) {

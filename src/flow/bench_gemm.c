@@ -11,11 +11,16 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
-#include "device/cpu/vmath.h"
 
-enum { ROUNDS_MIN = 5, ROUNDS_MAX = 400, READ_FLOATS = 32 << 20 };
-static const double PEAK_SLICE_S = 0.004;
-static const double PRODUCT_SLICE_S = 0.012;
+enum {
+    ROUNDS_MIN = 5,
+    ROUNDS_MAX = 400,
+    READ_FLOATS = 32 << 20,
+    READ_WORDS = 8,
+    FEW_ROWS = 6,
+    LARGE = 4096
+};
+static const double SLICE_S = 0.01;
 static const double SECONDS_MAX = 600.0;
 
 enum form { FORM_NN, FORM_NT, FORM_TN, FORM_TT, FORM_PACKED, FORM_HEADS_NT, FORM_HEADS_NN };
@@ -81,11 +86,28 @@ struct bench {
     const struct shape *shape;
 };
 
-static double now_s(void)
+/** Seconds by the wall, and seconds that processors worked for this process. */
+struct clocks {
+    double wall;
+    double cpu;
+};
+
+static double seconds_of(clockid_t clock)
 {
     struct timespec at = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    (void)clock_gettime(clock, &at);
     return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
+}
+
+static struct clocks clocks_now(void)
+{
+    return (struct clocks){seconds_of(CLOCK_MONOTONIC), seconds_of(CLOCK_PROCESS_CPUTIME_ID)};
+}
+
+static struct clocks clocks_since(struct clocks start)
+{
+    const struct clocks now = clocks_now();
+    return (struct clocks){now.wall - start.wall, now.cpu - start.cpu};
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -93,12 +115,6 @@ static int compare_doubles(const void *a, const void *b)
     const double x = *(const double *)a;
     const double y = *(const double *)b;
     return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, compare_doubles);
-    return values[count / 2];
 }
 
 static struct od_mat plain(const float *data, int64_t cols)
@@ -146,72 +162,118 @@ static double flop_of(const struct shape *s)
     return 2.0 * (double)s->m * (double)s->n * (double)s->k * (double)s->count;
 }
 
-static double product_rate(struct bench *bench)
+/** FLOP of as many products as fill a slice of time, and how long they took. */
+static double run_slice(struct bench *bench, struct clocks *ret_took)
 {
-    const double start = now_s();
-    double end = start;
-    int64_t calls = 0;
+    const struct clocks start = clocks_now();
+    double flop = 0.0;
     do {
         run_once(bench);
-        calls++;
-        end = now_s();
-    } while (end - start < PRODUCT_SLICE_S);
-    return (double)calls * flop_of(bench->shape) / (end - start);
+        flop += flop_of(bench->shape);
+        *ret_took = clocks_since(start);
+    } while (ret_took->wall < SLICE_S);
+    return flop;
 }
 
 struct reading {
-    const float *data;
-    double sum[OD_THREADS_MAX];
+    const uint64_t *data;
+    uint64_t sum[OD_THREADS_MAX];
 };
 
 static void read_part(void *context, int64_t first, int64_t last, int thread)
 {
     struct reading *reading = context;
-    reading->sum[thread] = (double)od_v8_sum_of(reading->data + first, last - first);
+    uint64_t sum[READ_WORDS] = {0};
+    for (int64_t i = first; i < last; i += READ_WORDS) {
+        for (int j = 0; j < READ_WORDS; j++) {
+            sum[j] += reading->data[i + j];
+        }
+    }
+    for (int j = 0; j < READ_WORDS; j++) {
+        reading->sum[thread] += sum[j];
+    }
 }
 
 /** Bytes a second when all threads read memory that no cache holds. */
 static double read_rate(struct bench *bench)
 {
-    struct reading reading = {.data = bench->b};
-    const double start = now_s();
-    od_pool_run(bench->pool, READ_FLOATS, OD_V8_LANES, read_part, &reading);
-    return (double)READ_FLOATS * sizeof(float) / (now_s() - start);
+    struct reading reading = {.data = (const uint64_t *)(const void *)bench->b};
+    const struct clocks start = clocks_now();
+    od_pool_run(bench->pool, READ_FLOATS / 2, READ_WORDS, read_part, &reading);
+    return (double)READ_FLOATS * sizeof(float) / clocks_since(start).wall;
+}
+
+/** What one round measured. */
+struct round {
+    double flops;
+    double peak_flops;
+    double share;
+    double cpu_share;
+    double read_share;
+};
+
+/** `slice`: time that the product took last, then this time: equal times for the product and the
+ *  peak, so that an interruption hits both alike. */
+static struct round run_round(struct bench *bench, struct clocks *slice)
+{
+    const struct shape *shape = bench->shape;
+    struct round round = {.flops = 0.0};
+    double read = 0.0;
+    if (shape->form == FORM_PACKED && shape->m <= FEW_ROWS && shape->n >= LARGE) {
+        read = read_rate(bench);
+    }
+    const struct clocks start = clocks_now();
+    round.peak_flops = od_cpu_fma_peak(bench->pool, bench->features, slice->wall);
+    const struct clocks peak_took = clocks_since(start);
+    const double flop = run_slice(bench, slice);
+    round.flops = flop / slice->wall;
+    if (round.peak_flops > 0.0) {
+        const double peak_flop = round.peak_flops * peak_took.wall;
+        round.share = round.flops / round.peak_flops;
+        round.cpu_share = flop / slice->cpu / (peak_flop / peak_took.cpu);
+    }
+    if (read > 0.0) {
+        round.read_share = round.flops / (2.0 * (double)shape->m) * sizeof(float) / read;
+    }
+    return round;
+}
+
+static double median_of(const struct round *rounds, int count, size_t offset)
+{
+    double values[ROUNDS_MAX];
+    for (int i = 0; i < count; i++) {
+        memcpy(&values[i], (const char *)&rounds[i] + offset, sizeof values[i]);
+    }
+    qsort(values, (size_t)count, sizeof *values, compare_doubles);
+    return values[count / 2];
 }
 
 static void measure(struct bench *bench, const struct shape *shape)
 {
-    double peaks[ROUNDS_MAX];
-    double rates[ROUNDS_MAX];
-    double shares[ROUNDS_MAX];
-    double reads[ROUNDS_MAX];
-    int rounds = 0;
-    const bool weights = shape->form == FORM_PACKED && shape->m <= 6 && shape->n >= 4096;
-    const double start = now_s();
+    struct round rounds[ROUNDS_MAX];
+    struct clocks slice;
+    int count = 0;
+    const struct clocks start = clocks_now();
     bench->shape = shape;
-    run_once(bench);
-    while (rounds < ROUNDS_MIN ||
-           (rounds < ROUNDS_MAX && now_s() - start < bench->options->seconds)) {
-        const double read = weights ? read_rate(bench) : 0.0;
-        peaks[rounds] = od_cpu_fma_peak(bench->pool, bench->features, PEAK_SLICE_S);
-        rates[rounds] = product_rate(bench);
-        shares[rounds] = peaks[rounds] > 0.0 ? rates[rounds] / peaks[rounds] : 0.0;
-        reads[rounds] =
-            weights ? rates[rounds] / (2.0 * (double)shape->m) * sizeof(float) / read : 0.0;
-        rounds++;
+    (void)run_slice(bench, &slice);
+    while (count < ROUNDS_MIN ||
+           (count < ROUNDS_MAX && clocks_since(start).wall < bench->options->seconds)) {
+        rounds[count++] = run_round(bench, &slice);
     }
-    const struct od_bench_gemm_row row = {.group = shape->group,
-                                          .form = form_names[shape->form],
-                                          .m = shape->m,
-                                          .n = shape->n,
-                                          .k = shape->k,
-                                          .count = shape->count,
-                                          .threads = od_pool_threads(bench->pool),
-                                          .vector = bench->features.avx2_fma,
-                                          .flops = median(rates, rounds),
-                                          .peak_flops = median(peaks, rounds),
-                                          .share = median(shares, rounds),
-                                          .read_share = median(reads, rounds)};
+    const struct od_bench_gemm_row row = {
+        .group = shape->group,
+        .form = form_names[shape->form],
+        .m = shape->m,
+        .n = shape->n,
+        .k = shape->k,
+        .count = shape->count,
+        .threads = od_pool_threads(bench->pool),
+        .vector = bench->features.avx2_fma,
+        .flops = median_of(rounds, count, offsetof(struct round, flops)),
+        .peak_flops = median_of(rounds, count, offsetof(struct round, peak_flops)),
+        .share = median_of(rounds, count, offsetof(struct round, share)),
+        .cpu_share = median_of(rounds, count, offsetof(struct round, cpu_share)),
+        .read_share = median_of(rounds, count, offsetof(struct round, read_share))};
     bench->options->fn(bench->options->context, &row);
 }
 

@@ -31,6 +31,8 @@ struct od_bench_gemm_row {
     double flops;       ///< FLOP/s, median
     double peak_flops;  ///< FLOP/s in registers, median; 0 without vectors
     double share;       ///< median of the ratios; 0 without vectors
+    double cpu_share;   ///< the same by processor time, which other programs disturb less, but
+                        ///< which does not see that one thread waits for another
     double read_share;  ///< packed weights: bytes of weights a second over read bandwidth; else 0
 };
 

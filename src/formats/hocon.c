@@ -194,14 +194,15 @@ static enum od_status escape(struct parser *p, struct od_error *err)
 {
     static const char from[] = "\"\\/bfnrt";
     static const char to[] = "\"\\/\b\f\n\r\t";
+    const size_t start = p->at - 1;  // the backslash
     const char c = peek(p);
-    p->at++;
+    const char *found = c == '\0' ? NULL : strchr(from, c);
+    p->at += p->at < p->size ? 1 : 0;
     if (c == 'u') {
         return unicode_escape(p, err);
     }
-    const char *found = c == '\0' ? NULL : strchr(from, c);
     if (!found) {
-        return fail_at(p, p->at - 2, OD_E_FORMAT, err, "unknown escape behind '\\'");
+        return fail_at(p, start, OD_E_FORMAT, err, "unknown escape behind '\\'");
     }
     od_buf_putc(&p->buf, to[found - from]);
     return OD_OK;

@@ -58,7 +58,7 @@ struct od_engine_counts {
     int64_t rows;           ///< computed
     int64_t reused_tokens;  ///< prompt tokens that were not computed again
     int64_t requests;
-    uint64_t pass_allocations;  ///< heap allocations inside passes; 0
+    uint64_t pass_allocations;  ///< of the whole process during passes; 0 with one caller
 };
 struct od_engine_counts od_engine_counts(struct od_engine *engine);
 

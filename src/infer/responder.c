@@ -1,5 +1,9 @@
 #include "infer/responder.h"
 
+#include <stddef.h>
+
+#include "base/memory.h"
+
 void od_process_result_init(struct od_process_result *result)
 {
     *result = (struct od_process_result){.text = "", .finish = OD_FINISH_UNKNOWN};

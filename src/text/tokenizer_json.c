@@ -84,6 +84,12 @@ static bool read_merge(const json_t *value, struct merge_text *ret)
     return true;
 }
 
+// How much of a text a message shows.
+static int shown_size(size_t size)
+{
+    return size > 64 ? 64 : (int)size;
+}
+
 static enum od_status add_merge(struct od_tokenizer *tokenizer, const struct merge_text *merge,
                                 size_t rank, struct od_buf *joined, const char *where,
                                 struct od_error *err)
@@ -105,9 +111,10 @@ static enum od_status add_merge(struct od_tokenizer *tokenizer, const struct mer
     }
     if (id < 0) {
         return od_fail(err, OD_E_FORMAT,
-                       "%s: merge %zu ('%.64s' and '%.64s') names or makes a piece that is not in "
+                       "%s: merge %zu ('%.*s' and '%.*s') names or makes a piece that is not in "
                        "the vocabulary",
-                       where, rank, merge->left, merge->right);
+                       where, rank, shown_size(merge->left_size), merge->left,
+                       shown_size(merge->right_size), merge->right);
     }
     od_bpe_add_merge(&tokenizer->bpe, left, right, (uint32_t)rank, id);
     return OD_OK;

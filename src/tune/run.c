@@ -2,22 +2,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "data/dataset.h"
 #include "formats/json.h"
+#include "model/spec.h"
+#include "plan/plan.h"
 #include "tune/checkpoint.h"
 #include "tune/export.h"
+#include "tune/recipe.h"
+#include "tune/session.h"
 
 enum { LOG_MAX_BYTES = 1 << 30, RECIPE_TEXT_MAX_BYTES = 4 << 20 };
 
 // A run while it goes on.
 struct run {
-    const struct od_run_options *options;
+    const struct od_tune_options *options;
     struct od_recipe recipe;
     struct od_session session;
     bool session_open;
@@ -266,15 +276,15 @@ static void tell_data(const struct run *run)
            (long long)run->session.total_steps);
 }
 
-static enum od_status begin(struct run *run, struct od_run_result *result, struct od_error *err)
+static enum od_status begin(struct run *run, struct od_tune_result *result, struct od_error *err)
 {
-    const struct od_run_options *options = run->options;
+    const struct od_tune_options *options = run->options;
     const struct od_session_options session_options = {.threads = options->threads,
                                                        .allow_vector = options->allow_vector,
                                                        .max_bytes = options->max_bytes};
     char plan[24];
     bool found = false;
-    struct od_checkpoint_state restored;
+    struct od_checkpoint_state restored = {0};
     enum od_status status = od_session_open(&run->recipe, &session_options, &run->session, err);
     if (status != OD_OK) {
         return status;
@@ -304,11 +314,11 @@ static enum od_status begin(struct run *run, struct od_run_result *result, struc
     return status == OD_OK ? open_log(run, err) : status;
 }
 
-enum od_status od_run(const struct od_run_options *options, struct od_run_result *ret,
+enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,
                       struct od_error *err)
 {
     struct run run = {.options = options, .log_fd = -1, .last_saved = -1};
-    struct od_run_result result = {0};
+    struct od_tune_result result = {0};
     enum od_status status = od_recipe_read(options->recipe_path, &run.recipe, err);
     if (status != OD_OK) {
         return status;

@@ -23,7 +23,7 @@
 #include "base/status.h"
 #include "tune/session.h"
 
-struct od_run_options {
+struct od_tune_options {
     const char *recipe_path;
     const char *run_dir;
     bool resume;  ///< go on from the newest checkpoint; a run without one starts anew
@@ -33,7 +33,7 @@ struct od_run_options {
     const volatile sig_atomic_t *stop;  ///< set by a signal: save at the next step and leave
 };
 
-struct od_run_result {
+struct od_tune_result {
     int64_t steps;
     int64_t total_steps;
     double first_loss;
@@ -51,7 +51,7 @@ struct od_run_result {
  * another run, or when what it resumes differs (recipe, data, base weights); OD_E_CANCELLED after
  * `stop`, with a checkpoint saved.
  */
-enum od_status od_run(const struct od_run_options *options, struct od_run_result *ret,
+enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,
                       struct od_error *err) OD_MUST_CHECK;
 
 #endif

@@ -1,0 +1,229 @@
+#include "eval/evaluation.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "eval/run_spec.h"
+#include "eval/runner.h"
+#include "eval/summarize.h"
+#include "formats/hocon.h"
+
+enum { RUNS_MAX = 1 << 16 };
+#define SPECS_MAX_BYTES ((size_t)1 << 30)
+
+// Everything that is to be run.
+struct plan {
+    const struct od_run_spec **specs;
+    size_t spec_count;
+    struct od_missing_run *not_run;
+    size_t not_run_count;
+    struct od_arena *arena;
+};
+
+void od_evaluation_report_release(struct od_evaluation_report *report)
+{
+    od_summary_release(&report->summary);
+    od_arena_release(&report->arena);
+    *report = (struct od_evaluation_report){0};
+}
+
+enum od_status od_suite_name_check(const char *name, struct od_error *err)
+{
+    if (!name || name[0] == '\0' || name[0] == '.' || strchr(name, '/') ||
+        strcmp(name, "latest") == 0) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "'%s' is no name for a suite: it names a folder, without '/', not 'latest'",
+                       name ? name : "");
+    }
+    return OD_OK;
+}
+
+static enum od_status add_spec(struct plan *plan, const struct od_run_spec *spec,
+                               struct od_error *err)
+{
+    if (plan->spec_count == RUNS_MAX) {
+        return od_fail(err, OD_E_LIMIT, "more than %d runs", RUNS_MAX);
+    }
+    plan->specs[plan->spec_count++] = spec;
+    return OD_OK;
+}
+
+static enum od_status add_missing(struct plan *plan, const char *what, const struct od_error *why,
+                                  struct od_error *err)
+{
+    struct od_missing_run *missing = &plan->not_run[plan->not_run_count];
+    missing->what = od_arena_strdup(plan->arena, what);
+    missing->reason = od_arena_strdup(plan->arena, why->message);
+    if (!missing->what || !missing->reason) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a report");
+    }
+    plan->not_run_count++;
+    return OD_OK;
+}
+
+static enum od_status add_description(struct plan *plan, const char *description,
+                                      const struct od_run_options *options, struct od_error *err)
+{
+    struct od_run_specs specs = {0};
+    struct od_error error = {0};
+    enum od_status status = OD_OK;
+
+    if (plan->not_run_count == RUNS_MAX) {
+        return od_fail(err, OD_E_LIMIT, "more than %d entries", RUNS_MAX);
+    }
+    status = od_run_specs_make(description, options, plan->arena, &specs, &error);
+    if (status == OD_E_UNSUPPORTED) {
+        od_log(OD_LOG_WARNING, "not run: %s", error.message);
+        return add_missing(plan, description, &error, err);
+    }
+    if (status != OD_OK) {
+        if (err) {
+            *err = error;
+        }
+        return status;
+    }
+    for (size_t i = 0; i < specs.count && status == OD_OK; i++) {
+        if (specs.items[i].augmentation_dropped) {
+            od_log(OD_LOG_WARNING,
+                   "run '%s' has no data augmentation: robustness and fairness are undefined",
+                   specs.items[i].name);
+        }
+        status = add_spec(plan, &specs.items[i], err);
+    }
+    return status;
+}
+
+static enum od_status add_conf(struct plan *plan, const struct od_evaluation *evaluation,
+                               struct od_error *err)
+{
+    struct od_hocon conf = {0};
+    enum od_status status = od_hocon_read(evaluation->conf, &conf, err);
+
+    if (status != OD_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < conf.count && status == OD_OK; i++) {
+        const struct od_hocon_entry *entry = &conf.entries[i];
+        struct od_run_options options = evaluation->options;
+        if (evaluation->has_priority && entry->priority > evaluation->priority) {
+            continue;
+        }
+        options.groups = entry->groups;
+        options.group_count = entry->group_count;
+        status = add_description(plan, entry->description, &options, err);
+        if (status != OD_OK) {
+            od_error_prefix(err, "%s:%zu:%zu", evaluation->conf, entry->line, entry->column);
+        }
+    }
+    od_hocon_release(&conf);
+    return status;
+}
+
+static enum od_status make_plan(const struct od_evaluation *evaluation, struct plan *plan,
+                                struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    plan->specs = od_arena_alloc(plan->arena, RUNS_MAX, sizeof *plan->specs);
+    plan->not_run = od_arena_alloc(plan->arena, RUNS_MAX, sizeof *plan->not_run);
+    if (!plan->specs || !plan->not_run) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a list of runs");
+    }
+    if (evaluation->conf) {
+        status = add_conf(plan, evaluation, err);
+    }
+    for (size_t i = 0; i < evaluation->description_count && status == OD_OK; i++) {
+        status = add_description(plan, evaluation->descriptions[i], &evaluation->options, err);
+    }
+    if (status == OD_OK && evaluation->strict && plan->not_run_count > 0) {
+        status = od_fail(err, OD_E_UNSUPPORTED, "%zu of the entries cannot be run, the first: %s",
+                         plan->not_run_count, plan->not_run[0].reason);
+    }
+    if (status == OD_OK && plan->spec_count == 0) {
+        status = plan->not_run_count == 0
+                     ? od_fail(err, OD_E_ARGUMENT, "nothing to run: no entry and no description")
+                     : od_fail(err, OD_E_UNSUPPORTED,
+                               "none of the %zu entries can be run, the first: %s",
+                               plan->not_run_count, plan->not_run[0].reason);
+    }
+    return status;
+}
+
+static enum od_status run_all(const struct od_eval_config *config, const struct plan *plan,
+                              struct od_evaluation_report *report, struct od_error *err)
+{
+    struct od_missing_run *failed =
+        od_arena_alloc(&report->arena, plan->spec_count, sizeof *failed);
+    size_t failed_count = 0;
+
+    if (!failed) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a report");
+    }
+    for (size_t i = 0; i < plan->spec_count; i++) {
+        struct od_run_outcome outcome = {0};
+        struct od_error error = {0};
+        od_log(OD_LOG_INFO, "run %zu of %zu: %s", i + 1, plan->spec_count, plan->specs[i]->name);
+        const enum od_status status = od_eval_run(config, plan->specs[i], &outcome, &error);
+        if (status == OD_OK) {
+            report->done += outcome.skipped ? 0 : 1;
+            report->skipped += outcome.skipped ? 1 : 0;
+            continue;
+        }
+        if (status == OD_E_CANCELLED) {
+            if (err) {
+                *err = error;
+            }
+            return status;
+        }
+        od_log(OD_LOG_ERROR, "%s", error.message);
+        if (report->first_failure == OD_OK) {
+            report->first_failure = status;
+        }
+        failed[failed_count].what = plan->specs[i]->name;
+        failed[failed_count].reason = od_arena_strdup(&report->arena, error.message);
+        if (!failed[failed_count].reason) {
+            return od_fail(err, OD_E_MEMORY, "no memory for a report");
+        }
+        failed_count++;
+    }
+    report->missing.failed = failed;
+    report->missing.failed_count = failed_count;
+    return OD_OK;
+}
+
+enum od_status od_evaluate(const struct od_eval_config *config,
+                           const struct od_evaluation *evaluation, struct od_evaluation_report *ret,
+                           struct od_error *err)
+{
+    struct od_evaluation_report report = {0};
+    struct plan plan = {.arena = &report.arena};
+    char suite[OD_PATH_MAX_BYTES];
+    enum od_status status = od_suite_name_check(config->suite, err);
+
+    od_arena_init(&report.arena, SPECS_MAX_BYTES);
+    if (status == OD_OK) {
+        status = make_plan(evaluation, &plan, err);
+    }
+    if (status == OD_OK) {
+        report.missing.not_run = plan.not_run;
+        report.missing.not_run_count = plan.not_run_count;
+        status = od_eval_suite_folder(config, suite, err);
+    }
+    if (status == OD_OK) {
+        status = od_dir_make(suite, err);
+    }
+    if (status == OD_OK) {
+        status = run_all(config, &plan, &report, err);
+    }
+    if (status == OD_OK) {
+        status = od_suite_summarize(suite, &report.missing, &report.summary, err);
+    }
+    if (status != OD_OK) {
+        od_evaluation_report_release(&report);
+        return status;
+    }
+    *ret = report;
+    return OD_OK;
+}

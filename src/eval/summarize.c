@@ -1,0 +1,545 @@
+// groups/core_scenarios.json and groups/targeted_evaluations.json are lists of tables:
+//
+//     [{"title": "Accuracy", "header": [cell...], "rows": [[cell...]], "links": [], "name": "accuracy"}]
+//
+// A cell: value, description, style, markdown; a cell of the header also lower_is_better and
+// metadata. What is null is left out. A row per model.
+//
+// summary_oneday.json: {"metrics": [{metric, value, items, runs, low, high} or {metric, items, runs,
+// undefined}], "runs": [...], "not_run": [{description, reason}], "failed": [{run, reason}],
+// "left_out": [...]}.
+//
+// Source: HELM 2023-11, summarize.
+#include "eval/summarize.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "eval/metrics/stat.h"
+#include "eval/run_spec.h"
+#include "eval/schema.h"
+#include "eval/suite_runs.h"
+#include "formats/json.h"
+
+enum { TABLE_MAX_BYTES = 64 << 20, MODELS_MAX = 256, COLUMNS_MAX = 256, LINES_MAX = 256 };
+
+// Models of the runs, in order of first appearance.
+struct models {
+    const char *names[MODELS_MAX];
+    size_t count;
+};
+
+static void find_models(const struct od_suite_runs *runs, struct models *out)
+{
+    for (size_t i = 0; i < runs->count; i++) {
+        size_t at = 0;
+        while (at < out->count && strcmp(out->names[at], runs->items[i].model) != 0) {
+            at++;
+        }
+        if (at == out->count && out->count < MODELS_MAX) {
+            out->names[out->count++] = runs->items[i].model;
+        }
+    }
+}
+
+static const char *display_name(const char *model)
+{
+    return strcmp(model, OD_RUN_MODEL_DEFAULT) == 0 ? "Local service" : model;
+}
+
+// A column of a table.
+struct column {
+    const struct od_schema_group *group;
+    const struct od_schema_metric *metric;
+    const char *name;  // of the statistic
+    char header[96];
+};
+
+static void set_header(struct column *column)
+{
+    const char *short_name = column->metric->name ? column->metric->short_name
+                                                  : od_schema_short_name(column->group->main_name);
+    const char *perturbation = column->metric->perturbation;
+    const char *behind = "";
+    if (perturbation) {
+        behind = strcmp(perturbation, "robustness") == 0 ? " (Robustness)" : " (Fairness)";
+    }
+    (void)snprintf(column->header, sizeof column->header, "%s - %s%s", column->group->short_name,
+                   short_name, behind);
+}
+
+static size_t find_columns(const struct od_schema_table *table, bool core, struct column *columns)
+{
+    size_t count = 0;
+    for (size_t g = 0; g < od_schema_group_count; g++) {
+        const struct od_schema_group *group = &od_schema_groups[g];
+        if (!(core ? group->in_core : group->in_targeted) ||
+            (group->metric_groups & (unsigned)table->bit) == 0) {
+            continue;
+        }
+        for (size_t m = 0; m < table->metric_count && count < COLUMNS_MAX; m++) {
+            struct column *column = &columns[count++];
+            column->group = group;
+            column->metric = &table->metrics[m];
+            column->name = column->metric->name ? column->metric->name : group->main_name;
+            set_header(column);
+        }
+    }
+    return count;
+}
+
+// A table with its values, for win rates and for what is bold.
+struct grid {
+    struct column columns[COLUMNS_MAX];
+    size_t column_count;
+    struct od_cell cells[MODELS_MAX][COLUMNS_MAX];
+};
+
+static bool has_value(const struct od_cell *cell)
+{
+    return cell->stat.count > 0;
+}
+
+// HELM's mean win rate of a row; false when no column compares models.
+static bool win_rate(const struct grid *grid, size_t rows, size_t row, double *ret)
+{
+    double sum = 0.0;
+    size_t compared = 0;
+    for (size_t c = 0; c < grid->column_count; c++) {
+        const enum od_direction direction = grid->columns[c].metric->direction;
+        size_t others = 0;
+        size_t below = 0;
+        const double own = grid->cells[row][c].stat.mean;
+        if (direction == OD_NO_DIRECTION || !has_value(&grid->cells[row][c])) {
+            continue;
+        }
+        for (size_t r = 0; r < rows; r++) {
+            const double value = grid->cells[r][c].stat.mean;
+            if (r == row || !has_value(&grid->cells[r][c])) {
+                continue;
+            }
+            const bool tie = !(value < own) && !(value > own);
+            others++;
+            if (direction == OD_HIGHER_IS_BETTER) {
+                below += value < own || (tie && r < row);
+            } else {
+                below += value > own || (tie && r > row);
+            }
+        }
+        if (others > 0) {
+            sum += (double)below / (double)others;
+            compared++;
+        }
+    }
+    *ret = compared > 0 ? sum / (double)compared : 0.0;
+    return compared > 0;
+}
+
+static bool is_best(const struct grid *grid, size_t rows, size_t row, size_t column)
+{
+    const enum od_direction direction = grid->columns[column].metric->direction;
+    const double own = grid->cells[row][column].stat.mean;
+    if (direction == OD_NO_DIRECTION) {
+        return false;
+    }
+    for (size_t r = 0; r < rows; r++) {
+        const double value = grid->cells[r][column].stat.mean;
+        if (has_value(&grid->cells[r][column]) &&
+            (direction == OD_HIGHER_IS_BETTER ? value > own : value < own)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void put_plain_header(struct od_json_writer *w, const char *text)
+{
+    od_json_object_begin(w);
+    od_json_member_text(w, "value", text);
+    od_json_member_bool(w, "markdown", false);
+    od_json_object_end(w);
+}
+
+static void put_header(struct od_json_writer *w, const struct column *column)
+{
+    const struct od_schema_metric *metric = column->metric;
+    od_json_object_begin(w);
+    od_json_member_text(w, "value", column->header);
+    od_json_member_bool(w, "markdown", false);
+    if (metric->direction != OD_NO_DIRECTION) {
+        od_json_member_bool(w, "lower_is_better", metric->direction == OD_LOWER_IS_BETTER);
+    }
+    od_json_key(w, "metadata");
+    od_json_object_begin(w);
+    od_json_member_text(w, "metric",
+                        metric->name ? metric->short_name
+                                     : od_schema_short_name(column->group->main_name));
+    od_json_member_text(w, "run_group", column->group->short_name);
+    if (metric->perturbation) {
+        od_json_member_text(w, "perturbation",
+                            strcmp(metric->perturbation, "robustness") == 0 ? "Robustness"
+                                                                            : "Fairness");
+    }
+    od_json_object_end(w);
+    od_json_object_end(w);
+}
+
+// Why a cell has no value, or HELM's words for the value.
+static void cell_words(const struct od_cell *cell, struct od_buf *out)
+{
+    if (cell->matching_runs == 0) {
+        od_buf_puts(out, "No matching runs");
+    } else if (cell->with_stat == 0) {
+        od_buf_printf(out, "%zu matching runs, but no matching metrics", cell->matching_runs);
+    } else {
+        od_stat_words(&cell->stat, out);
+    }
+}
+
+static void put_cell(struct od_json_writer *w, const struct od_cell *cell, bool bold)
+{
+    struct od_buf words;
+    od_buf_init(&words, 1024);
+    cell_words(cell, &words);
+    od_json_object_begin(w);
+    if (has_value(cell)) {
+        od_json_member_number(w, "value", cell->stat.mean);
+    }
+    od_json_member_text(w, "description", od_buf_text(&words));
+    if (has_value(cell) && bold) {
+        od_json_key(w, "style");
+        od_json_object_begin(w);
+        od_json_member_text(w, "font-weight", "bold");
+        od_json_object_end(w);
+    }
+    od_json_member_bool(w, "markdown", false);
+    od_json_object_end(w);
+    od_buf_release(&words);
+}
+
+static void put_row(struct od_json_writer *w, const struct grid *grid, const struct models *models,
+                    size_t row)
+{
+    double rate = 0.0;
+    od_json_array_begin(w);
+    od_json_object_begin(w);
+    od_json_member_text(w, "value", display_name(models->names[row]));
+    od_json_member_text(w, "description", "");
+    od_json_member_bool(w, "markdown", false);
+    od_json_object_end(w);
+    od_json_object_begin(w);
+    if (win_rate(grid, models->count, row, &rate)) {
+        od_json_member_number(w, "value", rate);
+    }
+    od_json_member_bool(w, "markdown", false);
+    od_json_object_end(w);
+    for (size_t c = 0; c < grid->column_count; c++) {
+        put_cell(w, &grid->cells[row][c], is_best(grid, models->count, row, c));
+    }
+    od_json_array_end(w);
+}
+
+static void put_table(struct od_json_writer *w, const struct od_schema_table *table, bool core,
+                      const struct od_suite_runs *runs, const struct models *models,
+                      struct grid *grid)
+{
+    grid->column_count = find_columns(table, core, grid->columns);
+    if (grid->column_count == 0) {
+        return;
+    }
+    for (size_t r = 0; r < models->count; r++) {
+        for (size_t c = 0; c < grid->column_count; c++) {
+            const struct column *column = &grid->columns[c];
+            grid->cells[r][c] = od_suite_cell(runs, models->names[r], column->group, column->name,
+                                              column->metric->perturbation);
+        }
+    }
+    od_json_object_begin(w);
+    od_json_member_text(w, "title", table->title);
+    od_json_key(w, "header");
+    od_json_array_begin(w);
+    put_plain_header(w, "Model/adapter");
+    put_plain_header(w, "Mean win rate");
+    for (size_t c = 0; c < grid->column_count; c++) {
+        put_header(w, &grid->columns[c]);
+    }
+    od_json_array_end(w);
+    od_json_key(w, "rows");
+    od_json_array_begin(w);
+    for (size_t r = 0; r < models->count; r++) {
+        put_row(w, grid, models, r);
+    }
+    od_json_array_end(w);
+    od_json_key(w, "links");
+    od_json_array_begin(w);
+    od_json_array_end(w);
+    od_json_member_text(w, "name", table->name);
+    od_json_object_end(w);
+}
+
+static enum od_status write_file(const char *folder, const char *name, const struct od_buf *buf,
+                                 struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    enum od_status status = od_buf_check(buf, err);
+    if (status == OD_OK) {
+        status = od_path_join(path, folder, name, err);
+    }
+    return status == OD_OK ? od_file_write(path, buf->bytes, buf->size, err) : status;
+}
+
+static enum od_status write_groups(const char *folder, const struct od_suite_runs *runs,
+                                   const struct models *models, struct od_error *err)
+{
+    struct grid *grid = od_alloc(1, sizeof *grid);
+    struct od_json_writer w;
+    struct od_buf buf;
+    char groups[OD_PATH_MAX_BYTES];
+    enum od_status status = OD_OK;
+
+    od_buf_init(&buf, TABLE_MAX_BYTES);
+    if (!grid) {
+        return od_fail(err, OD_E_MEMORY, "no memory for tables");
+    }
+    status = od_path_join(groups, folder, "groups", err);
+    if (status == OD_OK) {
+        status = od_dir_make(groups, err);
+    }
+    for (int core = 1; core >= 0 && status == OD_OK; core--) {
+        const size_t tables = core ? od_schema_core_count : od_schema_targeted_count;
+        od_buf_reset(&buf);
+        od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
+        od_json_array_begin(&w);
+        for (size_t i = 0; i < tables; i++) {
+            put_table(&w,
+                      core ? &od_schema_core[i] : od_schema_table_of(od_schema_targeted_order[i]),
+                      core != 0, runs, models, grid);
+        }
+        od_json_array_end(&w);
+        status = write_file(groups, core ? "core_scenarios.json" : "targeted_evaluations.json",
+                            &buf, err);
+    }
+    od_buf_release(&buf);
+    od_free(grid);
+    return status;
+}
+
+void od_wilson(double p, double items, double *ret_low, double *ret_high)
+{
+    const double z = 1.959963984540054;  // 0.975 quantile of the normal distribution
+    const double z2 = z * z / items;
+    const double centre = (p + z2 / 2.0) / (1.0 + z2);
+    const double half = z / (1.0 + z2) * sqrt(p * (1.0 - p) / items + z2 / (4.0 * items));
+    *ret_low = fmax(0.0, centre - half);
+    *ret_high = fmin(1.0, centre + half);
+}
+
+static void set_line(struct od_score_line *line, const struct od_cell *cell, bool dropped)
+{
+    struct od_buf words;
+    line->runs = cell->stat.count;
+    line->items = cell->items;
+    line->is_defined = has_value(cell) && cell->items > 0;
+    if (line->is_defined) {
+        const double runs = (double)cell->stat.count;
+        line->value = cell->stat.mean;
+        od_wilson(line->value, runs * runs / cell->inverse_items, &line->low, &line->high);
+        return;
+    }
+    if (dropped) {
+        (void)snprintf(line->reason, sizeof line->reason,
+                       "the runs were made without the data augmentation that it needs");
+        return;
+    }
+    od_buf_init(&words, sizeof line->reason - 1);
+    cell_words(cell, &words);
+    (void)snprintf(line->reason, sizeof line->reason, "%s", od_buf_text(&words));
+    od_buf_release(&words);
+}
+
+// Scores of one group: the main metric, and its worst cases where HELM shows them.
+static void add_lines(const struct od_suite_runs *runs, const char *model,
+                      const struct od_schema_group *group, struct od_summary *summary)
+{
+    static const unsigned bits[] = {OD_GROUP_ACCURACY, OD_GROUP_ROBUSTNESS, OD_GROUP_FAIRNESS};
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        const struct od_schema_table *table = od_schema_table_of(bits[i]);
+        struct column column = {.group = group, .metric = &table->metrics[0]};
+        if ((group->metric_groups & bits[i]) == 0 || summary->count == LINES_MAX) {
+            continue;
+        }
+        const struct od_cell cell =
+            od_suite_cell(runs, model, group, group->main_name, column.metric->perturbation);
+        if (cell.matching_runs == 0) {
+            return;
+        }
+        struct od_score_line *line = &summary->lines[summary->count++];
+        set_header(&column);
+        (void)snprintf(line->metric, sizeof line->metric, "%s", column.header);
+        set_line(line, &cell, column.metric->perturbation && cell.with_stat == 0);
+    }
+    if (strcmp(group->name, "gsm") == 0 && summary->count < LINES_MAX) {
+        const struct od_cell cell =
+            od_suite_cell(runs, model, group, "final_number_exact_match", NULL);
+        struct od_score_line *line = &summary->lines[summary->count++];
+        (void)snprintf(line->metric, sizeof line->metric, "%s - final number", group->short_name);
+        set_line(line, &cell, false);
+    }
+}
+
+static void put_line(struct od_json_writer *w, const struct od_score_line *line)
+{
+    od_json_object_begin(w);
+    od_json_member_text(w, "metric", line->metric);
+    if (line->is_defined) {
+        od_json_member_number(w, "value", line->value);
+    } else {
+        od_json_member_text(w, "undefined", line->reason);
+    }
+    od_json_member_int(w, "items", line->items);
+    od_json_member_int(w, "runs", line->runs);
+    if (line->is_defined) {
+        od_json_member_number(w, "low", line->low);
+        od_json_member_number(w, "high", line->high);
+    }
+    od_json_object_end(w);
+}
+
+static void put_run(struct od_json_writer *w, const struct od_suite_run *run,
+                    const struct od_schema_group *group)
+{
+    double value = 0.0;
+    double items = 0.0;
+    double low = 0.0;
+    double high = 0.0;
+    const bool has_items = od_suite_run_mean(run, "num_instances", group->main_split, &items);
+    od_json_object_begin(w);
+    od_json_member_text(w, "run", run->name);
+    od_json_member_text(w, "group", group->name);
+    od_json_member_text(w, "metric", group->main_name);
+    od_json_member_text(w, "split", group->main_split);
+    od_json_member_int(w, "items", has_items ? (int64_t)items : 0);
+    if (has_items && items > 0.0 &&
+        od_suite_run_mean(run, group->main_name, group->main_split, &value)) {
+        od_wilson(value, items, &low, &high);
+        od_json_member_number(w, "value", value);
+        od_json_member_number(w, "low", low);
+        od_json_member_number(w, "high", high);
+    } else {
+        char reason[96];
+        (void)snprintf(reason, sizeof reason, "no evaluated item is of the split '%s'",
+                       group->main_split);
+        od_json_member_text(w, "undefined", reason);
+    }
+    od_json_object_end(w);
+}
+
+static void put_missing(struct od_json_writer *w, const char *key, const char *what,
+                        const struct od_missing_run *items, size_t count)
+{
+    od_json_key(w, key);
+    od_json_array_begin(w);
+    for (size_t i = 0; i < count; i++) {
+        od_json_object_begin(w);
+        od_json_member_text(w, what, items[i].what);
+        od_json_member_text(w, "reason", items[i].reason);
+        od_json_object_end(w);
+    }
+    od_json_array_end(w);
+}
+
+static void put_left_out(struct od_json_writer *w)
+{
+    static const char *const left_out[] = {
+        "bias metrics and toxicity of GSM8K",
+        "calibration after Platt scaling (platt_coef, platt_intercept, platt_ece_10_bin, "
+        "platt_ece_1_bin)"};
+    od_json_key(w, "left_out");
+    od_json_array_begin(w);
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
+        od_json_put_text(w, left_out[i]);
+    }
+    od_json_array_end(w);
+}
+
+static enum od_status write_summary(const char *folder, const struct od_suite_runs *runs,
+                                    const struct od_missing_runs *missing,
+                                    const struct od_summary *summary, struct od_error *err)
+{
+    struct od_json_writer w;
+    struct od_buf buf;
+    od_buf_init(&buf, TABLE_MAX_BYTES);
+    od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
+    od_json_object_begin(&w);
+    od_json_member_text(&w, "interval", "Wilson, 95 %");
+    od_json_key(&w, "metrics");
+    od_json_array_begin(&w);
+    for (size_t i = 0; i < summary->count; i++) {
+        put_line(&w, &summary->lines[i]);
+    }
+    od_json_array_end(&w);
+    od_json_key(&w, "runs");
+    od_json_array_begin(&w);
+    for (size_t i = 0; i < runs->count; i++) {
+        for (size_t g = 0; g < od_schema_group_count; g++) {
+            if (od_suite_run_has_group(&runs->items[i], od_schema_groups[g].name)) {
+                put_run(&w, &runs->items[i], &od_schema_groups[g]);
+            }
+        }
+    }
+    od_json_array_end(&w);
+    put_missing(&w, "not_run", "description", missing->not_run, missing->not_run_count);
+    put_missing(&w, "failed", "run", missing->failed, missing->failed_count);
+    put_left_out(&w);
+    od_json_object_end(&w);
+    const enum od_status status = write_file(folder, "summary_oneday.json", &buf, err);
+    od_buf_release(&buf);
+    return status;
+}
+
+void od_summary_release(struct od_summary *summary)
+{
+    od_free(summary->lines);
+    *summary = (struct od_summary){0};
+}
+
+enum od_status od_suite_summarize(const char *suite_folder, const struct od_missing_runs *missing,
+                                  struct od_summary *ret, struct od_error *err)
+{
+    struct od_suite_runs runs = {0};
+    struct models models = {0};
+    struct od_summary summary = {0};
+    enum od_status status = od_suite_runs_read(suite_folder, &runs, err);
+
+    if (status != OD_OK) {
+        return status;
+    }
+    find_models(&runs, &models);
+    summary.lines = od_alloc(LINES_MAX, sizeof *summary.lines);
+    if (!summary.lines) {
+        status = od_fail(err, OD_E_MEMORY, "no memory for a summary");
+    }
+    for (size_t m = 0; m < models.count && status == OD_OK; m++) {
+        for (size_t g = 0; g < od_schema_group_count; g++) {
+            add_lines(&runs, models.names[m], &od_schema_groups[g], &summary);
+        }
+    }
+    if (status == OD_OK) {
+        status = write_groups(suite_folder, &runs, &models, err);
+    }
+    if (status == OD_OK) {
+        status = write_summary(suite_folder, &runs, missing, &summary, err);
+    }
+    od_suite_runs_release(&runs);
+    if (status == OD_OK) {
+        *ret = summary;
+    } else {
+        od_summary_release(&summary);
+    }
+    return status;
+}

@@ -1,0 +1,274 @@
+#include "flow/model_files.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+#include "model/program.h"
+#include "model/weights.h"
+#include "plan/plan.h"
+#include "text/byte_tokenizer.h"
+#include "text/tokenizer.h"
+
+enum { FILE_MAX_BYTES = 256 << 20, INSPECT_TOKENS = 256, INSPECT_CONTEXT_MAX = 4096 };
+
+// What was found about a folder.
+struct found {
+    struct od_spec spec;
+    struct od_safetensors *st;
+    struct od_tokenizer *tokenizer;
+    size_t dtype_count[64];
+    size_t run_bytes;
+};
+
+static enum od_status look(const char *folder, struct found *found, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    struct od_program program = {0};
+    struct od_plan plan = {0};
+    struct od_arrays arrays = {0};
+    enum od_status status;
+    if ((status = od_path_join(path, folder, "config.json", err)) != OD_OK ||
+        (status = od_spec_read(path, &found->spec, err)) != OD_OK ||
+        (status = od_safetensors_open(folder, &found->st, err)) != OD_OK ||
+        (status = od_tokenizer_open(folder, &found->tokenizer, err)) != OD_OK) {
+        return status;
+    }
+    od_tokenizer_set_bos_eos(found->tokenizer, found->spec.bos, found->spec.eos);
+    for (size_t i = 0; i < od_safetensors_count(found->st); i++) {
+        found->dtype_count[od_safetensors_get(found->st, i)->dtype & 63]++;
+    }
+    const int64_t context = found->spec.max_positions < INSPECT_CONTEXT_MAX
+                                ? found->spec.max_positions
+                                : INSPECT_CONTEXT_MAX;
+    const struct od_program_options options = {.mode = OD_PROGRAM_INFER,
+                                               .tokens = INSPECT_TOKENS,
+                                               .threads = 1,
+                                               .cache_slots = 1,
+                                               .cache_length = context,
+                                               .logit_rows = INSPECT_TOKENS};
+    if ((status = od_program_build(&found->spec, &options, &program, err)) == OD_OK &&
+        (status = od_plan_make(&program, &plan, err)) == OD_OK &&
+        (status = od_arrays_make(&plan, &arrays, err)) == OD_OK) {
+        found->run_bytes = plan.total_bytes;
+        status = od_weights_read(&program, arrays.tensor, folder, err);
+    }
+    if (status == OD_OK && od_tokenizer_vocab_size(found->tokenizer) > found->spec.vocab) {
+        status = od_fail(err, OD_E_FORMAT,
+                         "the tokenizer has %d ids, the model only %lld: they do not fit",
+                         od_tokenizer_vocab_size(found->tokenizer), (long long)found->spec.vocab);
+    }
+    od_arrays_release(&arrays);
+    od_plan_release(&plan);
+    od_program_release(&program);
+    return status;
+}
+
+static void list_tensors_json(const struct found *found, struct od_json_writer *w)
+{
+    od_json_key(w, "tensors");
+    od_json_array_begin(w);
+    for (size_t i = 0; i < od_safetensors_count(found->st); i++) {
+        const struct od_tensor_info *info = od_safetensors_get(found->st, i);
+        od_json_object_begin(w);
+        od_json_member_text(w, "name", info->name);
+        od_json_member_text(w, "dtype", od_dtype_name(info->dtype));
+        od_json_key(w, "shape");
+        od_json_array_begin(w);
+        for (int d = 0; d < info->rank; d++) {
+            od_json_put_int(w, info->shape[d]);
+        }
+        od_json_array_end(w);
+        od_json_object_end(w);
+    }
+    od_json_array_end(w);
+}
+
+static void write_json(const struct found *found, bool tensors, bool usable, const char *problem,
+                       struct od_buf *out)
+{
+    const struct od_spec *spec = &found->spec;
+    struct od_json_writer w;
+    od_json_writer_init(&w, out, OD_JSON_INDENT_2, false);
+    od_json_object_begin(&w);
+    od_json_member_bool(&w, "usable", usable);
+    if (!usable) {
+        od_json_member_text(&w, "problem", problem);
+    }
+    if (spec->vocab > 0) {
+        od_json_member_text(&w, "family", spec->family);
+        od_json_member_int(&w, "parameters", od_spec_parameters(spec));
+        od_json_member_int(&w, "layers", spec->layers);
+        od_json_member_int(&w, "hidden_size", spec->channels);
+        od_json_member_int(&w, "intermediate_size", spec->ffn);
+        od_json_member_int(&w, "heads", spec->heads);
+        od_json_member_int(&w, "key_value_heads", spec->kv_heads);
+        od_json_member_int(&w, "head_dim", spec->head_dim);
+        od_json_member_int(&w, "context", spec->max_positions);
+        od_json_member_int(&w, "vocab", spec->vocab);
+        od_json_member_bool(&w, "tied", spec->tied);
+    }
+    if (found->tokenizer) {
+        od_json_member_int(&w, "tokenizer_ids", od_tokenizer_vocab_size(found->tokenizer));
+    }
+    if (found->run_bytes > 0) {
+        od_json_member_int(&w, "run_bytes", (int64_t)found->run_bytes);
+    }
+    if (tensors && found->st) {
+        list_tensors_json(found, &w);
+    }
+    od_json_object_end(&w);
+    od_buf_putc(out, '\n');
+}
+
+static void write_text(const struct found *found, const char *folder, bool tensors,
+                       struct od_buf *out)
+{
+    const struct od_spec *spec = &found->spec;
+    char run[24];
+    if (spec->vocab == 0) {
+        return;
+    }
+    od_buf_printf(out, "%s: %s, %lld weights\n", folder, spec->family,
+                  (long long)od_spec_parameters(spec));
+    od_buf_printf(out,
+                  "  %lld layers of %lld channels, %d heads of %d (%d for keys and values), "
+                  "feed-forward %lld\n",
+                  (long long)spec->layers, (long long)spec->channels, spec->heads, spec->head_dim,
+                  spec->kv_heads, (long long)spec->ffn);
+    od_buf_printf(out, "  context %lld, vocabulary %lld, head %s\n", (long long)spec->max_positions,
+                  (long long)spec->vocab, spec->tied ? "tied to the embedding" : "of its own");
+    if (found->st) {
+        od_buf_printf(out, "  %zu tensors in %zu file(s):", od_safetensors_count(found->st),
+                      od_safetensors_shard_count(found->st));
+        for (int i = 0; i < 64; i++) {
+            if (found->dtype_count[i] > 0) {
+                od_buf_printf(out, " %zu %s", found->dtype_count[i],
+                              od_dtype_name((enum od_dtype)i));
+            }
+        }
+        od_buf_puts(out, "\n");
+    }
+    if (found->tokenizer) {
+        od_buf_printf(out, "  tokenizer with %d ids, begin %d, end %d\n",
+                      od_tokenizer_vocab_size(found->tokenizer), od_tokenizer_bos(found->tokenizer),
+                      od_tokenizer_eos(found->tokenizer));
+    }
+    if (found->run_bytes > 0) {
+        od_bytes_text((double)found->run_bytes, run);
+        od_buf_printf(out, "  memory to answer one request at full context: %s\n", run);
+    }
+    for (size_t i = 0; tensors && found->st && i < od_safetensors_count(found->st); i++) {
+        const struct od_tensor_info *info = od_safetensors_get(found->st, i);
+        od_buf_printf(out, "  %-6s", od_dtype_name(info->dtype));
+        for (int d = 0; d < info->rank; d++) {
+            od_buf_printf(out, "%s%lld", d == 0 ? "[" : ", ", (long long)info->shape[d]);
+        }
+        od_buf_printf(out, "]  %s\n", info->name);
+    }
+}
+
+enum od_status od_model_inspect(const char *folder, bool tensors, bool json, struct od_buf *out,
+                                struct od_error *err)
+{
+    struct found found = {0};
+    struct od_error problem = {0};
+    enum od_status status = look(folder, &found, &problem);
+    if (json) {
+        write_json(&found, tensors, status == OD_OK, problem.message, out);
+    } else {
+        write_text(&found, folder, tensors, out);
+    }
+    od_tokenizer_free(found.tokenizer);
+    od_safetensors_close(found.st);
+    if (status != OD_OK && err) {
+        *err = problem;
+        return status;
+    }
+    return status == OD_OK ? od_buf_check(out, err) : status;
+}
+
+static enum od_status copy_file(const char *from, const char *to, const char *name,
+                                struct od_error *err)
+{
+    char source[OD_PATH_MAX_BYTES];
+    char target[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    enum od_status status = od_path_join(source, from, name, err);
+    if (status == OD_OK) {
+        status = od_path_join(target, to, name, err);
+    }
+    if (status != OD_OK || !od_path_exists(source)) {
+        return status;
+    }
+    status = od_file_read(source, FILE_MAX_BYTES, &bytes, &size, err);
+    if (status == OD_OK) {
+        status = od_file_write(target, bytes, size, err);
+    }
+    od_free(bytes);
+    return status;
+}
+
+static enum od_status put_tokenizer(const char *tokenizer, const char *output, struct od_error *err)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model",
+                                        "tokenizer_config.json", "special_tokens_map.json"};
+    enum od_status status = OD_OK;
+    if (!tokenizer) {
+        return od_tokenizer_write_bytes(output, err);
+    }
+    for (size_t i = 0; status == OD_OK && i < 4; i++) {
+        status = copy_file(tokenizer, output, names[i], err);
+    }
+    return status;
+}
+
+enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed,
+                             const char *output, struct od_error *err)
+{
+    struct od_spec spec;
+    struct od_program program = {0};
+    struct od_plan plan = {0};
+    struct od_arrays arrays = {0};
+    struct od_buf text;
+    char path[OD_PATH_MAX_BYTES];
+    const struct od_program_options options = {.mode = OD_PROGRAM_INFER,
+                                               .tokens = 1,
+                                               .threads = 1,
+                                               .cache_slots = 1,
+                                               .cache_length = 1,
+                                               .logit_rows = 1};
+    enum od_status status;
+    od_buf_init(&text, 1 << 20);
+    if (od_path_exists(output)) {
+        return od_fail(err, OD_E_REFUSED, "'%s' exists already", output);
+    }
+    if ((status = od_spec_read(config, &spec, err)) != OD_OK ||
+        (status = od_program_build(&spec, &options, &program, err)) != OD_OK ||
+        (status = od_plan_make(&program, &plan, err)) != OD_OK ||
+        (status = od_arrays_make(&plan, &arrays, err)) != OD_OK) {
+        goto done;
+    }
+    od_weights_init(&program, arrays.tensor, seed);
+    if ((status = od_dir_make(output, err)) != OD_OK ||
+        (status = od_spec_write(&spec, &text, err)) != OD_OK ||
+        (status = od_path_join(path, output, "config.json", err)) != OD_OK ||
+        (status = od_file_write(path, od_buf_text(&text), text.size, err)) != OD_OK ||
+        (status = put_tokenizer(tokenizer, output, err)) != OD_OK ||
+        (status = od_path_join(path, output, OD_SAFETENSORS_FILE, err)) != OD_OK) {
+        goto done;
+    }
+    status = od_parts_write(program.weights, program.weight_count, arrays.tensor, path,
+                            OD_DTYPE_BF16, err);
+
+done:
+    od_buf_release(&text);
+    od_arrays_release(&arrays);
+    od_plan_release(&plan);
+    od_program_release(&program);
+    return status;
+}

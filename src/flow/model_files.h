@@ -1,0 +1,28 @@
+/**
+ * @file
+ * Whole model folders: look at one, make one with random weights.
+ *
+ * @thread Re-entrant: no state outside the arguments.
+ */
+#ifndef OD_FLOW_MODEL_FILES_H
+#define OD_FLOW_MODEL_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+/**
+ * Describe a model folder, as text or as one JSON object: family, sizes, parameters, types of
+ * tensors, tokenizer, memory to run it. @error what makes it unusable, after what could be said.
+ */
+enum od_status od_model_inspect(const char *folder, bool tensors, bool json, struct od_buf *out,
+                                struct od_error *err) OD_MUST_CHECK;
+
+/** Write a model folder from a config file: random weights in bf16 and a tokenizer (`tokenizer`
+ *  folder's files, or the byte tokenizer for NULL). @error OD_E_REFUSED when `output` exists. */
+enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed,
+                             const char *output, struct od_error *err) OD_MUST_CHECK;
+
+#endif

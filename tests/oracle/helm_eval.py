@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""Records what HELM's own code does with small generated data and a made-up model.
+
+    python3 -m venv venv
+    venv/bin/pip install --no-deps crfm-helm==0.2.4 uncertainty-calibration==0.1.4 parameterized
+    venv/bin/pip install cattrs==22.2.0 dacite==1.6.0 importlib-resources Mako numpy==1.23.5 \
+        pyhocon==0.3.60 retrying==1.3.4 tqdm zstandard sqlitedict==1.7.0 bottle==0.12.25 \
+        nltk==3.8.1 rouge-score==0.1.2 scikit-learn==1.2.2 scipy==1.10.1 requests httplib2 filelock pyyaml
+    venv/bin/python tests/oracle/helm_eval.py tests/golden/oracle/helm
+
+Python 3.8 to 3.11 (3.12 sums floats differently). Heavy packages that HELM imports and this does
+not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Written:
+
+    data/                 the generated data, in the layout of --data
+    runs/NAME/*.json.gz   HELM's five files of each run
+    vectors.json          run names, exact match, in-context sampling, calibration
+
+Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
+them out. The made-up model is the one of tests/eval/stand_in.h.
+"""
+import csv
+import dataclasses
+import gzip
+import hashlib
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+from unittest.mock import MagicMock
+
+
+class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Any module that is not installed is an object that answers to everything."""
+
+    roots = {"torch", "torchvision", "transformers", "spacy", "datasets", "pymongo", "pyext",
+             "bson", "googleapiclient", "summ_eval", "bert_score", "openai", "anthropic", "tiktoken",
+             "aleph_alpha_client", "icetk", "sentencepiece", "websocket", "pyarrow", "sympy",
+             "gdown", "google", "tokenizers", "scaleapi", "surge", "simple_slurm", "pytrec_eval"}
+
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in self.roots:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        module = MagicMock(name=spec.name)
+        module.__path__ = []
+        module.__spec__ = spec
+        module.__name__ = spec.name
+        return module
+
+    def exec_module(self, module):
+        pass
+
+
+sys.meta_path.insert(0, Absent())
+import nltk  # noqa: E402
+
+nltk.data.find = lambda *a, **k: True
+
+from helm.benchmark.executor import ExecutionSpec  # noqa: E402
+from helm.benchmark.metrics import basic_metrics, bias_metrics, toxicity_metrics  # noqa: E402
+from helm.benchmark.metrics.statistic import Stat  # noqa: E402
+from helm.benchmark.adaptation.adapters.generation_adapter import GenerationAdapter  # noqa: E402
+from helm.benchmark.run_specs import construct_run_specs  # noqa: E402
+from helm.benchmark.runner import Runner  # noqa: E402
+from helm.benchmark.scenarios.scenario import (  # noqa: E402
+    CORRECT_TAG, Input, Instance, Output, Reference, TRAIN_SPLIT)
+from helm.common.authentication import Authentication  # noqa: E402
+from helm.common.object_spec import parse_object_spec  # noqa: E402
+from helm.common.request import RequestResult, Sequence, Token  # noqa: E402
+from helm.common.tokenization_request import (  # noqa: E402
+    DecodeRequestResult, TokenizationRequestResult, TokenizationToken)
+
+
+# ---------------------------------------------------------------- the made-up model
+
+def encode(text):
+    """Up to three ASCII characters are one token; any other character is one."""
+    ids, i = [], 0
+    while i < len(text):
+        if ord(text[i]) >= 128:
+            ids.append((1 << 21) + ord(text[i]))
+            i += 1
+            continue
+        value, n = 0, 0
+        while n < 3 and i < len(text) and ord(text[i]) < 128:
+            value |= ord(text[i]) << (7 * n)
+            n += 1
+            i += 1
+        ids.append(value)
+    return ids
+
+
+def decode(ids):
+    out = []
+    for value in ids:
+        if value >= 1 << 21:
+            out.append(chr(value - (1 << 21)))
+        else:
+            while value:
+                out.append(chr(value & 127))
+                value >>= 7
+    return "".join(out)
+
+
+LETTERS = [" A", " B", " C", " D", "A", "B\n", "E", ""]
+
+
+def answer(prompt, max_tokens):
+    h = hashlib.sha256(prompt.encode()).digest()
+    time = h[31] / 256
+    if max_tokens == 1:
+        text = LETTERS[h[0] % 8]
+        pieces = [text] if text else []
+    else:
+        runs = re.findall("[0-9]+", prompt)
+        d = runs[-1] if runs else "0"
+        text = [f" It is {d}. The answer is {d}.", f" The answer is {d}",
+                f" The answer is {d}.\n\nQ: next", "", f" So {d},000 apples. The answer is -{d}.",
+                f" Caf\u00e9: the answer is {d}.  "][h[0] % 6]
+        pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
+        if h[0] % 6 == 5:
+            pieces[0] = "bytes:\\xe2\\x80"
+    tokens, total = [], 0.0
+    for i, piece in enumerate(pieces):
+        logprob = -(h[1 + i % 16] + 1) / 64
+        total += logprob
+        top = {piece: logprob}
+        if max_tokens == 1:
+            top["?"] = logprob - 1.0
+        tokens.append(Token(text=piece, logprob=logprob, top_logprobs=top))
+    return text, total, tokens, time
+
+
+class Service:
+    def make_request(self, auth, request):
+        text, logprob, tokens, time = answer(request.prompt, request.max_tokens)
+        return RequestResult(success=True, cached=False, error=None,
+                             completions=[Sequence(text=text, logprob=logprob, tokens=tokens)],
+                             embedding=[], request_time=time)
+
+    def tokenize(self, auth, request):
+        ids = encode(request.text)
+        if request.truncation:
+            ids = ids[:request.max_length]
+        return TokenizationRequestResult(success=True, cached=False, text=request.text,
+                                         tokens=[TokenizationToken(i) for i in ids], request_time=0)
+
+    def decode(self, auth, request):
+        return DecodeRequestResult(success=True, cached=False, text=decode(request.tokens),
+                                   request_time=0)
+
+
+# ---------------------------------------------------------------- the data
+
+def write_data(folder):
+    rng = random.Random(20231120)
+    words = ("river stone lamp copper winter garden seven orbit paper engine cloud violet harbour "
+             "metal forest signal candle bridge mirror \u00e9t\u00e9 na\u00efve stra\u00dfe \u03a3\u0391\u03a3 \U0001f600").split()
+
+    def phrase(n):
+        return " ".join(rng.choice(words) for _ in range(n))
+
+    def row(i, split):
+        options = [phrase(rng.randint(1, 3)) for _ in range(4)]
+        question = f"Which of these is number {i} of {split}, \u201c{phrase(4)}\u201d?"
+        if i == 1:
+            question = f"Two lines, {phrase(2)}:\n{phrase(3)}"
+        if i == 2:
+            options[3] = options[1]  # two right answers
+        if i == 3 and split == "test":
+            question = phrase(600)  # some examples must go
+        if i == 4 and split == "test":
+            question = phrase(1400)  # longer than the window
+        letter = "ABCD"[rng.randrange(4)] if i != 2 else "B"
+        return [question] + options + [letter]
+
+    for split, n in (("dev", 5), ("val", 4), ("test", 12)):
+        path = os.path.join(folder, "mmlu", "data", split)
+        os.makedirs(path, exist_ok=True)
+        with open(os.path.join(path, f"made_up_{split}.csv"), "w", newline="") as f:
+            csv.writer(f, lineterminator="\r\n" if split == "val" else "\n").writerows(
+                row(i, split) for i in range(n))
+    os.makedirs(os.path.join(folder, "gsm8k"), exist_ok=True)
+    for split, n in (("train", 9), ("test", 11)):
+        with open(os.path.join(folder, "gsm8k", f"{split}.jsonl"), "w") as f:
+            for i in range(n):
+                a, b = rng.randint(2, 40), rng.randint(2, 2000)
+                right = b if rng.random() < 0.6 else a
+                question = f"{phrase(3)}: {a} of {phrase(1)}, then {b}. How many?"
+                text = f"{phrase(3)} <<{a}*1={a}>>{a}\nso {phrase(2)} {right}\n#### {right}"
+                f.write(json.dumps({"question": question, "answer": text},
+                                   ensure_ascii=split == "test") + "\n")
+
+
+DESCRIPTIONS = [
+    "mmlu:model=neurips/local,subject=made_up,max_eval_instances=9",
+    "mmlu:subject=made_up,model=neurips/local",
+    "mmlu:model=neurips/local,subject=made_up,max_train_instances=0,max_eval_instances=5",
+    "mmlu:model=neurips/local,subject=made_up,num_train_trials=2,max_train_instances=2,max_eval_instances=3",
+    "gsm:model=neurips/local,max_eval_instances=7",
+    "gsm:model=neurips/local,max_train_instances=0",
+]
+
+NAME_DESCRIPTIONS = DESCRIPTIONS + [
+    "mmlu:model=neurips/local,subject=anatomy,max_eval_instances=4",
+    "mmlu:subject=us_foreign_policy,max_train_instances=all,model=neurips/local",
+    "mmlu:max_eval_instances=4,subject=anatomy,model=neurips/local",
+    "gsm:max_train_instances=big_bench_few_shot_setting,model=neurips/local,max_eval_instances=19",
+    "gsm:num_outputs=3,model=neurips/local",
+    "gsm:model=neurips/local",
+]
+
+
+def specs_of(description):
+    return construct_run_specs(parse_object_spec(description))
+
+
+def record_runs(out):
+    bias_metrics.BiasMetric.evaluate_instances = lambda self, states: []
+    toxicity_metrics.ToxicityMetric.evaluate_generation = lambda self, *a: []
+    calibrate = basic_metrics.compute_calibration_metrics
+    basic_metrics.compute_calibration_metrics = lambda stats: [
+        s for s in calibrate(stats) if not s.name.name.startswith("platt")]
+    with tempfile.TemporaryDirectory() as work:
+        os.makedirs(os.path.join(work, "scenarios", "mmlu"))
+        shutil.copytree(os.path.join(out, "data", "mmlu", "data"),
+                        os.path.join(work, "scenarios", "mmlu", "data"))
+        os.makedirs(os.path.join(work, "scenarios", "gsm"))
+        for split in ("train", "test"):
+            shutil.copy(os.path.join(out, "data", "gsm8k", f"{split}.jsonl"),
+                        os.path.join(work, "scenarios", "gsm", f"gsm_data_{split}"))
+        runner = Runner(
+            ExecutionSpec(url="http://localhost:1", auth=Authentication(""), local_path=None,
+                          parallelism=1),
+            work, "s", False, False, False, False, True)
+        runner.executor.service = Service()
+        runner.tokenizer_service.service = runner.executor.service
+        runner.tokenizer_service._service = runner.executor.service
+        runner.metric_service._service = runner.executor.service
+        for description in DESCRIPTIONS:
+            for spec in specs_of(description):
+                runner.run_one(spec)
+                source = os.path.join(work, "runs", "s", spec.name)
+                target = os.path.join(out, "runs", spec.name)
+                os.makedirs(target)
+                for name in sorted(os.listdir(source)):
+                    with open(os.path.join(source, name), "rb") as f:
+                        data = f.read()
+                    # 0.2.4 writes a folder of this machine; the challenge's HELM does not.
+                    data = re.sub(rb'\n  "output_path": "[^"]*",', b"", data)
+                    with open(os.path.join(target, name + ".gz"), "wb") as f:
+                        f.write(gzip.compress(data, 9, mtime=0))
+
+
+# ---------------------------------------------------------------- vectors
+
+TEXTS = [
+    "", " ", "A", "a", "The answer is 2290.", "2290.", "2290", "answer is $2290.", "2,290.",
+    "The cat's \u2014 a \u201cdog\u201d, an \u00c1pple!", "A. The answer", "a-b the_cat an\u00a0apple", "It's A.",
+    "the", "The The theory", "an an  a", "\u0130stanbul the", "\u03a3\u0391\u03a3", "\u03a3", "a\u03a3 \u03a3b", "\u1e9e\u00df", "\u212a",
+    "x\u200by", "\ufeffthe", "the\u0301 a", "\u00b2 a\u00bd the\u2160", "tabs\tand\nlines  ", "\x1c x \x1f", "the_answer",
+    "12 34", "1.5 and -3", "-", "--5", "1,234,567.89", "5.\n6", "x5y6", "\u0663\u0664", ",", "10% of 20", "a.",
+    "The answer is 15 eggs.", "15 eggs", "-2", "-2.0", "So -2.0!", "3\u00d74", "no number", "dog cat", "cat dog dog",
+]
+METRICS = ["exact_match", "quasi_exact_match", "prefix_exact_match", "quasi_prefix_exact_match",
+           "exact_match_indicator", "f1_score"]
+
+
+def match_vectors():
+    rng = random.Random(7)
+    pairs = [(a, b) for a in TEXTS for b in TEXTS if rng.random() < 0.08 or a == b]
+    rows = []
+    for gold, pred in pairs:
+        rows.append([gold, pred] + [getattr(basic_metrics, m)(gold, pred) for m in METRICS])
+    return {"metrics": METRICS, "rows": rows,
+            "normal": [[t, basic_metrics.normalize_text(t)] for t in TEXTS]}
+
+
+def sampling_vectors():
+    rng = random.Random(3)
+    adapter = MagicMock()
+    out = []
+    for case in range(12):
+        n, labels, k = rng.randint(1, 60), rng.randint(1, 12), rng.randint(0, 9)
+        names = [f"l{rng.randint(0, labels)}" for _ in range(n)]
+        adapter.adapter_spec.max_train_instances = k
+        instances = [Instance(Input(str(i)), [Reference(Output(name), [CORRECT_TAG])], TRAIN_SPLIT)
+                     for i, name in enumerate(names)]
+        for trial in range(2):
+            chosen = GenerationAdapter.sample_examples(adapter, list(instances), seed=trial)
+            out.append({"labels": names, "k": k, "trial": trial,
+                        "chosen": [int(i.input.text) for i in chosen]})
+    return out
+
+
+def calibration_vectors():
+    import numpy as np
+    import calibration as cal
+    rng = random.Random(11)
+    out = []
+    for n in (1, 2, 7, 10, 16, 33, 150, 400):
+        # Ties are kept in order up to 16 numbers only, so larger sets have none.
+        p = ([round(rng.random(), 2) for _ in range(n)] if n <= 16
+             else [i / 1000000 for i in rng.sample(range(1000000), n)])
+        y = [int(rng.random() < q) for q in p]
+        area, top = cal.get_selective_stats(p, y)
+        out.append({"p": p, "y": y, "ece_10_bin": float(cal.get_ece_em(p, y, num_bins=10)),
+                    "ece_1_bin": float(cal.get_ece(p, y, num_bins=1)),
+                    "selective_cov_acc_area": float(area), "selective_acc@10": float(top)})
+    return out
+
+
+def main():
+    out = sys.argv[1]
+    for name in ("data", "runs"):
+        shutil.rmtree(os.path.join(out, name), ignore_errors=True)
+    write_data(os.path.join(out, "data"))
+    record_runs(out)
+    vectors = {
+        "tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py",
+        "names": [[d, [s.name for s in specs_of(d)]] for d in NAME_DESCRIPTIONS],
+        "match": match_vectors(),
+        "sampling": sampling_vectors(),
+        "calibration": calibration_vectors(),
+    }
+    with open(os.path.join(out, "vectors.json"), "w") as f:
+        json.dump(vectors, f, indent=0)
+
+
+main()
