@@ -31,6 +31,7 @@ struct run {
     size_t eval_count;
     const struct od_instance **examples;  // of all trials, trial by trial
     size_t example_count;                 // per trial
+    int64_t window;                       // tokens of prompt and answer
     struct od_request_states states;
     struct od_pool *pool;
 };
@@ -217,6 +218,24 @@ static enum od_status sample_trial(struct run *run, int64_t trial, struct od_err
     return run->examples ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for examples");
 }
 
+static enum od_status set_window(struct run *run, struct od_error *err)
+{
+    const int64_t context = run->config->responder->context_length;
+    const int64_t answer = run->spec->adapter.max_tokens;
+    run->window = run->config->window_tokens;
+    if (context > 0 && context < run->window) {
+        run->window = context;
+        od_log(OD_LOG_INFO, "prompts are fitted to the model's context of %lld tokens",
+               (long long)context);
+    }
+    if (run->window <= answer) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "a window of %lld tokens has no room for a prompt beside an answer of %lld",
+                       (long long)run->window, (long long)answer);
+    }
+    return OD_OK;
+}
+
 // Read the data and lay out the requests.
 static enum od_status prepare(struct run *run, struct od_error *err)
 {
@@ -311,6 +330,9 @@ enum od_status od_eval_run(const struct od_eval_config *config, const struct od_
         goto done;
     }
     status = od_pool_create(config->threads, &run.pool, err);
+    if (status == OD_OK) {
+        status = set_window(&run, err);
+    }
     if (status == OD_OK) {
         status = prepare(&run, err);
     }

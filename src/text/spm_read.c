@@ -123,12 +123,12 @@ static enum od_status read_record(struct reader *reader, struct record *ret, str
     return status;
 }
 
+// The inside of a length-delimited record.
 static struct reader reader_of(const struct reader *outer, const struct record *record)
 {
-    return (struct reader){.at = record->bytes,
-                           .end = record->bytes + record->size,
-                           .base = outer->base,
-                           .name = outer->name};
+    const unsigned char *bytes = record->wire == WIRE_BYTES ? record->bytes : outer->base;
+    return (struct reader){
+        .at = bytes, .end = bytes + record->size, .base = outer->base, .name = outer->name};
 }
 
 static enum od_status wrong_wire(const struct reader *reader, const char *what,

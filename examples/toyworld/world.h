@@ -1,0 +1,71 @@
+/**
+ * @file
+ * A small closed world: animals with a colour, a home and a food, words with opposites, and sums
+ * of small numbers. Part of it is held out: its questions are asked in evaluation only.
+ *
+ *     what          facts                          held out
+ *     animals       96 animals x 3 attributes      all three of 32 animals
+ *     opposites     60 pairs, both directions      20 pairs
+ *     sums          low + b and its way back,      144 of the 720 pairs (low, b)
+ *                   low 10..89, b 1..9
+ *
+ * Facts about animals and opposites stand in the base text as statements, the held-out ones, too
+ * (how else could a model know them), but no question about a held-out fact does. Held-out sums
+ * stand nowhere.
+ *
+ * @thread One owner.
+ */
+#ifndef TOYWORLD_WORLD_H
+#define TOYWORLD_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    TW_ANIMALS = 96,
+    TW_ANIMALS_HELD = 32,
+    TW_ATTRIBUTES = 3,
+    TW_VALUES = 8,  ///< of each attribute
+    TW_PAIRS = 60,
+    TW_PAIRS_HELD = 20,
+    TW_LOW_MIN = 10,
+    TW_LOW_COUNT = 80,
+    TW_STEP_COUNT = 9,  ///< b is 1 .. 9
+    TW_SUMS = TW_LOW_COUNT * TW_STEP_COUNT,
+    TW_SUMS_HELD = TW_SUMS / 5,
+    TW_NAMES = 16,
+    TW_THINGS = 16
+};
+
+/** Attributes of an animal. */
+enum tw_attribute { TW_COLOUR, TW_HOME, TW_FOOD };
+
+/** Numbers drawn one after the other: a function of seed and stream. */
+struct tw_random {
+    uint64_t seed;
+    uint32_t stream;
+    uint64_t at;
+};
+/** A number in 0 .. n-1. */
+uint32_t tw_below(struct tw_random *random, uint32_t n);
+/** True `percent` times of a hundred. */
+bool tw_chance(struct tw_random *random, uint32_t percent);
+
+/** What is true in this world, and what is held out. */
+struct tw_world {
+    uint8_t value[TW_ANIMALS][TW_ATTRIBUTES];  ///< index into tw_values
+    bool animal_held[TW_ANIMALS];
+    bool pair_held[TW_PAIRS];
+    bool sum_held[TW_SUMS];  ///< at (low - TW_LOW_MIN) * TW_STEP_COUNT + b - 1
+};
+/** The world of a seed. */
+void tw_world_init(struct tw_world *world, uint64_t seed);
+bool tw_sum_held(const struct tw_world *world, int low, int b);
+
+extern const char *const tw_animals[TW_ANIMALS];
+extern const char *const tw_values[TW_ATTRIBUTES][TW_VALUES];
+extern const char *const tw_pairs[TW_PAIRS][2];
+extern const char *const tw_names[TW_NAMES];
+extern const char *const tw_things[TW_THINGS];
+
+#endif
