@@ -14,11 +14,24 @@
 //
 // Source: the files themselves and the documentation of tokenizers 0.2x.
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "formats/json.h"
+#include "text/bpe.h"
+#include "text/phrases.h"
+#include "text/regex.h"
+#include "text/split.h"
+#include "text/steps.h"
+#include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
+#include "text/vocab.h"
 
 enum { WHERE_BYTES = 512, SEQUENCE_DEPTH_MAX = 8 };
 
@@ -511,7 +524,7 @@ static enum od_status read_root(struct od_tokenizer *tokenizer, const json_t *ro
             read_post_processor(tokenizer, json_object_get(root, "post_processor"), where, 0, err);
     }
     if (status == OD_OK) {
-        od_bpe_finish(&tokenizer->bpe);
+        status = od_bpe_finish(&tokenizer->bpe, err);
     }
     return status;
 }

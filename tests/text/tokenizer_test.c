@@ -2,9 +2,8 @@
 
 #include "text/tokenizer.h"
 
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/file.h"
