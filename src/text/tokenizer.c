@@ -374,6 +374,9 @@ enum od_status od_tokenizer_encode(const struct od_tokenizer *tokenizer, const c
         return od_fail(err, OD_E_LIMIT, "a text of %zu bytes is longer than %zu", size,
                        OD_SPLIT_MAX_BYTES);
     }
+    if (size == 0) {
+        text = "";  // NULL is allowed
+    }
     if (od_utf8_invalid_at(text, size) != size) {
         od_utf8_append_valid(&valid, text, size);
         status = od_buf_check(&valid, err);
