@@ -11,8 +11,8 @@
 enum { STREAM_TEXT = 100 };
 
 const uint32_t tw_default_mix[TW_DOCUMENTS] = {
-    [TW_DOC_ANIMALS] = 28, [TW_DOC_OPPOSITES] = 12, [TW_DOC_SUMS] = 14, [TW_DOC_STORIES] = 12,
-    [TW_DOC_TALK] = 10,    [TW_DOC_QUIZ] = 18,      [TW_DOC_EXAM] = 6};
+    [TW_DOC_ANIMALS] = 30, [TW_DOC_OPPOSITES] = 12, [TW_DOC_SUMS] = 12,   [TW_DOC_STORIES] = 10,
+    [TW_DOC_TALK] = 8,     [TW_DOC_QUIZ] = 0,       [TW_DOC_LOOKUP] = 22, [TW_DOC_EXAM] = 6};
 
 static void put_capital(struct od_buf *out, const char *word)
 {
@@ -130,9 +130,10 @@ static void put_stories(struct od_buf *out, const struct tw_world *world, struct
         draw_sum(world, random, &q);
         const bool minus = q.fact % 2 != 0;
         const uint32_t place = q.fact / 2;
-        const int low = TW_LOW_MIN + (int)(place / TW_STEP_COUNT);
-        const int b = 1 + (int)(place % TW_STEP_COUNT);
-        const int a = minus ? low + b : low;
+        int a = 0;
+        int b = 0;
+        tw_sum(place, &a, &b);
+        a += minus ? b : 0;
         od_buf_printf(out, "%s had %d %s. ", name, a, thing);
         od_buf_printf(out, minus ? "%s lost %d. " : "%s got %d more. ", name, b);
         od_buf_printf(out, "%s. Now %s has %d %s. ", q.work, name, q.result, thing);
@@ -165,6 +166,22 @@ static void put_quiz(struct od_buf *out, const struct tw_world *world, struct tw
     }
 }
 
+// Four words of one kind under letters, then their letters in another order: "pink is C".
+static void put_lookup(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
+{
+    struct tw_question q;
+    tw_ask_any(world, (enum tw_kind)tw_below(random, TW_KIND_STORY), random, &q);
+    for (uint32_t k = 0; k < TW_CHOICES; k++) {
+        od_buf_printf(out, "%c. %s\n", 'A' + (int)k, q.choice[k]);
+    }
+    const uint32_t first = tw_below(random, TW_CHOICES);
+    const uint32_t step = tw_chance(random, 50) ? 1 : 3;
+    for (uint32_t k = 0; k < TW_CHOICES; k++) {
+        const uint32_t at = (first + k * step) % TW_CHOICES;
+        od_buf_printf(out, "%s is %c\n", q.choice[at], 'A' + (int)at);
+    }
+}
+
 static void put_exam(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
 {
     const uint32_t count = 1 + tw_below(random, 3);
@@ -185,6 +202,7 @@ static void put_document(struct od_buf *out, const struct tw_world *world, enum 
     case TW_DOC_STORIES: put_stories(out, world, random); break;
     case TW_DOC_TALK: put_talk(out, world, random); break;
     case TW_DOC_QUIZ: put_quiz(out, world, random); break;
+    case TW_DOC_LOOKUP: put_lookup(out, world, random); break;
     case TW_DOC_EXAM: put_exam(out, world, random); break;
     case TW_DOCUMENTS: break;
     }

@@ -21,6 +21,7 @@ enum tw_document {
     TW_DOC_STORIES,    ///< sums in words
     TW_DOC_TALK,       ///< questions with short answers
     TW_DOC_QUIZ,       ///< questions with choices, in a layout of their own
+    TW_DOC_LOOKUP,     ///< a list with letters, and which letter stands before what
     TW_DOC_EXAM,       ///< questions about animals in the layout of evaluation
     TW_DOCUMENTS
 };

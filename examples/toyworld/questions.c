@@ -127,10 +127,9 @@ static uint32_t pick_sum(const struct tw_world *world, bool held, uint32_t index
                          int *ret_b, bool *ret_minus)
 {
     const uint32_t place = nth(world->sum_held, held, index / 2);
-    const int low = TW_LOW_MIN + (int)(place / TW_STEP_COUNT);
-    *ret_b = 1 + (int)(place % TW_STEP_COUNT);
+    tw_sum(place, ret_a, ret_b);
     *ret_minus = index % 2 != 0;
-    *ret_a = *ret_minus ? low + *ret_b : low;
+    *ret_a += *ret_minus ? *ret_b : 0;
     return place * 2 + index % 2;
 }
 

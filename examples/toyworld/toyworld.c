@@ -2,7 +2,7 @@
 // on, and evaluation sets in the layouts of MMLU and GSM8K, whose questions stand in neither.
 //
 //     toyworld DIR [--seed N] [--base-bytes N] [--tune-rows N] [--test-rows N] [--shots N]
-//                  [--mix N,N,N,N,N,N,N] [--no-base]
+//                  [--mix N,N,N,N,N,N,N,N] [--no-base]
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -353,7 +353,7 @@ int main(int argc, char **argv)
     if (!read_arguments(argc, argv, &s)) {
         (void)fprintf(stderr,
                       "usage: toyworld DIR [--seed N] [--base-bytes N] [--tune-rows N] "
-                      "[--test-rows N] [--shots N] [--mix N,N,N,N,N,N,N] [--no-base]\n");
+                      "[--test-rows N] [--shots N] [--mix N,N,N,N,N,N,N,N] [--no-base]\n");
         return 2;
     }
     od_buf_init(&texts.base, TEXT_MAX_BYTES);

@@ -83,7 +83,13 @@ void tw_world_init(struct tw_world *world, uint64_t seed)
     hold_out(world->sum_held, TW_SUMS, TW_SUMS_HELD, seed, STREAM_SUM);
 }
 
-bool tw_sum_held(const struct tw_world *world, int low, int b)
+void tw_sum(uint32_t index, int *ret_low, int *ret_b)
 {
-    return world->sum_held[(low - TW_LOW_MIN) * TW_STEP_COUNT + b - 1];
+    uint32_t step = index % TW_STEPS;
+    int ones = 0;
+    while (step >= (uint32_t)(9 - ones)) {
+        step -= (uint32_t)(9 - ones++);
+    }
+    *ret_low = (1 + (int)(index / TW_STEPS)) * 10 + ones;
+    *ret_b = 1 + (int)step;
 }
