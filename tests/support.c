@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 8 };
+enum { SLOTS = 8, FOLDERS_MAX = 512 };
 
 static char *slot(void)
 {
@@ -54,7 +54,7 @@ const char *test_shared(const char *name)
     return path;
 }
 
-static char folders[SLOTS * 8][OD_PATH_MAX_BYTES];
+static char folders[FOLDERS_MAX][OD_PATH_MAX_BYTES];
 static int folder_count;
 
 static void remove_folders(void)
@@ -71,7 +71,7 @@ const char *test_folder(void)
     if (folder_count == 0) {
         (void)atexit(remove_folders);
     }
-    if (folder_count == SLOTS * 8) {
+    if (folder_count == FOLDERS_MAX) {
         fail_msg("too many temporary folders");
     }
     char *path = folders[folder_count];

@@ -43,7 +43,10 @@ enum od_status od_writer_open(struct od_writer *writer, const char *path,
                               struct od_error *err) OD_MUST_CHECK;
 enum od_status od_writer_write(struct od_writer *writer, const void *bytes, size_t size,
                                struct od_error *err) OD_MUST_CHECK;
-/** fsync, rename, fsync the folder. On failure nothing is left behind. */
+/**
+ * fsync, rename, fsync the folder. On failure the old file stays and nothing else is left behind;
+ * when only the sync of the folder failed, the new file is in place.
+ */
 enum od_status od_writer_commit(struct od_writer *writer, struct od_error *err) OD_MUST_CHECK;
 /** Drop what was written; does nothing after a commit. */
 void od_writer_abort(struct od_writer *writer);

@@ -359,7 +359,7 @@ static enum od_status load_file(struct builder *b, const struct od_dataset_spec 
     struct od_dataset *out = b->out;
     struct od_dataset_counts *counts = &out->counts[index];
     const int64_t first = out->count;
-    if (!(spec->weight > 0) || spec->weight > OD_DATASET_WEIGHT_MAX) {
+    if (!(spec->weight > 0) || spec->weight > (double)OD_DATASET_WEIGHT_MAX) {
         return od_fail(err, OD_E_ARGUMENT,
                        "'%s': a weight of %g: it must be above 0 and at most %d", spec->path,
                        spec->weight, (int)OD_DATASET_WEIGHT_MAX);

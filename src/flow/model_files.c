@@ -37,6 +37,7 @@ static enum od_status look(const char *folder, struct found *found, struct od_er
         (status = od_tokenizer_open(folder, &found->tokenizer, err)) != OD_OK) {
         return status;
     }
+    od_tokenizer_set_bos_eos(found->tokenizer, found->spec.bos, found->spec.eos);
     for (size_t i = 0; i < od_safetensors_count(found->st); i++) {
         found->dtype_count[od_safetensors_get(found->st, i)->dtype & 63]++;
     }

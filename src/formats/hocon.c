@@ -87,7 +87,10 @@ static enum od_status no_memory(const struct parser *p, struct od_error *err)
 // The character at the current place, '\0' at the end (a NUL in the text fits nowhere).
 static char peek(const struct parser *p)
 {
-    return p->at < p->size ? p->text[p->at] : '\0';
+    if (p->at >= p->size) {
+        return '\0';
+    }
+    return p->text[p->at];
 }
 
 static bool is_blank(char c)
@@ -194,14 +197,15 @@ static enum od_status escape(struct parser *p, struct od_error *err)
 {
     static const char from[] = "\"\\/bfnrt";
     static const char to[] = "\"\\/\b\f\n\r\t";
+    const size_t start = p->at - 1;  // the backslash
     const char c = peek(p);
-    p->at++;
+    const char *found = c == '\0' ? NULL : strchr(from, c);
+    p->at += p->at < p->size ? 1 : 0;
     if (c == 'u') {
         return unicode_escape(p, err);
     }
-    const char *found = c == '\0' ? NULL : strchr(from, c);
     if (!found) {
-        return fail_at(p, p->at - 2, OD_E_FORMAT, err, "unknown escape behind '\\'");
+        return fail_at(p, start, OD_E_FORMAT, err, "unknown escape behind '\\'");
     }
     od_buf_putc(&p->buf, to[found - from]);
     return OD_OK;
@@ -292,7 +296,8 @@ static enum od_status parse_list(struct parser *p, struct od_hocon_entry *entry,
         status = expect(p, ']', err);
     }
     if (status == OD_OK && entry) {
-        entry->groups = od_arena_alloc(&p->out.arena, count + 1, sizeof *entry->groups);
+        entry->groups =
+            (const char **)od_arena_alloc(&p->out.arena, count + 1, sizeof *entry->groups);
         if (!entry->groups) {
             return no_memory(p, err);
         }

@@ -1,12 +1,19 @@
 #include "infer/engine.h"
 
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 #include "infer/engine_internal.h"
+#include "infer/responder.h"
+#include "model/spec.h"
+#include "text/tokenizer.h"
 
 enum { DEFAULT_SLOTS = 8, DEFAULT_PASS_TOKENS = 256, DEFAULT_CONTEXT_MAX = 4096 };
 

@@ -1,11 +1,20 @@
 // The thread that owns the model: opens it, admits requests, makes passes.
 
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "device/cpu/gemm.h"
 #include "infer/engine_internal.h"
+#include "model/program.h"
 #include "model/weights.h"
+#include "ops/cpu.h"
+#include "ops/op.h"
+#include "plan/plan.h"
 
 // Weights of linear layers, packed for products with few rows.
 static enum od_status pack_weights(struct od_engine *engine, struct od_error *err)

@@ -1,10 +1,15 @@
 // What happens to one request when logits arrive: the next token, its log-probabilities, the text so
 // far, and whether the answer ends.
 
+#include <stdint.h>
 #include <string.h>
 
 #include "base/random.h"
+#include "base/status.h"
 #include "infer/engine_internal.h"
+#include "infer/responder.h"
+#include "infer/sampler.h"
+#include "text/tokenizer.h"
 
 enum { STREAM_SAMPLE = 0x53414D50 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/status.h"
 #include "infer/engine.h"
 #include "model/weights.h"
 
@@ -67,7 +68,8 @@ enum od_status od_model_find(const char *path, const char *adapter, struct od_mo
         }
         if (od_path_is_dir(part)) {
             (void)snprintf(place.base, sizeof place.base, "%s", part);
-        } else if ((status = od_path_join(part, path, "adapter", err)) != OD_OK) {
+        } else if ((status = od_path_join(part, path, "adapter", err)) !=
+                   OD_OK) {  // NOLINT(bugprone-branch-clone): a failed step
             return status;
         } else if (od_path_is_dir(part)) {
             (void)snprintf(place.adapter, sizeof place.adapter, "%s", part);

@@ -9,6 +9,7 @@
 #ifndef OD_INFER_RESPONDER_H
 #define OD_INFER_RESPONDER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,9 @@ struct od_process_request {
     const char *const *stop;  ///< the text ends before the first of these that appears
     size_t stop_count;
     int64_t top_logprobs;  ///< how many alternatives each token lists, at least its own
+    /** Set by the asker once nobody wants the answer any more: process may then end early with
+     *  OD_E_CANCELLED. NULL: never. */
+    const atomic_bool *cancel;
 };
 #define OD_PROCESS_REQUEST_INIT \
     {.max_new_tokens = 50, .temperature = 0.8, .top_k = 200, .top_p = 1.0, .top_logprobs = 1}

@@ -2,11 +2,12 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 double od_log_sum_exp(const float *logits, int64_t vocab)
 {
-    double max = -INFINITY;
+    double max = -HUGE_VAL;
     double sum = 0.0;
     for (int64_t i = 0; i < vocab; i++) {
         max = (double)logits[i] > max ? (double)logits[i] : max;

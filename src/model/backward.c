@@ -4,7 +4,11 @@
 // tensor sets its gradient, later ones add to it. A residual's gradient is the sum's gradient: when
 // nothing was added yet both share one tensor.
 
+#include <stdint.h>
+
+#include "model/program.h"
 #include "model/program_internal.h"
+#include "ops/op.h"
 
 // Gradient of tensor `number`; *ret_add tells whether it must be added to.
 static int32_t gradient(struct od_builder *b, int32_t number, bool *ret_add)

@@ -2,9 +2,13 @@
 // SwiGLU, tied or untied head. Mistral is the same list.
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 
+#include "model/program.h"
 #include "model/program_internal.h"
+#include "model/spec.h"
+#include "ops/op.h"
 
 static int32_t norm(struct od_builder *b, int32_t x, const char *name, const char *file_name)
 {

@@ -1,9 +1,15 @@
-#include <math.h>
+#include "model/program.h"
+
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "model/program_internal.h"
+#include "model/spec.h"
+#include "ops/op.h"
 
 static const char *const target_names[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                            "gate_proj", "up_proj", "down_proj"};

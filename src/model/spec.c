@@ -1,8 +1,12 @@
 #include "model/spec.h"
 
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "formats/json.h"
 
 // A whole number between 1 and max.
@@ -43,8 +47,8 @@ static enum od_status heads_of(const json_t *config, const char *where, struct o
                                struct od_error *err)
 {
     int64_t heads;
-    int64_t kv_heads;
-    int64_t head_dim;
+    int64_t kv_heads = 0;
+    int64_t head_dim = 0;
     enum od_status status =
         size_of(config, "num_attention_heads", where, OD_SPEC_HEADS_MAX, &heads, err);
     if (status == OD_OK) {
@@ -77,7 +81,7 @@ static enum od_status refuse_unknown(const json_t *config, const char *where,
 {
     const char *text;
     bool flag;
-    int64_t window;
+    int64_t window = 0;
     enum od_status status = od_json_text_or(config, "hidden_act", where, "silu", &text, err);
     if (status != OD_OK) {
         return status;

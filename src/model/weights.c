@@ -1,13 +1,20 @@
 #include "model/weights.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/status.h"
+#include "formats/dtype.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
+#include "model/program.h"
+#include "model/spec.h"
 
 static enum od_status check_shape(const struct od_part *part, const struct od_tensor_info *info,
                                   const char *path, struct od_error *err)

@@ -1,9 +1,14 @@
 #include "ops/cpu.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "device/cpu/gemm.h"
+#include "ops/kernels.h"
+#include "ops/op.h"
 
 enum { ELEMENT_GRAIN = 4096, ROW_GRAIN = 1, COLUMN_GRAIN = 16 };
 

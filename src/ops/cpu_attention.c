@@ -1,7 +1,10 @@
+#include <stdint.h>
 #include <string.h>
 
-#include "base/memory.h"
+#include "base/threads.h"
+#include "device/cpu/gemm.h"
 #include "ops/cpu.h"
+#include "ops/op.h"
 
 // A unit of work is one key/value head of one document: its query heads are done in order, so that
 // their contributions to dK and dV have one order, too.
@@ -164,7 +167,7 @@ static void backward_units(void *context, int64_t first, int64_t last, int threa
         for (int64_t t = start; t < start + length; t++) {
             float *dk = at->dqkv + t * at->row + (op->heads + kv) * op->head_dim;
             memset(dk, 0, bytes);
-            memset(dk + op->kv_heads * op->head_dim, 0, bytes);
+            memset(dk + (int64_t)op->kv_heads * op->head_dim, 0, bytes);
         }
         for (int64_t h = 0; h < group; h++) {
             backward_head(at, start, length, kv * group + h, thread);

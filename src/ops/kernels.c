@@ -3,6 +3,8 @@
 
 #include "ops/kernels.h"
 
+#include <stdint.h>
+
 #include "ops/adamw/adamw_kernel.h"
 #include "ops/attention/attention_kernel.h"
 #include "ops/embed/embed_kernel.h"

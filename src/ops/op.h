@@ -105,7 +105,7 @@ enum { OD_HEAD_CHUNK_ROWS = 128, OD_ATTENTION_TILE_ROWS = 64 };
  *  `tokens` tokens: two tiles of scores and a row of sums. */
 static inline int64_t od_attention_work_floats(int64_t tokens)
 {
-    return OD_ATTENTION_TILE_ROWS * 2 * tokens + OD_ATTENTION_TILE_ROWS;
+    return (2 * tokens + 1) * (int64_t)OD_ATTENTION_TILE_ROWS;
 }
 
 #endif

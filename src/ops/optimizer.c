@@ -1,4 +1,8 @@
+#include <stdint.h>
+
+#include "base/threads.h"
 #include "ops/cpu.h"
+#include "ops/kernels.h"
 
 enum { ELEMENT_GRAIN = 4096 };
 

@@ -1,11 +1,15 @@
 #include "plan/plan.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "formats/json.h"
+#include "model/program.h"
 
 static bool is_transient(enum od_role role)
 {

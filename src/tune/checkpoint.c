@@ -7,16 +7,23 @@
 #include "tune/checkpoint.h"
 
 #include <errno.h>
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
+#include "formats/dtype.h"
 #include "formats/json.h"
-#include "formats/safetensors.h"
+#include "model/program.h"
+#include "model/weights.h"
+#include "tune/session.h"
 
 static const char *const file_names[] = {"trained.safetensors", "optimizer.safetensors",
                                          "state.json"};

@@ -2,14 +2,24 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "data/dataset.h"
+#include "formats/dtype.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
+#include "model/spec.h"
+#include "model/weights.h"
+#include "text/tokenizer.h"
+#include "tune/recipe.h"
+#include "tune/session.h"
 
 enum { TOKENIZER_FILE_MAX_BYTES = 256 << 20 };
 

@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -317,7 +316,7 @@ static enum od_status read_weight(const struct od_yaml_node *node, double *ret,
                                   struct od_error *err)
 {
     const enum od_status status = od_yaml_number(node, ret, err);
-    if (status == OD_OK && (!(*ret > 0) || *ret > OD_DATASET_WEIGHT_MAX)) {
+    if (status == OD_OK && (!(*ret > 0) || *ret > (double)OD_DATASET_WEIGHT_MAX)) {
         return fail_at(node, OD_E_FORMAT, err, "'weight' is %s: it must be above 0 and at most %d",
                        node->text, (int)OD_DATASET_WEIGHT_MAX);
     }

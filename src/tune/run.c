@@ -2,16 +2,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "data/dataset.h"
 #include "formats/json.h"
+#include "model/spec.h"
+#include "plan/plan.h"
 #include "tune/checkpoint.h"
 #include "tune/export.h"
+#include "tune/recipe.h"
+#include "tune/session.h"
 
 enum { LOG_MAX_BYTES = 1 << 30, RECIPE_TEXT_MAX_BYTES = 4 << 20 };
 
@@ -274,7 +284,7 @@ static enum od_status begin(struct run *run, struct od_tune_result *result, stru
                                                        .max_bytes = options->max_bytes};
     char plan[24];
     bool found = false;
-    struct od_checkpoint_state restored;
+    struct od_checkpoint_state restored = {0};
     enum od_status status = od_session_open(&run->recipe, &session_options, &run->session, err);
     if (status != OD_OK) {
         return status;

@@ -1,12 +1,27 @@
 #include "tune/session.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "data/dataset.h"
+#include "data/pack.h"
+#include "model/program.h"
+#include "model/spec.h"
+#include "model/weights.h"
+#include "ops/cpu.h"
+#include "ops/kernels.h"
+#include "ops/op.h"
+#include "plan/plan.h"
+#include "text/tokenizer.h"
+#include "tune/recipe.h"
 
 enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
                                struct od_error *err)
@@ -140,13 +155,14 @@ static enum od_status count_steps(struct od_session *s, struct od_error *err)
     double left = s->recipe->num_epochs;
     enum od_status status = OD_OK;
     s->total_steps = s->recipe->max_steps;
-    for (uint32_t epoch = 0; s->recipe->max_steps == 0 && left > 1e-9; epoch++, left -= 1.0) {
+    for (uint32_t epoch = 0; s->recipe->max_steps == 0 && left > 1e-9; epoch++) {
         status = make_packs(s, epoch, err);
         if (status != OD_OK) {
             return status;
         }
         const int64_t steps = (s->packs.count + per_step - 1) / per_step;
         s->total_steps += left >= 1.0 ? steps : (int64_t)ceil((double)steps * left - 1e-9);
+        left -= 1.0;
     }
     return make_packs(s, s->place.epoch, err);
 }

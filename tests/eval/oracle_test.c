@@ -27,8 +27,8 @@ static const char *const descriptions[] = {
     "mmlu:model=neurips/local,subject=made_up,max_eval_instances=9",
     "mmlu:subject=made_up,model=neurips/local",
     "mmlu:model=neurips/local,subject=made_up,max_train_instances=0,max_eval_instances=5",
-    "mmlu:model=neurips/local,subject=made_up,num_train_trials=2,max_train_instances=2,"
-    "max_eval_instances=3",
+    ("mmlu:model=neurips/local,subject=made_up,num_train_trials=2,max_train_instances=2,"
+     "max_eval_instances=3"),
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
 };

@@ -1,0 +1,202 @@
+// Goal: files are read within limits and written whole or not at all; folders come and go.
+// Method: every write, fsync and rename failing once; edges of limits.
+
+#include "base/file.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "support.h"
+
+static void check_bytes(const char *path, const char *want)
+{
+    struct od_error err = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    assert_ok(od_file_read(path, 1 << 20, &bytes, &size, &err), &err);
+    assert_int_equal(size, strlen(want));
+    assert_string_equal(bytes, want);
+    od_free(bytes);
+}
+
+static size_t names_in(const char *folder)
+{
+    struct od_error err = {0};
+    char **names = NULL;
+    size_t count = 0;
+    assert_ok(od_dir_list(folder, &names, &count, &err), &err);
+    od_names_free(names, count);
+    return count;
+}
+
+static void reads_and_writes(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    const char *folder = test_folder();
+    assert_ok(od_path_join(path, folder, "a", &err), &err);
+    assert_int_equal(od_file_read(path, 10, &bytes, &size, &err), OD_E_NOT_FOUND);
+    assert_int_equal(od_file_read(folder, 10, &bytes, &size, &err), OD_E_IO);
+    assert_ok(od_file_write(path, "", 0, &err), &err);
+    check_bytes(path, "");
+    assert_ok(od_file_write(path, "0123456789", 10, &err), &err);
+    check_bytes(path, "0123456789");
+    assert_int_equal(od_file_read(path, 9, &bytes, &size, &err), OD_E_LIMIT);
+    assert_null(bytes);
+    assert_ok(od_file_read(path, 10, &bytes, &size, &err), &err);
+    od_free(bytes);
+    assert_int_equal(names_in(folder), 1);
+    char deep[OD_PATH_MAX_BYTES];
+    assert_ok(od_path_join(deep, folder, "no/such/folder", &err), &err);
+    assert_int_equal(od_file_write(deep, "x", 1, &err), OD_E_NOT_FOUND);
+}
+
+static void writer(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_writer w = {.fd = -1};
+    char path[OD_PATH_MAX_BYTES];
+    const char *folder = test_folder();
+    assert_ok(od_path_join(path, folder, "a", &err), &err);
+    od_writer_abort(&w);  // nothing is open
+    assert_ok(od_writer_open(&w, path, &err), &err);
+    assert_ok(od_writer_write(&w, "one", 3, &err), &err);
+    assert_false(od_path_exists(path));
+    od_writer_abort(&w);
+    assert_int_equal(names_in(folder), 0);
+    assert_ok(od_writer_open(&w, path, &err), &err);
+    assert_ok(od_writer_write(&w, "two ", 4, &err), &err);
+    assert_ok(od_writer_write(&w, "three", 5, &err), &err);
+    assert_ok(od_writer_commit(&w, &err), &err);
+    od_writer_abort(&w);  // does nothing
+    check_bytes(path, "two three");
+    assert_int_equal(names_in(folder), 1);
+    char name[OD_PATH_MAX_BYTES + 10];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(od_writer_open(&w, name, &err), OD_E_LIMIT);
+}
+
+static void write_faults(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    const char *folder = test_folder();
+    assert_ok(od_path_join(path, folder, "a", &err), &err);
+    enum od_status status = OD_E_IO;
+    uint64_t n = 0;
+    while (status != OD_OK) {
+        assert_ok(od_file_write(path, "old", 3, &err), &err);
+        od_file_fail_at(++n);
+        status = od_file_write(path, "new text", 8, &err);
+        od_file_fail_at(0);
+        assert_true(status == OD_OK || status == OD_E_IO);
+        assert_int_equal(names_in(folder), 1);
+        // write, fsync, rename; the fourth is the folder's fsync, when the new file is in place.
+        check_bytes(path, n < 4 ? "old" : "new text");
+    }
+    assert_int_equal(n, 5);
+    for (n = 1, status = OD_E_MEMORY; status != OD_OK; n++) {
+        char *bytes = NULL;
+        size_t size = 0;
+        od_alloc_fail_at(n);
+        status = od_file_read(path, 100, &bytes, &size, &err);
+        od_alloc_fail_at(0);
+        assert_true(status == OD_OK || status == OD_E_MEMORY);
+        od_free(bytes);
+    }
+    for (n = 1, status = OD_E_MEMORY; status != OD_OK; n++) {
+        char **names = NULL;
+        size_t count = 0;
+        od_alloc_fail_at(n);
+        status = od_dir_list(folder, &names, &count, &err);
+        od_alloc_fail_at(0);
+        assert_true(status == OD_OK || status == OD_E_MEMORY);
+        od_names_free(names, count);
+    }
+}
+
+static void folders(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    char inner[OD_PATH_MAX_BYTES];
+    char **names = NULL;
+    size_t count = 0;
+    const char *folder = test_folder();
+    assert_ok(od_path_join(path, folder, "x/y/z", &err), &err);
+    assert_ok(od_dir_make(path, &err), &err);
+    assert_ok(od_dir_make(path, &err), &err);
+    assert_true(od_path_is_dir(path));
+    const char *const files[] = {"b", "a", "B", "\xC3\xA9", ".hidden"};
+    for (size_t i = 0; i < 5; i++) {
+        assert_ok(od_path_join(inner, path, files[i], &err), &err);
+        assert_ok(od_file_write(inner, "x", 1, &err), &err);
+    }
+    assert_ok(od_dir_list(path, &names, &count, &err), &err);
+    assert_int_equal(count, 5);
+    const char *const sorted[] = {".hidden", "B", "a", "b", "\xC3\xA9"};
+    for (size_t i = 0; i < 5; i++) {
+        assert_string_equal(names[i], sorted[i]);
+    }
+    od_names_free(names, count);
+    assert_int_equal(od_dir_make(inner, &err), OD_E_IO);  // a file is in the way
+    assert_true(od_path_exists(inner) && !od_path_is_dir(inner));
+    assert_int_equal(od_dir_list(inner, &names, &count, &err), OD_E_NOT_FOUND);
+    assert_ok(od_dir_sync(path, &err), &err);
+    // A link to a folder is removed, not what it leads to.
+    char outside[OD_PATH_MAX_BYTES];
+    char link_path[OD_PATH_MAX_BYTES];
+    assert_ok(od_path_join(outside, test_folder(), "kept", &err), &err);
+    assert_ok(od_file_write(outside, "x", 1, &err), &err);
+    *strrchr(outside, '/') = '\0';
+    assert_ok(od_path_join(link_path, path, "link", &err), &err);
+    assert_int_equal(symlink(outside, link_path), 0);
+    assert_ok(od_path_join(inner, folder, "x", &err), &err);
+    assert_ok(od_dir_remove(inner, &err), &err);
+    assert_ok(od_dir_remove(inner, &err), &err);
+    assert_false(od_path_exists(inner));
+    assert_int_equal(names_in(outside), 1);
+}
+
+static void paths(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    char name[OD_PATH_MAX_BYTES];
+    assert_ok(od_path_join(path, "a", "b", &err), &err);
+    assert_string_equal(path, "a/b");
+    memset(name, 'x', sizeof name);
+    name[OD_PATH_MAX_BYTES - 3] = '\0';
+    assert_ok(od_path_join(path, "a", name, &err), &err);
+    assert_int_equal(strlen(path), OD_PATH_MAX_BYTES - 1);
+    name[OD_PATH_MAX_BYTES - 3] = 'x';
+    name[OD_PATH_MAX_BYTES - 2] = '\0';
+    assert_int_equal(od_path_join(path, "a", name, &err), OD_E_LIMIT);
+    assert_int_equal(od_dir_make("", &err), OD_E_LIMIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_and_writes),
+        cmocka_unit_test(writer),
+        cmocka_unit_test(write_faults),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(paths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
