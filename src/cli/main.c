@@ -20,6 +20,7 @@ static const struct od_command commands[] = {
     {"model", "look at models, make new ones", od_cmd_model},
     {"plan", "memory and time of a recipe before anything runs", od_cmd_plan},
     {"score", "rank suites or a table of metrics", od_cmd_score},
+    {"serve", "a model behind the challenge's HTTP API", od_cmd_serve},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},
     {"tune", "fine-tune or pre-train a model as a recipe says", od_cmd_tune},
 };

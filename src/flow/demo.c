@@ -210,6 +210,7 @@ static enum od_status serve_and_evaluate(const struct demo *demo, const char *mo
     if (status != OD_OK) {
         goto done;
     }
+    (void)od_http_responder_learn_context(http);
     config.responder = od_http_responder_interface(http);
     config.data = demo->data;
     config.output = output;

@@ -31,6 +31,7 @@ enum {
     NC = 256,
     NARROW_COLS = 32,  // below PACK_A_COLS: then A is not packed
     NARROW_KC = 1024,
+    STRIDED_KC = 96,
     PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
     ALIGN_FLOATS = 16,
     B_FLOATS = (KC + 1) * NC,
@@ -38,7 +39,7 @@ enum {
     ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
     DIRECT_B_COLS = 256,        // up to this width B is read in place for a single group of rows
     PACK_A_COLS = 64,           // from this width packing A pays
-    PACK_A_COLS_STRIDED = 8,    // ... when neighbours in a row are not neighbours in memory
+    PACK_A_COLS_STRIDED = 25,   // ... when neighbours in a row are not neighbours in memory
 };
 
 struct od_gemm {
@@ -207,14 +208,18 @@ static void run_block(const struct job *job, struct range rows, struct range col
 }
 
 // How much of k a block takes. Few columns leave room in the caches for more, and then A is read in
-// longer pieces; packed weights with few rows are read as they lie.
+// longer pieces; a transposed A that is not packed is read again by the next group, so it must be
+// short; packed weights with few rows are read as they lie.
 static int64_t block_k(const struct job *job, struct range rows, struct range cols)
 {
     if (job->packed && rows.last - rows.first <= MR) {
         return job->k;
     }
-    const bool narrow = cols.last - cols.first <= NARROW_COLS && job->a.col_stride == 1;
-    return narrow ? NARROW_KC : KC;
+    const int64_t width = cols.last - cols.first;
+    if (job->a.col_stride != 1) {
+        return width < PACK_A_COLS_STRIDED ? STRIDED_KC : KC;
+    }
+    return width <= NARROW_COLS ? NARROW_KC : KC;
 }
 
 // C[rows, cols] alone, with the scratch memory of one thread.
