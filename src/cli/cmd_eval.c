@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "cli/options.h"
+#include "eval/adapter.h"
 #include "eval/evaluation.h"
 #include "eval/http_responder.h"
 #include "eval/runner.h"

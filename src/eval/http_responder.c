@@ -12,7 +12,9 @@
 // Source: HELM 2023-11, HTTP model client.
 #include "eval/http_responder.h"
 
-#include <curl/curl.h>
+#include <curl/curl.h>  // IWYU pragma: keep
+#include <curl/easy.h>
+#include <curl/system.h>
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>

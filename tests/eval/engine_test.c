@@ -4,6 +4,7 @@
 #include "infer/engine.h"
 
 #include <curl/curl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "infer/responder.h"
 #include "serve/server.h"
 #include "support.h"
+#include "text/tokenizer.h"
 
 static const char *const descriptions[] = {"mmlu:subject=anatomy,max_eval_instances=3",
                                            "gsm:max_eval_instances=1,max_train_instances=1"};

@@ -2,6 +2,7 @@
 // digest), HELM's worked example of the worst case, and traps of a naive rewriting.
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 

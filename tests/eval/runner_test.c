@@ -7,8 +7,11 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,9 +23,11 @@
 #include "eval/run_spec.h"
 #include "eval/summarize.h"
 #include "formats/json.h"
+#include "infer/responder.h"
 #include "stand_in.h"
 #include "support.h"
 #include "test_server.h"
+#include "text/tokenizer.h"
 
 static const char *const file_names[] = {"run_spec.json", "scenario.json", "scenario_state.json",
                                          "stats.json", "per_instance_stats.json"};

@@ -1,6 +1,7 @@
 #include "eval/metrics/evaluate.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"
