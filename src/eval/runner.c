@@ -46,6 +46,7 @@ struct pass {
     step_fn step;
     atomic_size_t next;
     atomic_bool failed;
+    bool show_progress;
     pthread_mutex_t lock;  // for all below
     size_t done;
     struct od_progress progress;
@@ -88,23 +89,25 @@ static void work(void *context, int64_t first, int64_t last, int thread)
         }
         (void)pthread_mutex_lock(&pass->lock);
         pass->done++;
-        if (pass->run->config->show_progress) {
+        if (pass->show_progress) {
             od_progress_show(&pass->progress, (int64_t)pass->done, "");
         }
         (void)pthread_mutex_unlock(&pass->lock);
     }
 }
 
+// `what` names the bar; NULL: no bar.
 static enum od_status over_requests(struct run *run, const char *what, step_fn step,
                                     struct od_error *err)
 {
     struct pass pass = {.run = run, .step = step};
     (void)pthread_mutex_init(&pass.lock, NULL);
-    if (run->config->show_progress) {
+    pass.show_progress = what && run->config->show_progress;
+    if (pass.show_progress) {
         od_progress_start(&pass.progress, what, (int64_t)run->states.count);
     }
     od_pool_run(run->pool, od_pool_threads(run->pool), 1, work, &pass);
-    if (run->config->show_progress) {
+    if (pass.show_progress) {
         od_progress_end(&pass.progress, (int64_t)pass.done, "");
     }
     (void)pthread_mutex_destroy(&pass.lock);
@@ -337,13 +340,13 @@ enum od_status od_eval_run(const struct od_eval_config *config, const struct od_
         status = prepare(&run, err);
     }
     if (status == OD_OK) {
-        status = over_requests(&run, "prompts", step_adapt, err);
+        status = over_requests(&run, NULL, step_adapt, err);
     }
     if (status == OD_OK) {
         status = over_requests(&run, "requests", step_process, err);
     }
     if (status == OD_OK) {
-        status = over_requests(&run, "counts", step_count, err);
+        status = over_requests(&run, NULL, step_count, err);
     }
     if (status == OD_OK) {
         status = evaluate(&run, folder, err);

@@ -66,7 +66,7 @@ static enum od_status find_parts(struct demo *demo, struct od_error *err)
     enum od_status status;
     if ((status = od_path_join(demo->world, options->examples, "toyworld", err)) != OD_OK ||
         (status = od_path_join(demo->conf, demo->world, "demo.conf", err)) != OD_OK ||
-        (status = od_path_join(demo->data, demo->world, "eval", err)) != OD_OK ||
+        (status = od_path_join(demo->data, demo->world, "data", err)) != OD_OK ||
         (status = od_path_join(demo->base, demo->world, "base", err)) != OD_OK ||
         (status = od_path_join(demo->recipe, options->dir, "tune.yaml", err)) != OD_OK ||
         (status = od_path_join(demo->result->run, options->dir, "run", err)) != OD_OK) {
@@ -210,6 +210,7 @@ static enum od_status serve_and_evaluate(const struct demo *demo, const char *mo
     if (status != OD_OK) {
         goto done;
     }
+    (void)od_http_responder_learn_context(http);
     config.responder = od_http_responder_interface(http);
     config.data = demo->data;
     config.output = output;

@@ -581,6 +581,10 @@ static void test_wilson(void **state)
     assert_true(fabs(low - 0.0178762130) < 1e-9 && fabs(high - 0.4041500268) < 1e-9);
     od_wilson(0.0, 10.0, &low, &high);
     assert_true(low == 0.0 && fabs(high - 0.2775327998) < 1e-9);
+    od_wilson(0.0, 11.0, &low, &high);
+    assert_true(low == 0.0);
+    od_wilson(1.0, 11.0, &low, &high);
+    assert_true(high == 1.0 && low > 0.7);
 }
 
 // ------------------------------------------------------------------ the program

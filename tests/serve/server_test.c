@@ -106,8 +106,8 @@ static const struct exchange_case EXCHANGES[] = {
      "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"id 300 is outside the vocabulary of 257\",\"type\":"
      "\"value_error\"}]}"},
     // The rest.
-    {"GET", "/health", NULL, 200, "{\"status\":\"ok\",\"model\":\"stand-in\"}"},
-    {"GET", "/health?x=y", NULL, 200, "{\"status\":\"ok\",\"model\":\"stand-in\"}"},
+    {"GET", "/health", NULL, 200, "{\"status\":\"ok\",\"model\":\"stand-in\",\"context_length\":512}"},
+    {"GET", "/health?x=y", NULL, 200, "{\"status\":\"ok\",\"model\":\"stand-in\",\"context_length\":512}"},
     {"GET", "/", NULL, 200, "oneday serves stand-in\n"},
     {"GET", "/openapi.json", NULL, 200, "{\"openapi\":\"3.0.2\","},
     {"GET", "/nothing", NULL, 404, "{\"detail\":\"Not Found\"}"},

@@ -29,6 +29,9 @@ enum {
     KC = 256,
     MC = 1020,
     NC = 256,
+    NARROW_COLS = 32,  // below PACK_A_COLS: then A is not packed
+    NARROW_KC = 1024,
+    STRIDED_KC = 96,
     PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
     ALIGN_FLOATS = 16,
     B_FLOATS = (KC + 1) * NC,
@@ -36,6 +39,7 @@ enum {
     ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
     DIRECT_B_COLS = 256,        // up to this width B is read in place for a single group of rows
     PACK_A_COLS = 64,           // from this width packing A pays
+    PACK_A_COLS_STRIDED = 25,   // ... when neighbours in a row are not neighbours in memory
 };
 
 struct od_gemm {
@@ -134,7 +138,8 @@ struct a_block {
 };
 
 // Multiply a block of A by columns [first, first + block.cols). The block has k, C of its first row
-// and column, and B if B needs no packing. On the first pass A is packed group by group.
+// and column, and B if B needs no packing. On the first pass A is packed: group by group just before
+// its use where its rows lie in one piece, else all of it, along its columns.
 static void run_cols(const struct job *job, struct od_gemm_block block, struct a_block a,
                      bool pack_a)
 {
@@ -143,7 +148,11 @@ static void run_cols(const struct job *job, struct od_gemm_block block, struct a
     block.a = a.packed ? a.packed : a.mat.data;
     block.a_row = a.mat.row_stride;
     block.a_col = a.mat.col_stride;
-    if (!pack_a) {
+    const bool whole = a.mat.col_stride != 1;
+    if (pack_a && whole) {
+        kernels->pack_a(a.packed, a.mat, block.rows, block.k);
+    }
+    if (!pack_a || whole) {
         kernels->block(&block);
         return;
     }
@@ -164,10 +173,11 @@ static void run_block(const struct job *job, struct range rows, struct range col
 {
     const bool direct = !job->packed && job->b.col_stride == 1 && rows.last - rows.first <= MR &&
                         cols.last - cols.first <= DIRECT_B_COLS;
+    const int64_t pack_cols = job->a.col_stride == 1 ? PACK_A_COLS : PACK_A_COLS_STRIDED;
     const struct a_block a = {
         {job->a.data + rows.first * job->a.row_stride + k.first * job->a.col_stride,
          job->a.row_stride, job->a.col_stride},
-        cols.last - cols.first >= PACK_A_COLS && rows.last - rows.first >= MR ? a_scratch : NULL};
+        cols.last - cols.first >= pack_cols && rows.last - rows.first >= MR ? a_scratch : NULL};
     for (int64_t j = cols.first; j < cols.last;) {
         int64_t width = min_i64(NC, cols.last - j);
         struct od_gemm_block block = {.rows = rows.last - rows.first,
@@ -197,6 +207,21 @@ static void run_block(const struct job *job, struct range rows, struct range col
     }
 }
 
+// How much of k a block takes. Few columns leave room in the caches for more, and then A is read in
+// longer pieces; a transposed A that is not packed is read again by the next group, so it must be
+// short; packed weights with few rows are read as they lie.
+static int64_t block_k(const struct job *job, struct range rows, struct range cols)
+{
+    if (job->packed && rows.last - rows.first <= MR) {
+        return job->k;
+    }
+    const int64_t width = cols.last - cols.first;
+    if (job->a.col_stride != 1) {
+        return width < PACK_A_COLS_STRIDED ? STRIDED_KC : KC;
+    }
+    return width <= NARROW_COLS ? NARROW_KC : KC;
+}
+
 // C[rows, cols] alone, with the scratch memory of one thread.
 static void run_part(const struct job *job, struct range rows, struct range cols, int thread)
 {
@@ -208,10 +233,11 @@ static void run_part(const struct job *job, struct range rows, struct range cols
     if (job->k <= 0 && !job->accumulate) {
         clear(job->c, job->ldc, rows, cols);
     }
+    const int64_t kc = block_k(job, rows, cols);
     for (int64_t i = rows.first; i < rows.last; i += MC) {
-        for (int64_t p = 0; p < job->k; p += KC) {
+        for (int64_t p = 0; p < job->k; p += kc) {
             run_block(job, (struct range){i, min_i64(i + MC, rows.last)}, cols,
-                      (struct range){p, min_i64(p + KC, job->k)}, b_scratch, a_scratch);
+                      (struct range){p, min_i64(p + kc, job->k)}, b_scratch, a_scratch);
         }
     }
 }

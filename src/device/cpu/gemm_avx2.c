@@ -21,7 +21,10 @@ enum {
     UNROLL = 4,
     PACK_ROWS = 8,
     AHEAD_LINES = 6,
-    LINE_FLOATS = 16
+    LINE_FLOATS = 16,
+    FEW_ROWS_AHEAD = 256,
+    FAR_FLOATS = 1 << 16,
+    SHORT_K = 64
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -31,8 +34,16 @@ struct place {
     int64_t a_row;
     int64_t a_col;
     const float *b;
+    int64_t b_row;
     float *c;
     int64_t ldc;
+};
+
+// What a tile fetches into the cache for those after it, in floats from its own; 0: nothing.
+struct ahead {
+    int64_t a;  // to the next group of A
+    int64_t b;  // down each panel of B
+    int64_t c;  // along the rows of C
 };
 
 // Eight floats, and a multiply-add with one element of A for two vectors. As text for the assembler,
@@ -90,19 +101,32 @@ INLINE void step(int rows, int vectors, __m256 sum[ROWS_MAX][VECTORS_MAX], const
     for (int r = 0; r < rows; r++) {
         const float *element = r < ROWS_MAX / 2 ? a + r * a_row : middle + (r - 3) * a_row;
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v += 2) {
+        for (int v = 0; v + 1 < vectors; v += 2) {
             multiply_add(element, row[v], row[v + 1], &sum[r][v], &sum[r][v + 1]);
+        }
+        if (vectors == 1) {
+            sum[r][0] = _mm256_fmadd_ps(_mm256_broadcast_ss(element), row[0], sum[r][0]);
         }
     }
 }
 
+INLINE void fetch_rows(int rows, const float *at, int64_t stride)
+{
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        _mm_prefetch(at + r * stride, _MM_HINT_T0);
+    }
+}
+
 // One tile: `rows` x (8 * vectors) elements; vectors 2 i and 2 i + 1 belong to panel i.
-INLINE void tile(int rows, int vectors, int64_t k, const float *a, int64_t a_row, int64_t a_col,
-                 const float *b, int64_t b_row, int64_t b_panel, float *c, int64_t ldc, bool load)
+INLINE void tile(int rows, int vectors, const struct od_gemm_block *block, struct place at,
+                 struct ahead ahead)
 {
     __m256 sum[ROWS_MAX][VECTORS_MAX];
-    const float *middle = a + ROWS_MAX / 2 * a_row;
-    if (!(__builtin_constant_p(a_row) && a_row == 1)) {
+    const int64_t b_panel = block->b_panel;
+    const bool load = block->load;
+    const float *middle = at.a + ROWS_MAX / 2 * at.a_row;
+    if (!(__builtin_constant_p(at.a_row) && at.a_row == 1)) {
         // Kept apart from `a`, so that two registers and two strides reach all six rows.
         __asm__("" : "+r"(middle));
     }
@@ -110,87 +134,118 @@ INLINE void tile(int rows, int vectors, int64_t k, const float *a, int64_t a_row
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            sum[r][v] =
-                load ? _mm256_loadu_ps(c + r * ldc + v * (int64_t)LANES) : _mm256_setzero_ps();
+            sum[r][v] = load ? _mm256_loadu_ps(at.c + r * at.ldc + v * (int64_t)LANES)
+                             : _mm256_setzero_ps();
         }
     }
-    // The tile to the right comes next, and the processor does not foresee it.
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        _mm_prefetch(c + r * ldc + vectors * (int64_t)LANES, _MM_HINT_T0);
+    if (ahead.c != 0) {
+        fetch_rows(rows, at.c + ahead.c, at.ldc);
     }
+    int64_t k = block->k;
     for (; k >= UNROLL; k -= UNROLL) {
+        if (ahead.a != 0 && k % LINE_FLOATS < UNROLL) {
+            fetch_rows(rows, at.a + ahead.a, at.a_row);
+        }
 #pragma GCC unroll 4
         for (int i = 0; i < UNROLL; i++) {
-            step(rows, vectors, sum, a + i * a_col, middle + i * a_col, a_row, b + i * b_row,
-                 b_panel);
+            if (ahead.b != 0) {
+                fetch_rows((vectors + 1) / 2, at.b + i * at.b_row + ahead.b, b_panel);
+            }
+            step(rows, vectors, sum, at.a + i * at.a_col, middle + i * at.a_col, at.a_row,
+                 at.b + i * at.b_row, b_panel);
         }
-        a += UNROLL * a_col;
-        middle += UNROLL * a_col;
-        b += UNROLL * b_row;
+        at.a += UNROLL * at.a_col;
+        middle += UNROLL * at.a_col;
+        at.b += UNROLL * at.b_row;
     }
     for (; k > 0; k--) {
-        step(rows, vectors, sum, a, middle, a_row, b, b_panel);
-        a += a_col;
-        middle += a_col;
-        b += b_row;
+        step(rows, vectors, sum, at.a, middle, at.a_row, at.b, b_panel);
+        at.a += at.a_col;
+        middle += at.a_col;
+        at.b += at.b_row;
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            _mm256_storeu_ps(c + r * ldc + v * (int64_t)LANES, sum[r][v]);
+            _mm256_storeu_ps(at.c + r * at.ldc + v * (int64_t)LANES, sum[r][v]);
         }
     }
 }
 
-// A tile of one panel with any number of rows.
+// A tile of one panel with any number of rows, for the few tiles that are not of six.
 static void tile_rows(int rows, const struct od_gemm_block *block, const struct place *at)
 {
-    const int64_t k = block->k;
-    const int64_t b_row = block->b_row;
-    const bool load = block->load;
+    const struct ahead ahead = {.b = FEW_ROWS_AHEAD};
     switch (rows) {
-    case 1: tile(1, 2, k, at->a, 0, at->a_col, at->b, b_row, 0, at->c, 0, load); break;
-    case 2:
-        tile(2, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, load);
-        break;
-    case 3:
-        tile(3, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, load);
-        break;
-    case 4:
-        tile(4, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, load);
-        break;
-    case 5:
-        tile(5, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, load);
-        break;
-    default:
-        tile(6, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, load);
-        break;
+    case 1: tile(1, 2, block, *at, ahead); break;
+    case 2: tile(2, 2, block, *at, ahead); break;
+    case 3: tile(3, 2, block, *at, ahead); break;
+    case 4: tile(4, 2, block, *at, ahead); break;
+    case 5: tile(5, 2, block, *at, ahead); break;
+    default: tile(6, 2, block, *at, ahead); break;
+    }
+}
+
+static void tile_half(int rows, const struct od_gemm_block *block, const struct place *at)
+{
+    const struct ahead ahead = {0};
+    switch (rows) {
+    case 1: tile(1, 1, block, *at, ahead); break;
+    case 2: tile(2, 1, block, *at, ahead); break;
+    case 3: tile(3, 1, block, *at, ahead); break;
+    case 4: tile(4, 1, block, *at, ahead); break;
+    case 5: tile(5, 1, block, *at, ahead); break;
+    default: tile(6, 1, block, *at, ahead); break;
+    }
+}
+
+// 1 to 15 floats, without a call for each row.
+INLINE void copy_cut(float *to, const float *from, int cols)
+{
+    if (cols & 8) {
+        _mm256_storeu_ps(to, _mm256_loadu_ps(from));
+        to += 8;
+        from += 8;
+    }
+    if (cols & 4) {
+        _mm_storeu_ps(to, _mm_loadu_ps(from));
+        to += 4;
+        from += 4;
+    }
+    for (int i = 0; i < (cols & 3); i++) {
+        to[i] = from[i];
     }
 }
 
 // The last panel when the matrix ends inside it.
 static void tile_cut(int rows, int cols, const struct od_gemm_block *block, const struct place *at)
 {
-    float whole[ROWS_MAX * NR] = {0};
-    if (block->load) {
-        for (int r = 0; r < rows; r++) {
-            memcpy(whole + r * NR, at->c + r * at->ldc, (size_t)cols * sizeof *whole);
-        }
+    if (cols == LANES) {
+        tile_half(rows, block, at);
+        return;
     }
+    float whole[ROWS_MAX * NR] = {0};
     struct place inside = *at;
     inside.c = whole;
     inside.ldc = NR;
-    tile_rows(rows, block, &inside);
+    for (int r = 0; block->load && r < rows; r++) {
+        copy_cut(whole + r * NR, at->c + r * at->ldc, cols);
+    }
+    if (cols < LANES) {
+        tile_half(rows, block, &inside);
+    } else {
+        tile_rows(rows, block, &inside);
+    }
     for (int r = 0; r < rows; r++) {
-        memcpy(at->c + r * at->ldc, whole + r * NR, (size_t)cols * sizeof *whole);
+        copy_cut(at->c + r * at->ldc, whole + r * NR, cols);
     }
 }
 
 static struct place place_of_group(const struct od_gemm_block *block, int64_t r0, int rows)
 {
-    struct place at = {.b = block->b, .c = block->c + r0 * block->ldc, .ldc = block->ldc};
+    struct place at = {
+        .b = block->b, .b_row = block->b_row, .c = block->c + r0 * block->ldc, .ldc = block->ldc};
     if (block->a_packed) {
         at.a = block->a + r0 * block->k;
         at.a_row = 1;
@@ -204,53 +259,76 @@ static struct place place_of_group(const struct od_gemm_block *block, int64_t r0
 }
 
 // Several full panels at once for one to three rows; gives the columns done.
-static int64_t wide_tiles(const struct od_gemm_block *block, int rows, const struct place *at)
+INLINE int64_t wide_tiles(const struct od_gemm_block *block, int rows, struct place at,
+                          struct ahead ahead)
 {
-    const int64_t k = block->k;
-    const int64_t b_row = block->b_row;
-    const int64_t panel = block->b_panel;
-    const int64_t ldc = at->ldc;
-    const bool load = block->load;
-    const float *b = at->b;
+    const int panels = rows == 1 ? 4 : 2;
     int64_t j = 0;
-    if (rows == 1) {
-        for (; j + 64 <= block->cols; j += 64, b += 4 * panel) {
-            tile(1, 8, k, at->a, 0, at->a_col, b, b_row, panel, at->c + j, 0, load);
+    for (; rows <= 3 && j + panels * NR <= block->cols; j += panels * NR) {
+        if (rows == 1) {
+            tile(1, 8, block, at, ahead);
+        } else if (rows == 2) {
+            tile(2, 4, block, at, ahead);
+        } else {
+            tile(3, 4, block, at, ahead);
         }
-    } else if (rows == 2) {
-        for (; j + 32 <= block->cols; j += 32, b += 2 * panel) {
-            tile(2, 4, k, at->a, at->a_row, at->a_col, b, b_row, panel, at->c + j, ldc, load);
-        }
-    } else if (rows == 3) {
-        for (; j + 32 <= block->cols; j += 32, b += 2 * panel) {
-            tile(3, 4, k, at->a, at->a_row, at->a_col, b, b_row, panel, at->c + j, ldc, load);
-        }
+        at.b += panels * block->b_panel;
+        at.c += panels * NR;
     }
     return j;
 }
 
-// Six rows against all full panels of packed B, for A in one of its layouts.
-static int64_t six_packed(const struct od_gemm_block *block, const struct place *at)
+static int64_t wide_tiles_near(const struct od_gemm_block *block, int rows, const struct place *at)
 {
-    const float *b = at->b;
-    const float *next = at->a + ROWS_MAX * block->k;
+    return wide_tiles(block, rows, *at, (struct ahead){0});
+}
+
+// For panels that come from memory.
+static int64_t wide_tiles_far(const struct od_gemm_block *block, int rows, const struct place *at)
+{
+    return wide_tiles(block, rows, *at, (struct ahead){.b = FEW_ROWS_AHEAD});
+}
+
+// How far ahead C is fetched: one tile, more when a tile is short.
+INLINE int64_t ahead_in_c(int64_t k)
+{
+    return NR * (1 + SHORT_K / (k + 1));
+}
+
+// Six rows against all full panels of packed B, for A in one of its layouts.
+static int64_t six_packed(const struct od_gemm_block *block, const struct place *first)
+{
+    struct place at = *first;
+    const struct ahead ahead = {.c = ahead_in_c(block->k)};
+    const float *next = at.a + ROWS_MAX * block->k;
     int64_t j = 0;
-    for (; j + NR <= block->cols; j += NR, b += block->b_panel) {
+    at.a_row = 1;
+    at.a_col = ROWS_MAX;
+    at.b_row = NR;
+    for (; j + NR <= block->cols; j += NR, at.b += block->b_panel, at.c += NR) {
         // The next group of A comes from afar: a part of it while each panel is at work.
         for (int i = 0; i < AHEAD_LINES; i++, next += LINE_FLOATS) {
             _mm_prefetch(next, _MM_HINT_T1);
         }
-        tile(ROWS_MAX, 2, block->k, at->a, 1, ROWS_MAX, b, NR, 0, at->c + j, at->ldc, block->load);
+        tile(ROWS_MAX, 2, block, at, ahead);
     }
     return j;
 }
 
-static int64_t six_rows(const struct od_gemm_block *block, const struct place *at)
+static int64_t six_rows(const struct od_gemm_block *block, const struct place *first)
 {
-    const float *b = at->b;
+    struct place at = *first;
+    const struct ahead ahead = {.c = ahead_in_c(block->k)};
+    const struct ahead ahead_first = {.a = ROWS_MAX * at.a_row};
     int64_t j = 0;
-    for (; j + NR <= block->cols; j += NR, b += block->b_panel) {
-        tile(ROWS_MAX, 2, block->k, at->a, at->a_row, 1, b, NR, 0, at->c + j, at->ldc, block->load);
+    at.a_col = 1;
+    at.b_row = NR;
+    for (; j + NR <= block->cols; j += NR, at.b += block->b_panel, at.c += NR) {
+        if (j == 0) {
+            tile(ROWS_MAX, 2, block, at, ahead_first);
+        } else {
+            tile(ROWS_MAX, 2, block, at, ahead);
+        }
     }
     return j;
 }
@@ -263,7 +341,8 @@ static void block_avx2(const struct od_gemm_block *block)
         struct place at = place_of_group(block, r0, rows);
         int64_t j = 0;
         if (rows < ROWS_MAX || block->b_row != NR) {
-            j = wide_tiles(block, rows, &at);
+            j = block->k * block->cols > FAR_FLOATS ? wide_tiles_far(block, rows, &at)
+                                                    : wide_tiles_near(block, rows, &at);
         } else if (block->a_packed) {
             j = six_packed(block, &at);
         } else if (block->a_col == 1) {
@@ -376,26 +455,45 @@ static void pack_b_avx2(float *packed, int64_t panel, struct od_mat b, int64_t k
     }
 }
 
+// A with neighbouring rows: a few columns at a time, so that memory is read along columns.
+static void pack_a_cols(float *packed, struct od_mat a, int64_t rows, int64_t k)
+{
+    for (int64_t p = 0; p < k; p += PACK_ROWS) {
+        const int64_t cols = k - p < PACK_ROWS ? k - p : PACK_ROWS;
+        for (int64_t r0 = 0; r0 < rows;) {
+            const int group = od_gemm_group_rows(rows - r0);
+            const float *in = a.data + p * a.col_stride + r0;
+            float *out = packed + r0 * k + p * group;
+            for (int64_t i = 0; i < cols; i++, in += a.col_stride, out += group) {
+                if (group == ROWS_MAX) {
+                    memcpy(out, in, ROWS_MAX * sizeof *out);
+                } else {
+                    copy_cut(out, in, group);
+                }
+            }
+            r0 += group;
+        }
+    }
+}
+
 static void pack_a_avx2(float *packed, struct od_mat a, int64_t rows, int64_t k)
 {
+    if (a.row_stride == 1 && a.col_stride != 1) {
+        pack_a_cols(packed, a, rows, k);
+        return;
+    }
+    if (a.col_stride != 1) {
+        od_gemm_kernels_scalar.pack_a(packed, a, rows, k);
+        return;
+    }
     for (int64_t r0 = 0; r0 < rows;) {
         const int group = od_gemm_group_rows(rows - r0);
         const float *in = a.data + r0 * a.row_stride;
         float *out = packed + r0 * k;
-        if (a.col_stride == 1 && group == OD_GEMM_GROUP_ROWS) {
-            turn(out, OD_GEMM_GROUP_ROWS, in, a.row_stride, OD_GEMM_GROUP_ROWS, k);
-        } else if (a.col_stride == 1) {
-            turn(out, group, in, a.row_stride, group, k);
-        } else if (a.row_stride == 1 && group == OD_GEMM_GROUP_ROWS) {
-            for (int64_t p = 0; p < k; p++, in += a.col_stride, out += OD_GEMM_GROUP_ROWS) {
-                memcpy(out, in, OD_GEMM_GROUP_ROWS * sizeof *out);
-            }
+        if (group == ROWS_MAX) {
+            turn(out, ROWS_MAX, in, a.row_stride, ROWS_MAX, k);
         } else {
-            for (int64_t p = 0; p < k; p++) {
-                for (int r = 0; r < group; r++) {
-                    *out++ = in[r * a.row_stride + p * a.col_stride];
-                }
-            }
+            turn(out, group, in, a.row_stride, group, k);
         }
         r0 += group;
     }
