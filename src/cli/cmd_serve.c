@@ -159,7 +159,7 @@ static enum od_status read_options(const struct request *request, struct od_serv
         return od_fail(err, OD_E_ARGUMENT, "--max-body must be between 1 and %llu bytes",
                        (unsigned long long)OD_SERVER_BODY_MAX_BYTES);
     }
-    if (!(grace_s >= 0.0 && grace_s <= OD_SERVER_STOP_S_MAX)) {
+    if (!(grace_s >= 0.0 && grace_s <= (double)OD_SERVER_STOP_S_MAX)) {
         return od_fail(err, OD_E_ARGUMENT, "--grace must be between 0 and %d seconds",
                        OD_SERVER_STOP_S_MAX);
     }
