@@ -1,14 +1,22 @@
 #include "text/bpe.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
-
-#define NO_PAIR UINT64_MAX
+#include "text/bpe_internal.h"
+#include "text/pairs.h"
+#include "text/tokenizer.h"
+#include "text/vocab.h"
 
 enum { FIRST_HEAP = 256, FIRST_SYMBOLS = 256, CHARACTER_MAX_BYTES = 4 };
+// Words up to this many symbols are merged in one go: looking for joints costs more than it gives.
+enum { WHOLE_WORD_SYMBOLS = 32 };
 
 void od_bpe_init(struct od_bpe *bpe, const struct od_vocab *vocab)
 {
@@ -20,6 +28,7 @@ void od_bpe_init(struct od_bpe *bpe, const struct od_vocab *vocab)
 void od_bpe_release(struct od_bpe *bpe)
 {
     od_free(bpe->merges);
+    od_pairs_release(&bpe->joints);
     od_free(bpe->prefix);
     od_free(bpe->suffix);
     od_bpe_init(bpe, bpe->vocab);
@@ -40,7 +49,7 @@ enum od_status od_bpe_reserve(struct od_bpe *bpe, size_t count, struct od_error 
         return od_fail(err, OD_E_MEMORY, "no memory for %zu merges", count);
     }
     for (size_t i = 0; i < slots; i++) {
-        merges[i].pair = NO_PAIR;
+        merges[i].pair = OD_BPE_NO_PAIR;
     }
     od_free(bpe->merges);
     bpe->merges = merges;
@@ -59,7 +68,7 @@ static struct od_bpe_merge *find_merge(const struct od_bpe *bpe, uint64_t pair)
     uint64_t hash = pair * 0x9E3779B97F4A7C15u;
     hash ^= hash >> 32;
     uint32_t slot = (uint32_t)hash & bpe->merge_mask;
-    while (bpe->merges[slot].pair != NO_PAIR && bpe->merges[slot].pair != pair) {
+    while (bpe->merges[slot].pair != OD_BPE_NO_PAIR && bpe->merges[slot].pair != pair) {
         slot = (slot + 1) & bpe->merge_mask;
     }
     return &bpe->merges[slot];
@@ -71,7 +80,7 @@ void od_bpe_add_merge(struct od_bpe *bpe, int32_t left, int32_t right, uint32_t 
     *find_merge(bpe, pair) = (struct od_bpe_merge){.pair = pair, .rank = rank, .id = id};
 }
 
-void od_bpe_finish(struct od_bpe *bpe)
+enum od_status od_bpe_finish(struct od_bpe *bpe, struct od_error *err)
 {
     for (unsigned i = 0; i < 256; i++) {
         char name[8];
@@ -83,6 +92,7 @@ void od_bpe_finish(struct od_bpe *bpe)
         const int size = od_utf8_encode(code, text);
         bpe->direct[code] = od_vocab_find(bpe->vocab, text, (size_t)size);
     }
+    return od_bpe_find_joints(bpe, err);
 }
 
 void od_bpe_work_release(struct od_bpe_work *work)
@@ -182,7 +192,7 @@ static enum od_status push_ranked(const struct od_bpe *bpe, int32_t left, struct
     }
     const struct od_bpe_merge *merge =
         find_merge(bpe, pair_of(symbols[left].id, symbols[symbols[left].next].id));
-    if (merge->pair == NO_PAIR) {
+    if (merge->pair == OD_BPE_NO_PAIR) {
         return OD_OK;
     }
     const struct od_bpe_candidate candidate = {.key = (uint64_t)merge->rank << 32 | (uint32_t)left,
@@ -190,12 +200,13 @@ static enum od_status push_ranked(const struct od_bpe *bpe, int32_t left, struct
     return heap_push(work, candidate, err);
 }
 
-static enum od_status merge_ranked(const struct od_bpe *bpe, size_t count, struct od_bpe_work *work,
-                                   struct od_error *err)
+// Join what may be joined among the symbols from..to-1, to which nothing outside can be joined.
+static enum od_status merge_ranked(const struct od_bpe *bpe, size_t from, size_t to,
+                                   struct od_bpe_work *work, struct od_error *err)
 {
     enum od_status status = OD_OK;
     work->heap_count = 0;
-    for (size_t i = 0; i + 1 < count && status == OD_OK; i++) {
+    for (size_t i = from; i + 1 < to && status == OD_OK; i++) {
         status = push_ranked(bpe, (int32_t)i, work, err);
     }
     while (work->heap_count > 0 && status == OD_OK) {
@@ -208,7 +219,7 @@ static enum od_status merge_ranked(const struct od_bpe *bpe, size_t count, struc
         // The neighbours may have changed since the pair was pushed.
         const struct od_bpe_merge *merge =
             find_merge(bpe, pair_of(symbols[left].id, symbols[symbols[left].next].id));
-        if (merge->pair == NO_PAIR || (uint32_t)merge->id != top.check) {
+        if (merge->pair == OD_BPE_NO_PAIR || (uint32_t)merge->id != top.check) {
             continue;
         }
         symbols[left].id = merge->id;
@@ -217,6 +228,24 @@ static enum od_status merge_ranked(const struct od_bpe *bpe, size_t count, struc
         if (status == OD_OK) {
             status = push_ranked(bpe, left, work, err);
         }
+    }
+    return status;
+}
+
+static enum od_status merge_word(const struct od_bpe *bpe, size_t count, struct od_bpe_work *work,
+                                 struct od_error *err)
+{
+    const bool whole = !bpe->has_joints || count <= WHOLE_WORD_SYMBOLS;
+    enum od_status status = OD_OK;
+    for (size_t from = 0; from < count && status == OD_OK;) {
+        const struct od_bpe_symbol *symbols = work->symbols;
+        size_t to = whole ? count : from + 1;
+        while (to < count && od_pairs_have(&bpe->joints, (uint32_t)symbols[to - 1].id,
+                                           (uint32_t)symbols[to].id)) {
+            to++;
+        }
+        status = merge_ranked(bpe, from, to, work, err);
+        from = to;
     }
     return status;
 }
@@ -328,7 +357,7 @@ enum od_status od_bpe_encode(const struct od_bpe *bpe, const char *word, size_t 
     status = od_buf_check(&scratch, err);
     od_buf_release(&scratch);
     if (status == OD_OK && bpe->merges) {
-        status = merge_ranked(bpe, count, work, err);
+        status = merge_word(bpe, count, work, err);
     }
     for (int32_t i = count > 0 && status == OD_OK ? 0 : -1; i >= 0; i = work->symbols[i].next) {
         od_ids_push(out, work->symbols[i].id);
@@ -375,13 +404,13 @@ static enum od_status push_scored(const struct od_vocab *vocab, const float *sco
     return heap_push(work, candidate, err);
 }
 
-enum od_status od_bpe_merge_spm(const struct od_vocab *vocab, const float *scores,
-                                uint32_t *unused_left, const char *word, size_t count,
-                                struct od_bpe_work *work, struct od_error *err)
+static enum od_status merge_scored(const struct od_vocab *vocab, const float *scores,
+                                   uint32_t *unused_left, const char *word, size_t from, size_t to,
+                                   struct od_bpe_work *work, struct od_error *err)
 {
     enum od_status status = OD_OK;
     work->heap_count = 0;
-    for (size_t i = 0; i + 1 < count && status == OD_OK; i++) {
+    for (size_t i = from; i + 1 < to && status == OD_OK; i++) {
         status = push_scored(vocab, scores, unused_left, word, (int32_t)i, work, err);
     }
     while (work->heap_count > 0 && status == OD_OK) {
@@ -397,6 +426,39 @@ enum od_status od_bpe_merge_spm(const struct od_vocab *vocab, const float *score
         if (status == OD_OK) {
             status = push_scored(vocab, scores, unused_left, word, left, work, err);
         }
+    }
+    return status;
+}
+
+// Whether a piece may reach over the end of symbol `a`, which is a character as `b` behind it is.
+static bool may_meet(const struct od_pairs *joints, const char *word, const struct od_bpe_symbol *a,
+                     const struct od_bpe_symbol *b)
+{
+    uint32_t left = 0;
+    uint32_t right = 0;
+    if (a->frozen || b->frozen) {
+        return false;
+    }
+    if (od_utf8_decode(word + a->at, a->size, &left) == 0 ||
+        od_utf8_decode(word + b->at, b->size, &right) == 0) {
+        return true;  // what the normalization rules make may be no UTF-8
+    }
+    return od_pairs_have(joints, left, right);
+}
+
+enum od_status od_bpe_merge_spm(const struct od_vocab *vocab, const float *scores,
+                                const struct od_pairs *joints, uint32_t *unused_left,
+                                const char *word, size_t count, struct od_bpe_work *work,
+                                struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    for (size_t from = 0; from < count && status == OD_OK;) {
+        size_t to = from + 1;
+        while (to < count && may_meet(joints, word, &work->symbols[to - 1], &work->symbols[to])) {
+            to++;
+        }
+        status = merge_scored(vocab, scores, unused_left, word, from, to, work, err);
+        from = to;
     }
     return status;
 }

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "text/pairs.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
 
@@ -51,6 +52,8 @@ struct od_bpe {
     char *suffix;                         ///< behind the last character, or NULL
     int32_t byte_ids[256];                ///< ids of <0x00> to <0xFF>, -1 where absent
     int32_t direct[OD_BPE_DIRECT_CODES];  ///< private: ids of the first code points
+    struct od_pairs joints;               ///< private: symbols that may meet inside a piece
+    bool has_joints;                      ///< private: false when `joints` says nothing
 };
 
 /** No rules yet; `vocab` must be complete. @memory Keeps `vocab`. */
@@ -60,8 +63,8 @@ void od_bpe_release(struct od_bpe *bpe);
 enum od_status od_bpe_reserve(struct od_bpe *bpe, size_t count, struct od_error *err) OD_MUST_CHECK;
 /** A merge of rank `rank`; a pair that is there already gets the new rank. */
 void od_bpe_add_merge(struct od_bpe *bpe, int32_t left, int32_t right, uint32_t rank, int32_t id);
-/** Ids of the byte pieces and of the first code points. Call when the rules are complete. */
-void od_bpe_finish(struct od_bpe *bpe);
+/** Prepare what encoding looks up. Call when the rules are complete. @error OD_E_MEMORY. */
+enum od_status od_bpe_finish(struct od_bpe *bpe, struct od_error *err) OD_MUST_CHECK;
 
 /** One symbol of the word being merged. */
 struct od_bpe_symbol {
@@ -99,12 +102,19 @@ enum od_status od_bpe_encode(const struct od_bpe *bpe, const char *word, size_t 
  * SentencePiece's rule. `work->symbols` [count] hold the characters (and the frozen user-defined
  * pieces) of `word` as a list; afterwards the list, from symbol 0 along `next`, is the result.
  * @param scores       [vocab->count].
+ * @param joints       Code points that meet inside a piece, from od_bpe_find_joints_spm.
  * @param unused_left  [vocab->count]: for pieces of kind UNUSED, bytes of the left part of the last
  *                     pair that would make them; NULL when the vocabulary has none.
  */
 enum od_status od_bpe_merge_spm(const struct od_vocab *vocab, const float *scores,
-                                uint32_t *unused_left, const char *word, size_t count,
-                                struct od_bpe_work *work, struct od_error *err) OD_MUST_CHECK;
+                                const struct od_pairs *joints, uint32_t *unused_left,
+                                const char *word, size_t count, struct od_bpe_work *work,
+                                struct od_error *err) OD_MUST_CHECK;
+
+/** Neighbours inside the pieces that od_bpe_merge_spm makes. @memory Fills `joints`, which is empty
+ *  and is released by the caller also on failure. @error OD_E_MEMORY. */
+enum od_status od_bpe_find_joints_spm(const struct od_vocab *vocab, struct od_pairs *joints,
+                                      struct od_error *err) OD_MUST_CHECK;
 
 /** Make room for `count` symbols. */
 enum od_status od_bpe_work_symbols(struct od_bpe_work *work, size_t count,

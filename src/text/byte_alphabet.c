@@ -1,6 +1,8 @@
 #include "text/byte_alphabet.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 // Bytes without a character of their own: 0x00..0x20 (33), 0x7F..0xA0 (34), 0xAD.

@@ -1,9 +1,11 @@
 #include "text/byte_tokenizer.h"
 
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 
 #include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 #include "formats/json.h"
 #include "text/byte_alphabet.h"

@@ -1,9 +1,16 @@
 // Decoders: the texts of tokens to one text.
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 #include "text/byte_alphabet.h"
+#include "text/regex.h"
+#include "text/split.h"
 #include "text/steps.h"
 
 // A run of bytes becomes one text; one that is no UTF-8 becomes U+FFFD for each byte.

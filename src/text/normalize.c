@@ -1,8 +1,14 @@
 // Normalizers: one text in, one text out.
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
+#include "text/regex.h"
 #include "text/steps.h"
 #include "text/unicode.h"
 

@@ -1,7 +1,13 @@
 #include "text/phrases.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
 
 enum { FIRST_PHRASES = 16 };
 

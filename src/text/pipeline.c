@@ -3,9 +3,22 @@
 //   text -> added tokens are cut out -> normalizers -> normalized added tokens are cut out
 //        -> pre-tokenizers -> BPE -> ids of the template around
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
+#include "text/bpe.h"
+#include "text/phrases.h"
+#include "text/regex.h"
+#include "text/split.h"
+#include "text/steps.h"
+#include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
 #include "text/unicode.h"
+#include "text/vocab.h"
 
 static bool word_at_end(const char *text, size_t size)
 {

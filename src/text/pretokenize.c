@@ -1,9 +1,16 @@
 // Pre-tokenizers: cut a text into the words that the model encodes.
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 #include "text/byte_alphabet.h"
+#include "text/regex.h"
+#include "text/split.h"
 #include "text/steps.h"
 #include "text/unicode.h"
 

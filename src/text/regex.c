@@ -1,10 +1,15 @@
 #include "text/regex.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
+
+// pcre2.h wants to know the size of a character.
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 
 enum { STACK_FIRST_BYTES = 64 * 1024, STACK_MAX_BYTES = 64 * 1024 * 1024, MESSAGE_BYTES = 256 };
 

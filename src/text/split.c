@@ -1,5 +1,12 @@
 #include "text/split.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
 enum { FIRST_SPANS = 64 };
 
 void od_split_init(struct od_split *split)

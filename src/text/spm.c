@@ -1,11 +1,21 @@
 // Encoding and decoding with a SentencePiece model of type BPE: the text is normalized, its
 // characters are merged by score, pieces without id become bytes or one unknown for each run.
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
+#include "text/bpe.h"
 #include "text/byte_alphabet.h"
+#include "text/phrases.h"
+#include "text/split.h"
+#include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
+#include "text/vocab.h"
 
 // U+2581, which stands for a blank.
 static const char mark[] = "\xE2\x96\x81";
@@ -206,8 +216,8 @@ enum od_status od_spm_encode(const struct od_tokenizer *tokenizer, const char *t
     }
     if (status == OD_OK) {
         split_symbols(tokenizer, encoder.text, normal.size, &work, &count);
-        status = od_bpe_merge_spm(&tokenizer->vocab, tokenizer->spm.scores, encoder.unused_left,
-                                  encoder.text, count, &work, err);
+        status = od_bpe_merge_spm(&tokenizer->vocab, tokenizer->spm.scores, &tokenizer->spm.joints,
+                                  encoder.unused_left, encoder.text, count, &work, err);
     }
     for (int32_t i = status == OD_OK && count > 0 ? 0 : -1; i >= 0; i = work.symbols[i].next) {
         put_piece(&encoder, work.symbols[i].at, work.symbols[i].size);

@@ -26,11 +26,20 @@
 // description of its units.
 
 #include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
+#include "text/bpe.h"
 #include "text/byte_alphabet.h"
+#include "text/phrases.h"
+#include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
+#include "text/vocab.h"
 
 #define SPM_FILE_MAX_BYTES ((size_t)64 << 20)
 
@@ -378,9 +387,9 @@ static enum od_status check_kinds(struct od_tokenizer *tokenizer, const char *na
             }
             bytes_count++;
         } else if (piece->kind == OD_PIECE_USER) {
-            const enum od_status status = od_phrases_add(&tokenizer->phrases, text, size, id, err);
-            if (status != OD_OK) {
-                return status;
+            const enum od_status added = od_phrases_add(&tokenizer->phrases, text, size, id, err);
+            if (added != OD_OK) {
+                return added;
             }
         }
         piece->special = piece->kind == OD_PIECE_CONTROL;
@@ -390,7 +399,13 @@ static enum od_status check_kinds(struct od_tokenizer *tokenizer, const char *na
     if (tokenizer->spm.unknown_id < 0) {
         return od_fail(err, OD_E_FORMAT, "'%s' has no unknown piece", name);
     }
-    od_bpe_finish(&tokenizer->bpe);
+    enum od_status status = od_bpe_finish(&tokenizer->bpe, err);
+    if (status == OD_OK) {
+        status = od_bpe_find_joints_spm(vocab, &tokenizer->spm.joints, err);
+    }
+    if (status != OD_OK) {
+        return status;
+    }
     for (int i = 0; i < BYTE_COUNT && tokenizer->spm.byte_fallback; i++) {
         const int32_t id = tokenizer->bpe.byte_ids[i];
         if (id < 0 || vocab->pieces[id].kind != OD_PIECE_BYTE || bytes_count != BYTE_COUNT) {

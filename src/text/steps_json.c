@@ -2,9 +2,16 @@
 // of steps; null is no step. A type, a setting or a value that is not known is OD_E_UNSUPPORTED,
 // because to leave it out would change the ids.
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "formats/json.h"
+#include "text/regex.h"
+#include "text/steps.h"
 #include "text/tokenizer_internal.h"
 
 enum { SEQUENCE_DEPTH_MAX = 8 };

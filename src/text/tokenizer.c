@@ -1,12 +1,25 @@
 #include "text/tokenizer.h"
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 #include "formats/json.h"
 #include "formats/text_file.h"
+#include "text/bpe.h"
+#include "text/pairs.h"
+#include "text/phrases.h"
+#include "text/split.h"
+#include "text/steps.h"
 #include "text/tokenizer_internal.h"
+#include "text/vocab.h"
 
 enum { FIRST_IDS = 64 };
 
@@ -88,6 +101,7 @@ void od_tokenizer_free(struct od_tokenizer *tokenizer)
     od_vocab_release(&tokenizer->vocab);
     od_bpe_release(&tokenizer->bpe);
     od_free(tokenizer->spm.scores);
+    od_pairs_release(&tokenizer->spm.joints);
     od_free(tokenizer->spm.unknown_text);
     od_free(tokenizer->spm.charsmap);
     od_steps_release(&tokenizer->normalizers);
@@ -359,6 +373,9 @@ enum od_status od_tokenizer_encode(const struct od_tokenizer *tokenizer, const c
     if (size > OD_SPLIT_MAX_BYTES) {
         return od_fail(err, OD_E_LIMIT, "a text of %zu bytes is longer than %zu", size,
                        OD_SPLIT_MAX_BYTES);
+    }
+    if (size == 0) {
+        text = "";  // NULL is allowed
     }
     if (od_utf8_invalid_at(text, size) != size) {
         od_utf8_append_valid(&valid, text, size);

@@ -76,11 +76,18 @@ bool od_tokenizer_is_special(const struct od_tokenizer *tokenizer, int32_t id);
 
 enum od_encode_flags {
     OD_ENCODE_PLAIN = 0,
-    OD_ENCODE_SPECIAL = 1 << 0,   ///< add what the post-processor adds (BOS ...)
-    OD_ENCODE_NO_ADDED = 1 << 1,  ///< text that looks like an added token stays text
+    OD_ENCODE_SPECIAL = 1 << 0,  ///< add what the post-processor adds (BOS ...)
+    /** Text that looks like a special added token stays text. Added tokens that are not special
+     *  (GPT-NeoX's runs of blanks) are found all the same: a model has learnt such text so. */
+    OD_ENCODE_NO_ADDED = 1 << 1,
 };
 
-/** Append the ids of `text` to `out`. Invalid UTF-8 is read as U+FFFD. */
+/**
+ * Append the ids of `text` to `out`. Invalid UTF-8 is read as U+FFFD. Cost is n log n at most for n
+ * bytes, also without a blank in them.
+ * @error OD_E_MEMORY (also when `out` is full), OD_E_LIMIT for a text over 1 GiB or a pattern of the
+ *        file that gives up; `out` is then as it was, or empty when it is what failed.
+ */
 enum od_status od_tokenizer_encode(const struct od_tokenizer *tokenizer, const char *text,
                                    size_t size, unsigned flags, struct od_ids *out,
                                    struct od_error *err) OD_MUST_CHECK;
@@ -93,7 +100,8 @@ enum od_decode_flags {
                  ///< the first blank: the text of ids in the middle of a text
 };
 
-/** Append the text of `ids` [count] to `out`; an id outside the vocabulary is OD_E_ARGUMENT. */
+/** Append the text of `ids` [count] to `out`; an id outside the vocabulary is OD_E_ARGUMENT, an id
+ *  inside that no piece has leaves no text. */
 enum od_status od_tokenizer_decode(const struct od_tokenizer *tokenizer, const int32_t *ids,
                                    size_t count, unsigned flags, struct od_buf *out,
                                    struct od_error *err) OD_MUST_CHECK;

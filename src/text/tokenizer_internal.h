@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "text/bpe.h"
+#include "text/pairs.h"
 #include "text/phrases.h"
 #include "text/steps.h"
 #include "text/tokenizer.h"
@@ -25,7 +26,8 @@ enum { OD_TEMPLATE_IDS_MAX = 256 };
 
 /** How a SentencePiece model treats text. */
 struct od_spm {
-    float *scores;  ///< [vocab.count]
+    float *scores;           ///< [vocab.count]
+    struct od_pairs joints;  ///< see od_bpe_find_joints_spm
     int32_t unknown_id;
     bool has_unused;
     bool byte_fallback;

@@ -14,11 +14,24 @@
 //
 // Source: the files themselves and the documentation of tokenizers 0.2x.
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "formats/json.h"
+#include "text/bpe.h"
+#include "text/phrases.h"
+#include "text/regex.h"
+#include "text/split.h"
+#include "text/steps.h"
+#include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
+#include "text/vocab.h"
 
 enum { WHERE_BYTES = 512, SEQUENCE_DEPTH_MAX = 8 };
 
@@ -343,24 +356,13 @@ static enum od_status read_added_tokens(struct od_tokenizer *tokenizer, const js
     return status;
 }
 
-// Put ids in front of what stands before the text, or behind what stands after it.
-static enum od_status add_around(struct od_tokenizer *tokenizer, bool before, const int32_t *ids,
-                                 size_t count, const char *where, struct od_error *err)
+static void set_around(struct od_tokenizer *tokenizer, const int32_t *before, size_t before_count,
+                       const int32_t *after, size_t after_count)
 {
-    size_t *have = before ? &tokenizer->before_count : &tokenizer->after_count;
-    int32_t *list = before ? tokenizer->before_ids : tokenizer->after_ids;
-    if (count > OD_TEMPLATE_IDS_MAX - *have) {
-        return od_fail(err, OD_E_LIMIT, "%s: more than %d ids around a text", where,
-                       (int)OD_TEMPLATE_IDS_MAX);
-    }
-    if (before) {
-        memmove(list + count, list, *have * sizeof(*list));
-    }
-    for (size_t i = 0; i < count; i++) {
-        list[before ? i : *have + i] = ids[i];
-    }
-    *have += count;
-    return OD_OK;
+    memcpy(tokenizer->before_ids, before, before_count * sizeof(*before));
+    memcpy(tokenizer->after_ids, after, after_count * sizeof(*after));
+    tokenizer->before_count = before_count;
+    tokenizer->after_count = after_count;
 }
 
 // Append the ids of a special token of a template.
@@ -421,10 +423,8 @@ static enum od_status read_template(struct od_tokenizer *tokenizer, const json_t
         return od_fail(err, OD_E_UNSUPPORTED, "%s: 'single' must hold one Sequence, not %d", where,
                        sequences);
     }
-    const enum od_status status = add_around(tokenizer, true, ids, before_count, where, err);
-    return status == OD_OK
-               ? add_around(tokenizer, false, ids + before_count, count - before_count, where, err)
-               : status;
+    set_around(tokenizer, ids, before_count, ids + before_count, count - before_count);
+    return OD_OK;
 }
 
 // "cls" and "sep", each [text, id].
@@ -432,18 +432,16 @@ static enum od_status read_cls_sep(struct od_tokenizer *tokenizer, const json_t 
                                    const char *where, struct od_error *err)
 {
     static const char *const keys[] = {"cls", "sep"};
+    int32_t ids[2] = {0};
     for (int i = 0; i < 2; i++) {
         const json_t *value = json_array_get(json_object_get(object, keys[i]), 1);
         const json_int_t number = json_integer_value(value);
         if (!json_is_integer(value) || number < 0 || number >= tokenizer->vocab.count) {
             return od_fail(err, OD_E_FORMAT, "%s: '%s' must be a piece and its id", where, keys[i]);
         }
-        const int32_t id = (int32_t)number;
-        const enum od_status status = add_around(tokenizer, i == 0, &id, 1, where, err);
-        if (status != OD_OK) {
-            return status;
-        }
+        ids[i] = (int32_t)number;
     }
+    set_around(tokenizer, &ids[0], 1, &ids[1], 1);
     return OD_OK;
 }
 
@@ -458,11 +456,15 @@ static enum od_status read_post_processor(struct od_tokenizer *tokenizer, const 
     if (status != OD_OK || strcmp(type, "ByteLevel") == 0) {
         return status;  // ByteLevel changes offsets only
     }
-    if (strcmp(type, "TemplateProcessing") == 0) {
-        return read_template(tokenizer, value, where, err);
-    }
-    if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0) {
-        return read_cls_sep(tokenizer, value, where, err);
+    const bool is_template = strcmp(type, "TemplateProcessing") == 0;
+    if (is_template || strcmp(type, "BertProcessing") == 0 ||
+        strcmp(type, "RobertaProcessing") == 0) {
+        if (tokenizer->before_count + tokenizer->after_count > 0) {
+            return od_fail(err, OD_E_UNSUPPORTED, "%s: two processors add ids around a text",
+                           where);
+        }
+        return is_template ? read_template(tokenizer, value, where, err)
+                           : read_cls_sep(tokenizer, value, where, err);
     }
     if (strcmp(type, "Sequence") != 0) {
         return od_fail(err, OD_E_UNSUPPORTED, "%s: type '%.64s' is not supported", where, type);
@@ -511,7 +513,7 @@ static enum od_status read_root(struct od_tokenizer *tokenizer, const json_t *ro
             read_post_processor(tokenizer, json_object_get(root, "post_processor"), where, 0, err);
     }
     if (status == OD_OK) {
-        od_bpe_finish(&tokenizer->bpe);
+        status = od_bpe_finish(&tokenizer->bpe, err);
     }
     return status;
 }

@@ -1,7 +1,12 @@
 #include "text/unicode.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <utf8proc.h>
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "base/text.h"
 
 // One code point of valid UTF-8; a broken byte counts as U+FFFD, so that loops always move on.
@@ -37,6 +42,7 @@ static utf8proc_option_t form_options(enum od_normal_form form)
     options |= form == OD_NFC || form == OD_NFKC ? (unsigned)UTF8PROC_COMPOSE
                                                  : (unsigned)UTF8PROC_DECOMPOSE;
     options |= form == OD_NFKC || form == OD_NFKD ? (unsigned)UTF8PROC_COMPAT : 0;
+    // A set of flags is no enumerator. NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange)
     return (utf8proc_option_t)options;
 }
 

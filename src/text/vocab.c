@@ -1,8 +1,12 @@
 #include "text/vocab.h"
 
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
 #include "text/tokenizer.h"
 
 enum { FIRST_SLOTS = 1024, FIRST_PIECES = 512 };

@@ -397,8 +397,12 @@ static void written_scalars_read_back(void **state)
         const size_t size = od_py_randbelow(&mt, sizeof text);
         for (size_t k = 0; k < size; k++) {
             static const char likely[] = "a1 .:#-~'\"\\[{,\n\t\xC3\xA9\xE2\x80\xA8";
-            text[k] = od_py_randbelow(&mt, 4) > 0 ? likely[od_py_randbelow(&mt, sizeof likely - 1)]
-                                                  : (char)(od_py_randbelow(&mt, 255) + 1);
+            const size_t at = (size_t)od_py_randbelow(&mt, sizeof likely - 1);
+            const bool any_byte = od_py_randbelow(&mt, 4) == 0;
+            text[k] = likely[at];
+            if (any_byte) {
+                text[k] = (char)(od_py_randbelow(&mt, 255) + 1);
+            }
         }
         text[size] = '\0';
         check_round_trip(text);

@@ -3,6 +3,8 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +13,6 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "formats/json.h"
-#include "formats/text_file.h"
 #include "support.h"
 #include "text/tokenizer.h"
 

@@ -1,5 +1,8 @@
 // Any bytes as a SentencePiece model; one that is accepted encodes and decodes a text.
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/memory.h"
 #include "base/status.h"
 #include "fuzz.h"

@@ -2,9 +2,8 @@
 
 #include "text/tokenizer.h"
 
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -73,6 +72,16 @@ static void assert_text(const struct od_tokenizer *tokenizer, const int32_t *ids
 
 #define IDS(...) ((const int32_t[]){__VA_ARGS__, -1})
 
+static void encode_nothing(const struct od_tokenizer *tokenizer)
+{
+    struct od_ids ids;
+    od_ids_init(&ids, IDS_MAX);
+    encode(tokenizer, NULL, 0, OD_ENCODE_SPECIAL, &ids);
+    assert_int_equal(ids.count, 1);
+    assert_text(tokenizer, NULL, 0, OD_DECODE_PLAIN, "", 0);
+    od_ids_release(&ids);
+}
+
 static void test_bytes(void **state)
 {
     (void)state;
@@ -89,6 +98,7 @@ static void test_bytes(void **state)
     assert_int_equal(strlen(od_tokenizer_digest(tokenizer)), 64);
 
     assert_ids(tokenizer, "", OD_ENCODE_PLAIN, IDS(-1));
+    encode_nothing(tokenizer);
     assert_ids(tokenizer, "", OD_ENCODE_SPECIAL, IDS(256));
     assert_ids(tokenizer, "a \xC3\xA9\n", OD_ENCODE_PLAIN, IDS(97, 32, 0xC3, 0xA9, 10));
     assert_ids(tokenizer, "a</s>", OD_ENCODE_SPECIAL, IDS(256, 97, 257));
@@ -347,6 +357,10 @@ static const struct broken broken_steps[] = {
      OD_E_FORMAT, "not in the vocabulary"},
     {WITH("\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"x\", 3]}"), OD_E_FORMAT,
      "'cls'"},
+    {WITH("\"post_processor\": {\"type\": \"Sequence\", \"processors\": ["
+          "{\"type\": \"BertProcessing\", \"cls\": [\"a\", 0], \"sep\": [\"a\", 0]},"
+          "{\"type\": \"BertProcessing\", \"cls\": [\"a\", 0], \"sep\": [\"a\", 0]}]}"),
+     OD_E_UNSUPPORTED, "two processors"},
     {WITH("\"added_tokens\": {}"), OD_E_FORMAT, "added_tokens"},
     {WITH("\"added_tokens\": [{\"content\": \"x\"}]"), OD_E_FORMAT, "'id'"},
     {WITH("\"added_tokens\": [{\"id\": 3, \"content\": \"\"}]"), OD_E_FORMAT, "content"},

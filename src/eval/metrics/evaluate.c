@@ -307,7 +307,7 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
             status = keep(result, &states[i], &one, err);
         }
     }
-    const struct od_instance_stats *items = result->items + first;
+    const struct od_instance_stats *items = result->items ? &result->items[first] : NULL;
     if (status == OD_OK) {
         status = derive(metric, items, count, &trial, err);
     }
