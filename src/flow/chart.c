@@ -352,7 +352,8 @@ void od_chart_intervals(struct od_buf *out, const char *id, const char *title,
         put_short_text(out, 2, y + 14, "label", rows[r].label, LABEL_MAX_CHARACTERS);
         y += LABEL_LINE;
         for (size_t s = 0; s < rows[r].score_count; s++) {
-            put_score(out, &rows[r].scores[s], 1 + (int)(s % 2), &axis, y + SCORE_LINE / 2);
+            put_score(out, &rows[r].scores[s], 1 + (int)(s % 2), &axis,
+                      y + 0.5 * (double)SCORE_LINE);
             y += SCORE_LINE;
         }
         y += ROW_GAP;
