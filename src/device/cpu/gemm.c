@@ -32,6 +32,7 @@ enum {
     NARROW_COLS = 32,  // below PACK_A_COLS: then A is not packed
     NARROW_KC = 1024,
     STRIDED_KC = 96,
+    FEW_ROWS_KC = 1 << 14,
     PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
     ALIGN_FLOATS = 16,
     B_FLOATS = (KC + 1) * NC,
@@ -41,6 +42,9 @@ enum {
     PACK_A_COLS = 64,           // from this width packing A pays
     PACK_A_COLS_STRIDED = 25,   // ... when neighbours in a row are not neighbours in memory
 };
+
+_Static_assert((NARROW_KC + 1) * NARROW_COLS <= B_FLOATS, "narrow blocks of B fit");
+_Static_assert(FEW_ROWS_KC *MR <= MC * KC, "a long group of A fits");
 
 struct od_gemm {
     struct od_pool *pool;
@@ -213,7 +217,7 @@ static void run_block(const struct job *job, struct range rows, struct range col
 static int64_t block_k(const struct job *job, struct range rows, struct range cols)
 {
     if (job->packed && rows.last - rows.first <= MR) {
-        return job->k;
+        return FEW_ROWS_KC;
     }
     const int64_t width = cols.last - cols.first;
     if (job->a.col_stride != 1) {
