@@ -92,6 +92,7 @@ static const struct wire_case WIRE_CASES[] = {
     WIRE("chunk size above the limit", CHUNKED "3e9\r\n", 413, NULL),
     WIRE("chunk size in capitals", CHUNKED "A\r\n0123456789\r\n0\r\n\r\n", 200, "0123456789"),
     WIRE("chunk size ended by LF", CHUNKED "4\nabcd\r\n0\r\n\r\n", 400, NULL),
+    WIRE("chunk extension ended by LF", CHUNKED "4;\nabcd\r\n0\r\n\r\n", 400, NULL),
     WIRE("chunk ended by LF", CHUNKED "4\r\nabcd\n0\r\n\r\n", 400, NULL),
     WIRE("chunk longer than its size", CHUNKED "3\r\nabcd\r\n0\r\n\r\n", 400, NULL),
     WIRE("chunk extension with a bare CR", CHUNKED "4;a\rb\r\nabcd\r\n0\r\n\r\n", 400, NULL),
