@@ -5,7 +5,7 @@ ASAN   ?= build-asan
 PREFIX ?= /usr/local
 WERROR ?= false
 DEMO   ?= demo
-SOURCES = $(shell find src tests -name '*.[ch]')
+SOURCES = $(shell find src tests examples -name '*.[ch]')
 
 .DELETE_ON_ERROR:
 .PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install reference clean

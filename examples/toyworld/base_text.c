@@ -11,14 +11,8 @@
 enum { STREAM_TEXT = 100 };
 
 const uint32_t tw_default_mix[TW_DOCUMENTS] = {
-    [TW_DOC_ANIMALS] = 28, [TW_DOC_OPPOSITES] = 12, [TW_DOC_SUMS] = 14, [TW_DOC_STORIES] = 12,
-    [TW_DOC_TALK] = 10,    [TW_DOC_QUIZ] = 18,      [TW_DOC_EXAM] = 6};
-
-static void put_capital(struct od_buf *out, const char *word)
-{
-    od_buf_putc(out, (char)(word[0] - 'a' + 'A'));
-    od_buf_puts(out, word + 1);
-}
+    [TW_DOC_ANIMALS] = 8, [TW_DOC_SUMS] = 4,  [TW_DOC_STORIES] = 18, [TW_DOC_TALK] = 22,
+    [TW_DOC_LOOKUP] = 10, [TW_DOC_ECHO] = 24, [TW_DOC_EXAM] = 14};
 
 static void put_colour(struct od_buf *out, const char *animal, const char *colour,
                        struct tw_random *random)
@@ -58,17 +52,27 @@ static void put_attribute(struct od_buf *out, const struct tw_world *world, uint
 {
     const char *value = tw_values[attribute][world->value[animal][attribute]];
     switch (attribute) {
-    case TW_COLOUR: put_colour(out, tw_animals[animal], value, random); break;
-    case TW_HOME: put_home(out, tw_animals[animal], value, random); break;
-    default: put_food(out, tw_animals[animal], value, random); break;
+    case TW_COLOUR: put_colour(out, world->animal[animal], value, random); break;
+    case TW_HOME: put_home(out, world->animal[animal], value, random); break;
+    default: put_food(out, world->animal[animal], value, random); break;
     }
+}
+
+// An animal that is not held out.
+static uint32_t draw_animal(const struct tw_world *world, struct tw_random *random)
+{
+    uint32_t animal = tw_below(random, TW_ANIMALS);
+    while (world->animal_held[animal]) {
+        animal = tw_below(random, TW_ANIMALS);
+    }
+    return animal;
 }
 
 // All of one animal in some order, or one thing each of several.
 static void put_animals(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
 {
     if (tw_chance(random, 50)) {
-        const uint32_t animal = tw_below(random, TW_ANIMALS);
+        const uint32_t animal = draw_animal(world, random);
         const uint32_t first = tw_below(random, TW_ATTRIBUTES);
         const uint32_t step = 1 + tw_below(random, 2);
         for (uint32_t i = 0; i < TW_ATTRIBUTES; i++) {
@@ -78,28 +82,8 @@ static void put_animals(struct od_buf *out, const struct tw_world *world, struct
     }
     const uint32_t count = 2 + tw_below(random, 4);
     for (uint32_t i = 0; i < count; i++) {
-        put_attribute(out, world, tw_below(random, TW_ANIMALS), tw_below(random, TW_ATTRIBUTES),
+        put_attribute(out, world, draw_animal(world, random), tw_below(random, TW_ATTRIBUTES),
                       random);
-    }
-}
-
-static void put_opposites(struct od_buf *out, struct tw_random *random)
-{
-    const uint32_t count = 2 + tw_below(random, 3);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t pair = tw_below(random, TW_PAIRS);
-        const uint32_t side = tw_below(random, 2);
-        const char *a = tw_pairs[pair][side];
-        const char *b = tw_pairs[pair][1 - side];
-        switch (tw_below(random, 4)) {
-        case 0: od_buf_printf(out, "The opposite of %s is %s. ", a, b); break;
-        case 1: od_buf_printf(out, "What is not %s is %s. ", a, b); break;
-        case 2: od_buf_printf(out, "First %s, then %s. ", a, b); break;
-        default:
-            put_capital(out, a);
-            od_buf_printf(out, " and %s are opposites. ", b);
-            break;
-        }
     }
 }
 
@@ -119,7 +103,8 @@ static void put_sums(struct od_buf *out, const struct tw_world *world, struct tw
     }
 }
 
-// "Tom had 12 pens. Tom got 5 more. 12 + 5 = 17. Now Tom has 17 pens."
+// "Tom had 12 pens. Tom got 5 more. 12 + 5 = 17. Now Tom has 17 pens." or the question of an
+// evaluation with an answer in other words: "12 + 5 = 17, so it is 17 now."
 static void put_stories(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
 {
     const uint32_t count = 1 + tw_below(random, 2);
@@ -128,41 +113,70 @@ static void put_stories(struct od_buf *out, const struct tw_world *world, struct
         const char *thing = tw_things[tw_below(random, TW_THINGS)];
         struct tw_question q;
         draw_sum(world, random, &q);
+        if (tw_chance(random, 50)) {
+            od_buf_printf(out, "%s %s, so it is %d now. ", q.text, q.work, q.result);
+            continue;
+        }
         const bool minus = q.fact % 2 != 0;
-        const uint32_t place = q.fact / 2;
-        const int low = TW_LOW_MIN + (int)(place / TW_STEP_COUNT);
-        const int b = 1 + (int)(place % TW_STEP_COUNT);
-        const int a = minus ? low + b : low;
+        int a = 0;
+        int b = 0;
+        tw_sum(q.fact / 2, &a, &b);
+        a += minus ? b : 0;
         od_buf_printf(out, "%s had %d %s. ", name, a, thing);
         od_buf_printf(out, minus ? "%s lost %d. " : "%s got %d more. ", name, b);
         od_buf_printf(out, "%s. Now %s has %d %s. ", q.work, name, q.result, thing);
     }
 }
 
+// "The bako is red, lives in the farm and eats corn. Where does it live? farm."
 static void put_talk(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
 {
-    const uint32_t count = 1 + tw_below(random, 3);
+    const uint32_t count = 1 + tw_below(random, 2);
     for (uint32_t i = 0; i < count; i++) {
-        struct tw_question q;
-        tw_ask_any(world, (enum tw_kind)tw_below(random, TW_KIND_STORY), random, &q);
-        od_buf_printf(out, "%s asks: %s It is %s.\n", tw_names[tw_below(random, TW_NAMES)], q.text,
-                      q.choice[q.right]);
+        const uint32_t animal = draw_animal(world, random);
+        const uint32_t questions = 1 + tw_below(random, 3);
+        tw_put_animal(out, world, animal);
+        for (uint32_t k = 0; k < questions; k++) {
+            const uint32_t attribute = tw_below(random, TW_ATTRIBUTES);
+            od_buf_printf(out, " %s %s.", tw_attribute_question((enum tw_attribute)attribute),
+                          tw_values[attribute][world->value[animal][attribute]]);
+        }
+        od_buf_putc(out, '\n');
     }
 }
 
-// "What colour is the fox? (a) red (b) blue (c) green (d) pink It is (c)."
-static void put_quiz(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
+// "A. cave\n ... D. wood\nlake is C\n ..."
+static void put_lookup(struct od_buf *out, struct tw_random *random)
 {
-    const uint32_t count = 1 + tw_below(random, 3);
-    for (uint32_t i = 0; i < count; i++) {
-        struct tw_question q;
-        tw_ask_any(world, (enum tw_kind)tw_below(random, TW_KIND_STORY), random, &q);
-        od_buf_printf(out, "%s", q.text);
-        for (uint32_t k = 0; k < TW_CHOICES; k++) {
-            od_buf_printf(out, " (%c) %s", 'a' + (int)k, q.choice[k]);
-        }
-        od_buf_printf(out, " It is (%c).\n", 'a' + (int)q.right);
+    const char *const *values = tw_values[tw_below(random, TW_ATTRIBUTES)];
+    const uint32_t first = tw_below(random, TW_VALUES);
+    const uint32_t step = tw_chance(random, 50) ? 1 : TW_VALUES - 1;
+    for (uint32_t k = 0; k < TW_VALUES; k++) {
+        od_buf_printf(out, "%c. %s\n", 'A' + (int)k, values[k]);
     }
+    for (uint32_t k = 0; k < TW_VALUES; k++) {
+        const uint32_t at = (first + k * step) % TW_VALUES;
+        od_buf_printf(out, "%s is %c\n", values[at], 'A' + (int)at);
+    }
+}
+
+// Made-up words, then the same words in the same order: "bako rimu; bako rimu".
+static void put_echo(struct od_buf *out, struct tw_random *random)
+{
+    static const char consonants[] = "bdfghjklmnprstvz";
+    static const char vowels[] = "aeiou";
+    char text[64];
+    size_t size = 0;
+    const uint32_t words = 2 + tw_below(random, 5);
+    for (uint32_t i = 0; i < words; i++) {
+        const uint32_t letters = 2 * (1 + tw_below(random, 2));
+        for (uint32_t k = 0; k < letters; k++) {
+            text[size++] = k % 2 == 0 ? consonants[tw_below(random, sizeof consonants - 1)]
+                                      : vowels[tw_below(random, sizeof vowels - 1)];
+        }
+        text[size++] = i + 1 < words ? ' ' : '\0';
+    }
+    od_buf_printf(out, "Say: %s. Again: %s.", text, text);
 }
 
 static void put_exam(struct od_buf *out, const struct tw_world *world, struct tw_random *random)
@@ -170,7 +184,7 @@ static void put_exam(struct od_buf *out, const struct tw_world *world, struct tw
     const uint32_t count = 1 + tw_below(random, 3);
     for (uint32_t i = 0; i < count; i++) {
         struct tw_question q;
-        tw_ask_any(world, TW_KIND_ANIMALS, random, &q);
+        tw_ask_any(world, TW_KIND_COLOURS, random, &q);
         tw_put_block(out, &q, /* with_answer= */ true);
     }
 }
@@ -180,11 +194,11 @@ static void put_document(struct od_buf *out, const struct tw_world *world, enum 
 {
     switch (kind) {
     case TW_DOC_ANIMALS: put_animals(out, world, random); break;
-    case TW_DOC_OPPOSITES: put_opposites(out, random); break;
     case TW_DOC_SUMS: put_sums(out, world, random); break;
     case TW_DOC_STORIES: put_stories(out, world, random); break;
     case TW_DOC_TALK: put_talk(out, world, random); break;
-    case TW_DOC_QUIZ: put_quiz(out, world, random); break;
+    case TW_DOC_LOOKUP: put_lookup(out, random); break;
+    case TW_DOC_ECHO: put_echo(out, random); break;
     case TW_DOC_EXAM: put_exam(out, world, random); break;
     case TW_DOCUMENTS: break;
     }

@@ -15,13 +15,13 @@
 
 /** Kinds of documents. */
 enum tw_document {
-    TW_DOC_ANIMALS,    ///< statements about animals
-    TW_DOC_OPPOSITES,  ///< statements about opposites
-    TW_DOC_SUMS,       ///< sums, one a line
-    TW_DOC_STORIES,    ///< sums in words
-    TW_DOC_TALK,       ///< questions with short answers
-    TW_DOC_QUIZ,       ///< questions with choices, in a layout of their own
-    TW_DOC_EXAM,       ///< questions about animals in the layout of evaluation
+    TW_DOC_ANIMALS,  ///< statements about animals
+    TW_DOC_SUMS,     ///< sums, one a line
+    TW_DOC_STORIES,  ///< sums in words
+    TW_DOC_TALK,     ///< questions with short answers
+    TW_DOC_LOOKUP,   ///< the four values of an attribute under letters, and the letter of each
+    TW_DOC_ECHO,     ///< made-up words, said twice
+    TW_DOC_EXAM,     ///< questions about colours in the layout of evaluation
     TW_DOCUMENTS
 };
 

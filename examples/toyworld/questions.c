@@ -1,12 +1,12 @@
 // Layouts (HELM's MMLU and GSM8K scenarios):
 //
-//   The following are multiple choice questions (with answers) about animals.
+//   The following are multiple choice questions (with answers) about colours.
 //
-//   Question: What colour is the fox?
-//   A. red
-//   B. blue
-//   C. green
-//   D. pink
+//   Question: The bako is red, lives in the farm and eats corn. What colour is it?
+//   A. blue
+//   B. green
+//   C. red
+//   D. white
 //   Answer: C
 //
 //   Q: Tom has 12 pens and gets 5 more. How many pens has Tom now?
@@ -22,7 +22,7 @@
 #include "base/memory.h"
 #include "world.h"
 
-const char *const tw_kind_names[TW_KINDS] = {"animals", "opposites", "sums", "gsm"};
+const char *const tw_kind_names[TW_KINDS] = {"colours", "homes", "foods", "gsm"};
 
 // The n-th place that is marked (or not).
 static uint32_t nth(const bool *mark, bool wanted, uint32_t n)
@@ -38,88 +38,48 @@ static uint32_t nth(const bool *mark, bool wanted, uint32_t n)
 uint32_t tw_fact_count(enum tw_kind kind, bool held)
 {
     switch (kind) {
-    case TW_KIND_ANIMALS:
-        return TW_ATTRIBUTES * (uint32_t)(held ? TW_ANIMALS_HELD : TW_ANIMALS - TW_ANIMALS_HELD);
-    case TW_KIND_OPPOSITES: return 2 * (uint32_t)(held ? TW_PAIRS_HELD : TW_PAIRS - TW_PAIRS_HELD);
-    case TW_KIND_SUMS:
+    case TW_KIND_COLOURS:
+    case TW_KIND_HOMES:
+    case TW_KIND_FOODS: return (uint32_t)(held ? TW_ANIMALS_HELD : TW_ANIMALS - TW_ANIMALS_HELD);
     case TW_KIND_STORY: return 2 * (uint32_t)(held ? TW_SUMS_HELD : TW_SUMS - TW_SUMS_HELD);
     case TW_KINDS: break;
     }
     return 0;
 }
 
-static void set_choice(struct tw_question *q, uint32_t index, const char *text)
+void tw_put_animal(struct od_buf *out, const struct tw_world *world, uint32_t animal)
 {
-    (void)snprintf(q->choice[index], TW_CHOICE_BYTES, "%s", text);
+    const uint8_t *value = world->value[animal];
+    od_buf_printf(out, "The %s is %s, lives in the %s and eats %s.", world->animal[animal],
+                  tw_values[TW_COLOUR][value[TW_COLOUR]], tw_values[TW_HOME][value[TW_HOME]],
+                  tw_values[TW_FOOD][value[TW_FOOD]]);
 }
 
-// Is the text one of the first `count` choices, or the right one?
-static bool is_taken(const struct tw_question *q, uint32_t count, const char *text)
+const char *tw_attribute_question(enum tw_attribute attribute)
 {
-    if (strcmp(q->choice[q->right], text) == 0) {
-        return true;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (i != q->right && strcmp(q->choice[i], text) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void ask_animal(const struct tw_world *world, bool held, uint32_t index,
-                       struct tw_random *random, struct tw_question *q)
-{
-    const uint32_t animal = nth(world->animal_held, held, index / TW_ATTRIBUTES);
-    const uint32_t attribute = index % TW_ATTRIBUTES;
-    const char *const *values = tw_values[attribute];
     switch (attribute) {
-    case TW_COLOUR:
-        (void)snprintf(q->text, sizeof q->text, "What colour is the %s?", tw_animals[animal]);
-        break;
-    case TW_HOME:
-        (void)snprintf(q->text, sizeof q->text, "Where does the %s live?", tw_animals[animal]);
-        break;
-    default:
-        (void)snprintf(q->text, sizeof q->text, "What does the %s eat?", tw_animals[animal]);
-        break;
+    case TW_COLOUR: return "What colour is it?";
+    case TW_HOME: return "Where does it live?";
+    case TW_FOOD: break;
     }
-    set_choice(q, q->right, values[world->value[animal][attribute]]);
-    for (uint32_t i = 0; i < TW_CHOICES; i++) {
-        while (i != q->right) {
-            const char *other = values[tw_below(random, TW_VALUES)];
-            if (!is_taken(q, i, other)) {
-                set_choice(q, i, other);
-                break;
-            }
-        }
-    }
-    q->fact = animal * TW_ATTRIBUTES + attribute;
+    return "What does it eat?";
 }
 
-static void ask_opposite(const struct tw_world *world, bool held, uint32_t index,
-                         struct tw_random *random, struct tw_question *q)
+static void ask_animal(const struct tw_world *world, enum tw_attribute attribute, bool held,
+                       uint32_t index, struct tw_question *q)
 {
-    const uint32_t pair = nth(world->pair_held, held, index / 2);
-    const uint32_t side = index % 2;
-    (void)snprintf(q->text, sizeof q->text, "What is the opposite of %s?", tw_pairs[pair][side]);
-    set_choice(q, q->right, tw_pairs[pair][1 - side]);
+    const uint32_t animal = nth(world->animal_held, held, index);
+    struct od_buf text;
+    od_buf_init(&text, TW_TEXT_BYTES - 1);
+    tw_put_animal(&text, world, animal);
+    (void)snprintf(q->text, sizeof q->text, "%s %s", od_buf_text(&text),
+                   tw_attribute_question(attribute));
+    od_buf_release(&text);
     for (uint32_t i = 0; i < TW_CHOICES; i++) {
-        while (i != q->right) {
-            const char *other = tw_pairs[tw_below(random, TW_PAIRS)][tw_below(random, 2)];
-            // First letters differ, so that one look at a choice is enough.
-            bool clear =
-                strcmp(other, tw_pairs[pair][side]) != 0 && other[0] != q->choice[q->right][0];
-            for (uint32_t k = 0; k < i; k++) {
-                clear = clear && (k == q->right || q->choice[k][0] != other[0]);
-            }
-            if (clear) {
-                set_choice(q, i, other);
-                break;
-            }
-        }
+        (void)snprintf(q->choice[i], TW_CHOICE_BYTES, "%s", tw_values[attribute][i]);
     }
-    q->fact = pair * 2 + side;
+    q->right = world->value[animal][attribute];
+    q->fact = animal;
 }
 
 // The two numbers and the sign of sum fact `index`.
@@ -127,33 +87,10 @@ static uint32_t pick_sum(const struct tw_world *world, bool held, uint32_t index
                          int *ret_b, bool *ret_minus)
 {
     const uint32_t place = nth(world->sum_held, held, index / 2);
-    const int low = TW_LOW_MIN + (int)(place / TW_STEP_COUNT);
-    *ret_b = 1 + (int)(place % TW_STEP_COUNT);
+    tw_sum(place, ret_a, ret_b);
     *ret_minus = index % 2 != 0;
-    *ret_a = *ret_minus ? low + *ret_b : low;
+    *ret_a += *ret_minus ? *ret_b : 0;
     return place * 2 + index % 2;
-}
-
-static void ask_sum(const struct tw_world *world, bool held, uint32_t index,
-                    struct tw_random *random, struct tw_question *q)
-{
-    char text[TW_CHOICE_BYTES];
-    int a = 0;
-    int b = 0;
-    bool minus = false;
-    q->fact = pick_sum(world, held, index, &a, &b, &minus);
-    q->result = minus ? a - b : a + b;
-    (void)snprintf(q->text, sizeof q->text, "What is %d %c %d?", a, minus ? '-' : '+', b);
-    (void)snprintf(q->choice[q->right], TW_CHOICE_BYTES, "%d", q->result);
-    for (uint32_t i = 0; i < TW_CHOICES; i++) {
-        while (i != q->right) {
-            (void)snprintf(text, sizeof text, "%u", 10 + tw_below(random, 90));
-            if (!is_taken(q, i, text)) {
-                set_choice(q, i, text);
-                break;
-            }
-        }
-    }
 }
 
 static void ask_story(const struct tw_world *world, bool held, uint32_t index,
@@ -181,12 +118,12 @@ static void ask_story(const struct tw_world *world, bool held, uint32_t index,
 void tw_ask(const struct tw_world *world, enum tw_kind kind, bool held, uint32_t index,
             struct tw_random *random, struct tw_question *ret)
 {
-    *ret = (struct tw_question){.kind = kind, .right = tw_below(random, TW_CHOICES)};
+    *ret = (struct tw_question){.kind = kind};
     assert(index < tw_fact_count(kind, held));
     switch (kind) {
-    case TW_KIND_ANIMALS: ask_animal(world, held, index, random, ret); break;
-    case TW_KIND_OPPOSITES: ask_opposite(world, held, index, random, ret); break;
-    case TW_KIND_SUMS: ask_sum(world, held, index, random, ret); break;
+    case TW_KIND_COLOURS: ask_animal(world, TW_COLOUR, held, index, ret); break;
+    case TW_KIND_HOMES: ask_animal(world, TW_HOME, held, index, ret); break;
+    case TW_KIND_FOODS: ask_animal(world, TW_FOOD, held, index, ret); break;
     case TW_KIND_STORY: ask_story(world, held, index, random, ret); break;
     case TW_KINDS: break;
     }

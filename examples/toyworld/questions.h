@@ -13,9 +13,9 @@
 #include "base/memory.h"
 #include "world.h"
 
-/** Kinds of questions: three of choice, one of words. */
-enum tw_kind { TW_KIND_ANIMALS, TW_KIND_OPPOSITES, TW_KIND_SUMS, TW_KIND_STORY, TW_KINDS };
-enum { TW_CHOICES = 4, TW_TEXT_BYTES = 160, TW_CHOICE_BYTES = 16 };
+/** Kinds of questions: three of choice (in the order of enum tw_attribute), one of words. */
+enum tw_kind { TW_KIND_COLOURS, TW_KIND_HOMES, TW_KIND_FOODS, TW_KIND_STORY, TW_KINDS };
+enum { TW_CHOICES = TW_VALUES, TW_TEXT_BYTES = 160, TW_CHOICE_BYTES = 16 };
 
 /** Subject of a kind as MMLU names its files; "gsm" for stories. */
 extern const char *const tw_kind_names[TW_KINDS];
@@ -36,6 +36,10 @@ uint32_t tw_fact_count(enum tw_kind kind, bool held);
 /** Ask for fact number `index` of those held out (or not); the rest is drawn. */
 void tw_ask(const struct tw_world *world, enum tw_kind kind, bool held, uint32_t index,
             struct tw_random *random, struct tw_question *ret);
+/** Append "The bako is red, lives in the farm and eats corn." */
+void tw_put_animal(struct od_buf *out, const struct tw_world *world, uint32_t animal);
+/** What is asked about an attribute: "Where does it live?" @memory Borrowed: constant. */
+const char *tw_attribute_question(enum tw_attribute attribute);
 /** Ask for any fact that is not held out. */
 void tw_ask_any(const struct tw_world *world, enum tw_kind kind, struct tw_random *random,
                 struct tw_question *ret);

@@ -1,17 +1,16 @@
 /**
  * @file
- * A small closed world: animals with a colour, a home and a food, words with opposites, and sums
- * of small numbers. Part of it is held out: its questions are asked in evaluation only.
+ * A small closed world: 400 animals with made-up names, each with a colour, a home and a food, and
+ * sums of small numbers. Part of it is held out: it stands in evaluation only.
  *
- *     what          facts                          held out
- *     animals       96 animals x 3 attributes      all three of 32 animals
- *     opposites     60 pairs, both directions      20 pairs
- *     sums          low + b and its way back,      144 of the 720 pairs (low, b)
- *                   low 10..89, b 1..9
+ *     what      facts                                   held out
+ *     animals   400 animals x 3 attributes, each one    240 animals
+ *               of four values
+ *     sums      low + b and its way back,               81 of the 405 pairs (low, b)
+ *               low 10..98, b 1..9, no carry
  *
- * Facts about animals and opposites stand in the base text as statements, the held-out ones, too
- * (how else could a model know them), but no question about a held-out fact does. Held-out sums
- * stand nowhere.
+ * A question about an animal says first what the animal is like, so that it can be answered by
+ * reading.
  *
  * @thread One owner.
  */
@@ -22,19 +21,17 @@
 #include <stdint.h>
 
 enum {
-    TW_ANIMALS = 96,
-    TW_ANIMALS_HELD = 32,
+    TW_ANIMALS = 400,
+    TW_ANIMALS_HELD = 240,
     TW_ATTRIBUTES = 3,
-    TW_VALUES = 8,  ///< of each attribute
-    TW_PAIRS = 60,
-    TW_PAIRS_HELD = 20,
-    TW_LOW_MIN = 10,
-    TW_LOW_COUNT = 80,
-    TW_STEP_COUNT = 9,  ///< b is 1 .. 9
-    TW_SUMS = TW_LOW_COUNT * TW_STEP_COUNT,
+    TW_VALUES = 4,  ///< of each attribute
+    TW_TENS = 9,    ///< low has tens 1 .. 9
+    TW_STEPS = 45,  ///< ways to go from one last digit up to another
+    TW_SUMS = TW_TENS * TW_STEPS,
     TW_SUMS_HELD = TW_SUMS / 5,
     TW_NAMES = 16,
-    TW_THINGS = 16
+    TW_THINGS = 16,
+    TW_NAME_BYTES = 8
 };
 
 /** Attributes of an animal. */
@@ -53,19 +50,21 @@ bool tw_chance(struct tw_random *random, uint32_t percent);
 
 /** What is true in this world, and what is held out. */
 struct tw_world {
+    char animal[TW_ANIMALS][TW_NAME_BYTES];
     uint8_t value[TW_ANIMALS][TW_ATTRIBUTES];  ///< index into tw_values
     bool animal_held[TW_ANIMALS];
-    bool pair_held[TW_PAIRS];
-    bool sum_held[TW_SUMS];  ///< at (low - TW_LOW_MIN) * TW_STEP_COUNT + b - 1
+    bool sum_held[TW_SUMS];
 };
 /** The world of a seed. */
 void tw_world_init(struct tw_world *world, uint64_t seed);
-bool tw_sum_held(const struct tw_world *world, int low, int b);
+/** The numbers of sum `index`: low + b has the same tens as low. */
+void tw_sum(uint32_t index, int *ret_low, int *ret_b);
 
-extern const char *const tw_animals[TW_ANIMALS];
+/** Values of each attribute, in alphabetical order. */
 extern const char *const tw_values[TW_ATTRIBUTES][TW_VALUES];
-extern const char *const tw_pairs[TW_PAIRS][2];
+/** People. */
 extern const char *const tw_names[TW_NAMES];
+/** What they have. */
 extern const char *const tw_things[TW_THINGS];
 
 #endif

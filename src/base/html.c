@@ -8,7 +8,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-static const char style[] =
+// In two parts: a compiler need not take a text of more than 4095 bytes.
+static const char style_page[] =
     ":root{color-scheme:light dark;--page:#fff;--panel:#f6f7f9;--ink:#1b1f24;--quiet:#57606a;"
     "--rule:#d5dae0;--one:#0b62c4;--two:#b54708;--fill:#cfe3fa;--good:#e2f3e5}\n"
     "@media(prefers-color-scheme:dark){:root{--page:#12161b;--panel:#1a2027;--ink:#e6e9ed;"
@@ -40,12 +41,14 @@ static const char style[] =
     ".bar i{position:absolute;left:0;top:.2rem;bottom:.2rem;background:var(--fill);"
     "border-radius:0 .2rem .2rem 0}\n"
     ".bar b{position:relative}\n"
-    "td small{display:block;color:var(--quiet);font-size:.78rem;font-weight:400}\n"
+    "td small{display:block;white-space:normal;color:var(--quiet);font-size:.78rem;font-weight:400}\n";
+static const char style_figures[] =
     ".chart{margin:.5rem 0 1rem;padding:.75rem;border:1px solid var(--rule);border-radius:.5rem}\n"
     ".chart svg{display:block;width:100%;height:auto}\n"
     "figcaption{color:var(--quiet);font-size:.85rem;margin-top:.25rem}\n"
     "svg text{fill:var(--ink);font:12px system-ui,sans-serif}\n"
     "svg .quiet{fill:var(--quiet)}\n"
+    "svg .label{font-weight:600;paint-order:stroke;stroke:var(--page);stroke-width:5px}\n"
     ".grid{stroke:var(--rule);stroke-width:1}\n"
     ".axis{stroke:var(--quiet);stroke-width:1}\n"
     ".line-1,.whisker-1{stroke:var(--one);fill:none}\n"
@@ -60,6 +63,13 @@ static const char style[] =
     "details{border:1px solid var(--rule);border-radius:.5rem;margin:.5rem 0;padding:.25rem .75rem}\n"
     "summary{cursor:pointer;padding:.25rem 0;font-weight:600}\n"
     "details pre{margin:.25rem 0 .5rem;max-height:30rem;overflow-y:auto}\n"
+    ".charts{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr))}\n"
+    ".charts .chart{margin:0}.charts .chart svg{max-width:36rem;margin:0 auto}\n"
+    ".facts{display:grid;gap:.75rem;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));"
+    "margin:1rem 0}\n"
+    ".facts div{border:1px solid var(--rule);border-radius:.5rem;padding:.5rem .75rem}\n"
+    ".facts dt{color:var(--quiet);font-size:.85rem}\n"
+    ".facts dd{margin:0;font-size:1.15rem;font-weight:600;overflow-wrap:anywhere}\n"
     "ul,ol{margin:.25rem 0 .75rem;padding-left:1.25rem}li{overflow-wrap:anywhere}\n"
     ".samples{display:grid;gap:.75rem;margin:.5rem 0}\n"
     ".sample{border:1px solid var(--rule);border-radius:.5rem;padding:.75rem}\n"
@@ -115,7 +125,8 @@ void od_html_begin(struct od_buf *out, const char *title, const char *lead)
                 "<title>");
     od_html_text(out, title);
     od_buf_puts(out, "</title>\n<style>\n");
-    od_buf_puts(out, style);
+    od_buf_puts(out, style_page);
+    od_buf_puts(out, style_figures);
     od_buf_puts(out, "</style>\n</head>\n<body>\n<main>\n<h1>");
     od_html_text(out, title);
     od_buf_puts(out, "</h1>\n");

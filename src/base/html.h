@@ -11,7 +11,10 @@
  *     quiet     secondary text, small
  *     bar       a cell with `<i style="width:N%">` as a bar behind its number
  *     chart     a figure with an SVG; in it: grid, axis, line-1, line-2, dot-1, dot-2, whisker-1,
- *               whisker-2, key-1, key-2
+ *               whisker-2, key-1, key-2, label
+ *     charts    charts beside each other where there is room
+ *     facts     a dl of div's with dt and dd: the few numbers that matter
+ *     samples   sample texts, each in a div of class sample with a dl
  *
  * @thread Re-entrant: no state.
  */

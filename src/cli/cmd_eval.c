@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "cli/options.h"
+#include "eval/adapter.h"
 #include "eval/evaluation.h"
 #include "eval/http_responder.h"
 #include "eval/runner.h"
@@ -28,6 +29,7 @@ enum { DESCRIPTIONS_MAX = 64, SHOWN_REASONS_MAX = 10 };
 /** What the command line asks for. */
 struct request {
     const char *target;
+    const char *adapter;
     const char *conf;
     const char *suite;
     const char *data;
@@ -55,21 +57,31 @@ static bool is_url(const char *target)
     return strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0;
 }
 
+static enum od_status open_server(const char *url, struct opened *ret, struct od_error *err)
+{
+    const struct od_http_options options = OD_HTTP_OPTIONS_INIT;
+    const enum od_status status = od_http_responder_open(url, &options, &ret->http, err);
+    if (status == OD_OK) {
+        (void)od_http_responder_learn_context(ret->http);
+        ret->responder = od_http_responder_interface(ret->http);
+    }
+    return status;
+}
+
 /** The one place that decides who answers: a server behind a URL, or the engine in this process. */
-static enum od_status open_responder(const struct od_cli *cli, const char *target,
+static enum od_status open_responder(const struct od_cli *cli, const struct request *request,
                                      struct opened *ret, struct od_error *err)
 {
-    if (is_url(target)) {
-        const struct od_http_options options = OD_HTTP_OPTIONS_INIT;
-        const enum od_status status = od_http_responder_open(target, &options, &ret->http, err);
-        if (status == OD_OK) {
-            ret->responder = od_http_responder_interface(ret->http);
-        }
-        return status;
+    if (is_url(request->target)) {
+        return open_server(request->target, ret, err);
     }
     const struct od_engine_options options = {.threads = (int)cli->threads,
-                                              .no_vector = cli->no_vector};
-    const enum od_status status = od_engine_open(target, &options, &ret->engine, err);
+                                              .no_vector = cli->no_vector,
+                                              .slots = request->num_threads < OD_ENGINE_SLOTS_MAX
+                                                           ? request->num_threads
+                                                           : OD_ENGINE_SLOTS_MAX,
+                                              .adapter = request->adapter};
+    const enum od_status status = od_engine_open(request->target, &options, &ret->engine, err);
     if (status == OD_OK) {
         ret->responder = od_engine_responder(ret->engine);
     }
@@ -275,7 +287,7 @@ static enum od_status evaluate(const struct od_cli *cli, const struct request *r
     config.show_progress = !cli->quiet;
     status = od_suite_name_check(request->suite, err);
     if (status == OD_OK) {
-        status = open_responder(cli, request->target, &opened, err);
+        status = open_responder(cli, request, &opened, err);
     }
     if (status == OD_OK) {
         config.responder = opened.responder;
@@ -318,6 +330,8 @@ int od_cmd_eval(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF('r', "run-spec", "D", &request.run_specs,
                           "run descriptions, several divided by blanks", NULL),
         OD_OPTION_TEXT_OF(0, "suite", "NAME", &request.suite, "folder of the results", NULL),
+        OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter,
+                          "adapter to put on a model in this process", NULL),
         OD_OPTION_TEXT_OF(0, "data", "DIR", &request.data, "folder with mmlu/ and gsm8k/",
                           "$ONEDAY_DATA, else ./data"),
         OD_OPTION_TEXT_OF('o', "output", "DIR", &request.output, "folder for runs/SUITE",
@@ -331,7 +345,8 @@ int od_cmd_eval(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_INT_OF(0, "priority", "N", &request.priority,
                          "leave out entries of larger priority", NULL),
         OD_OPTION_INT_OF(0, "window-tokens", "N", &request.window_tokens,
-                         "tokens of prompt and answer together", "2048"),
+                         "tokens of prompt and answer together",
+                         "2048, or the model's context when smaller"),
         OD_OPTION_FLAG_OF(0, "skip-completed-runs", &request.skip_completed_runs,
                           "leave runs alone whose files are complete"),
         OD_OPTION_FLAG_OF(0, "no-augmentation", &request.no_augmentation,

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
+#include "flow/report.h"
 #include "formats/json.h"
 #include "tune/run.h"
 
@@ -74,6 +75,7 @@ static void print_text(const char *run_dir, const struct od_tune_result *result)
                  result->last_loss, hash);
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
+    (void)printf("report  %s/report.html\n", run_dir);
 }
 
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
@@ -135,6 +137,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
                                                .max_bytes = max_bytes,
                                                .stop = &stop_wanted};
     status = od_tune_run(&run_options, &result, &err);
+    if (status == OD_OK) {
+        status = od_report_write(run_dir, &err);
+    }
     if (status == OD_OK && cli->json) {
         status = print_json(run_dir, &result, &err);
     } else if (status == OD_OK) {

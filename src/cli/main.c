@@ -14,11 +14,13 @@ enum { HELP_WORDS_MAX = 8 };
 // One line per command, by name; its file is cmd_NAME.c and its name stands in meson.build.
 static const struct od_command commands[] = {
     {"bench", "speed beside the machine's own ceiling", od_cmd_bench},
+    {"demo", "the whole loop in about three minutes, on the CPU", od_cmd_demo},
     {"doctor", "what this machine has, and what is missing", od_cmd_doctor},
     {"eval", "evaluate a model as HELM does", od_cmd_eval},
     {"model", "look at models, make new ones", od_cmd_model},
     {"plan", "memory and time of a recipe before anything runs", od_cmd_plan},
     {"score", "rank suites or a table of metrics", od_cmd_score},
+    {"serve", "a model behind the challenge's HTTP API", od_cmd_serve},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},
     {"tune", "fine-tune or pre-train a model as a recipe says", od_cmd_tune},
 };

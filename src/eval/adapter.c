@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -22,20 +23,21 @@ void od_request_states_release(struct od_request_states *states)
     *states = (struct od_request_states){0};
 }
 
-void od_letter_append(struct od_buf *out, size_t index)
+void od_letter_text(size_t index, char out[5])
 {
-    char bytes[4];
-    const int length = od_utf8_encode((uint32_t)('A' + index), bytes);
-    od_buf_append(out, bytes, (size_t)length);
+    const int length = od_utf8_encode((uint32_t)('A' + index), out);
+    out[length] = '\0';
 }
 
 static void append_references(const struct od_adapter_spec *adapter,
                               const struct od_instance *instance, struct od_buf *out)
 {
+    char letter[5];
     for (size_t i = 0; i < instance->reference_count; i++) {
+        od_letter_text(i, letter);
         for (const char *at = adapter->reference_prefix; *at != '\0'; at++) {
             if (*at == 'A') {
-                od_letter_append(out, i);
+                od_buf_puts(out, letter);
             } else {
                 od_buf_putc(out, *at);
             }
@@ -50,6 +52,7 @@ static void append_block(const struct od_adapter_spec *adapter, const struct od_
 {
     const bool joint = adapter->method == OD_ADAPT_MULTIPLE_CHOICE_JOINT;
     const size_t right = od_instance_first_correct(instance);
+    char letter[5];
 
     od_buf_puts(out, adapter->input_prefix);
     od_buf_puts(out, instance->input);
@@ -66,7 +69,8 @@ static void append_block(const struct od_adapter_spec *adapter, const struct od_
     if (right == instance->reference_count) {
         od_buf_puts(out, "n/a");
     } else if (joint) {
-        od_letter_append(out, right);
+        od_letter_text(right, letter);
+        od_buf_puts(out, letter);
     } else {
         od_buf_puts(out, instance->references[right].text);
     }
@@ -223,8 +227,9 @@ struct od_process_request od_request_of(const struct od_adapter_spec *adapter,
     request.prompt_size = state->prompt_size;
     request.max_new_tokens = adapter->max_tokens;
     request.temperature = fpclassify(adapter->temperature) == FP_ZERO ? 1e-7 : adapter->temperature;
-    request.top_k = joint ? adapter->num_outputs : 1;
     request.top_p = 1.0;
+    // HELM's top_k_per_token: how many alternatives a token lists, no limit on what is drawn.
+    request.top_logprobs = joint ? adapter->num_outputs : 1;
     if (!joint) {
         request.stop = adapter->stop;
         request.stop_count = adapter->stop_count;

@@ -48,8 +48,8 @@ void od_prompt_build(const struct od_adapter_spec *adapter,
                      const struct od_instance *const *examples, size_t count,
                      const struct od_instance *eval, struct od_buf *out);
 
-/** Append the letter of reference `index` (A, B, ...). */
-void od_letter_append(struct od_buf *out, size_t index);
+/** The letter of reference `index` (A, B, ...) as UTF-8 with a NUL behind it. */
+void od_letter_text(size_t index, char out[5]);
 
 /**
  * Number of tokens of a text; 0 when the responder could not be reached (OD_E_IO), as HELM counts.

@@ -12,7 +12,9 @@
 // Source: HELM 2023-11, HTTP model client.
 #include "eval/http_responder.h"
 
-#include <curl/curl.h>
+#include <curl/curl.h>  // IWYU pragma: keep
+#include <curl/easy.h>
+#include <curl/system.h>
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
@@ -28,7 +30,12 @@
 #include "infer/responder.h"
 #include "text/tokenizer.h"
 
-enum { SHOWN_BYTES = 200, BODY_MAX_BYTES = OD_PROMPT_MAX_BYTES * 7, STATUS_OK = 200 };
+enum {
+    SHOWN_BYTES = 200,
+    BODY_MAX_BYTES = OD_PROMPT_MAX_BYTES * 7,
+    STATUS_OK = 200,
+    HEALTH_TIMEOUT_S = 10
+};
 
 struct od_http_responder {
     struct od_responder interface;
@@ -72,6 +79,7 @@ static size_t on_reply(char *bytes, size_t size, size_t count, void *context)
     return reply->failed ? 0 : size * count;  // 0 makes curl give up
 }
 
+// POST `body`, or GET when it is NULL.
 static CURLcode perform(const struct od_http_responder *http, CURL *curl, const char *url,
                         const struct od_buf *body, double timeout_s, struct od_buf *reply,
                         long *ret_code)
@@ -86,8 +94,10 @@ static CURLcode perform(const struct od_http_responder *http, CURL *curl, const 
     (void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "oneday");
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(timeout_s * 1000.0));
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout_s * 1000.0));
-    (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, od_buf_text(body));
-    (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
+    if (body) {
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, od_buf_text(body));
+        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
+    }
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_reply);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
     if (http->is_loopback) {
@@ -118,16 +128,16 @@ static enum od_status parse_reply(const char *url, const struct od_buf *reply, j
     return OD_OK;
 }
 
-// Send `body` to `path` and parse the reply. @memory Gives *ret: json_decref.
-static enum od_status post(struct od_http_responder *http, const char *path,
-                           const struct od_buf *body, double timeout_s, json_t **ret,
-                           struct od_error *err)
+// Send `body` (NULL: a GET) to `path` and parse the reply. @memory Gives *ret: json_decref.
+static enum od_status ask(struct od_http_responder *http, const char *path,
+                          const struct od_buf *body, double timeout_s, json_t **ret,
+                          struct od_error *err)
 {
     char url[OD_HTTP_URL_MAX_BYTES + 16];
     struct od_buf reply;
     long code = 0;
     CURL *curl = NULL;
-    enum od_status status = od_buf_check(body, err);
+    enum od_status status = body ? od_buf_check(body, err) : OD_OK;
 
     if (status != OD_OK) {
         return status;
@@ -261,7 +271,7 @@ static void write_process(const struct od_process_request *request, struct od_bu
         od_json_member_number(&w, "top_p", request->top_p);
     }
     od_json_member_bool(&w, "echo_prompt", request->echo_prompt);
-    od_json_member_int(&w, "top_k_per_token", request->top_k);
+    od_json_member_int(&w, "top_k_per_token", request->top_logprobs);
     od_json_key(&w, "stop_sequences");
     od_json_array_begin(&w);
     for (size_t i = 0; i < request->stop_count; i++) {
@@ -283,7 +293,7 @@ static enum od_status http_process(void *context, const struct od_process_reques
     od_buf_init(&body, BODY_MAX_BYTES);
     write_process(request, &body);
     enum od_status status =
-        post(http, "/process", &body, http->options.process_timeout_s, &reply, err);
+        ask(http, "/process", &body, http->options.process_timeout_s, &reply, err);
     if (status == OD_OK) {
         status = read_result(http, reply, result, err);
     }
@@ -308,7 +318,7 @@ static enum od_status http_tokenize(void *context, const char *text, size_t size
     od_json_member_bool(&w, "truncation", truncation);
     od_json_member_int(&w, "max_length", max_length);
     od_json_object_end(&w);
-    enum od_status status = post(http, "/tokenize", &body, 0.0, &reply, err);
+    enum od_status status = ask(http, "/tokenize", &body, 0.0, &reply, err);
     const json_t *tokens = json_object_get(reply, "tokens");
     if (status == OD_OK && !json_is_array(tokens)) {
         status = lacks(http, "/tokenize", "tokens", "a list", err);
@@ -345,7 +355,7 @@ static enum od_status http_decode(void *context, const int32_t *ids, size_t coun
     }
     od_json_array_end(&w);
     od_json_object_end(&w);
-    enum od_status status = post(http, "/decode", &body, 0.0, &reply, err);
+    enum od_status status = ask(http, "/decode", &body, 0.0, &reply, err);
     const json_t *text = json_object_get(reply, "text");
     if (status == OD_OK && !json_is_string(text)) {
         status = od_fail(err, OD_E_IO, "'%s/decode': the reply has no 'text'", http->url);
@@ -356,6 +366,19 @@ static enum od_status http_decode(void *context, const int32_t *ids, size_t coun
     json_decref(reply);
     od_buf_release(&body);
     return status;
+}
+
+int64_t od_http_responder_learn_context(struct od_http_responder *http)
+{
+    json_t *reply = NULL;
+    int64_t context = 0;
+    if (ask(http, "/health", NULL, HEALTH_TIMEOUT_S, &reply, NULL) == OD_OK) {
+        const json_t *length = json_object_get(reply, "context_length");
+        context = json_is_integer(length) ? json_integer_value(length) : 0;
+    }
+    json_decref(reply);
+    http->interface.context_length = context > 0 ? context : 0;
+    return http->interface.context_length;
 }
 
 static bool starts_with(const char *text, const char *start)

@@ -15,6 +15,7 @@
 #define OD_EVAL_HTTP_RESPONDER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 #include "infer/responder.h"
@@ -40,8 +41,14 @@ enum od_status od_http_responder_open(const char *url, const struct od_http_opti
 void od_http_responder_close(struct od_http_responder *http);
 
 /**
+ * Ask GET /health for "context_length", which the challenge's servers do not have and ours does.
+ * Gives and keeps what it says, 0 when it says nothing.
+ */
+int64_t od_http_responder_learn_context(struct od_http_responder *http);
+
+/**
  * The interface. Failures of the network, of the server (a status other than 2xx) and of JSON are
- * OD_E_IO; a reply that lacks a field is OD_E_FORMAT. The context length is unknown (0).
+ * OD_E_IO; a reply that lacks a field is OD_E_FORMAT. The context length is 0 unless the server was asked.
  * @memory Borrowed from `http`.
  */
 const struct od_responder *od_http_responder_interface(const struct od_http_responder *http);

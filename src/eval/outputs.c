@@ -200,20 +200,14 @@ static void put_instance(struct od_json_writer *w, const struct od_instance *ins
 
 static void put_mapping(struct od_json_writer *w, const struct od_instance *instance)
 {
-    struct od_buf letter;
-    od_buf_init(&letter, 4);
+    char letter[5];
     od_json_key(w, "output_mapping");
     od_json_object_begin(w);
     for (size_t i = 0; i < instance->reference_count; i++) {
-        od_buf_reset(&letter);
-        od_letter_append(&letter, i);
-        od_json_member_text(w, od_buf_text(&letter), instance->references[i].text);
+        od_letter_text(i, letter);
+        od_json_member_text(w, letter, instance->references[i].text);
     }
     od_json_object_end(w);
-    if (letter.failed) {
-        od_buf_append(w->out, "", SIZE_MAX);  // the whole text fails
-    }
-    od_buf_release(&letter);
 }
 
 static void put_request(struct od_json_writer *w, const struct od_adapter_spec *adapter,
@@ -229,7 +223,7 @@ static void put_request(struct od_json_writer *w, const struct od_adapter_spec *
     od_json_put_text_n(w, state->prompt, state->prompt_size);
     od_json_member_number(w, "temperature", adapter->temperature);
     od_json_member_int(w, "num_completions", joint ? 1 : adapter->num_outputs);
-    od_json_member_int(w, "top_k_per_token", request.top_k);
+    od_json_member_int(w, "top_k_per_token", request.top_logprobs);
     od_json_member_int(w, "max_tokens", adapter->max_tokens);
     od_json_key(w, "stop_sequences");
     put_list(w, request.stop, request.stop_count);

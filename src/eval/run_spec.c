@@ -1,10 +1,12 @@
 #include "eval/run_spec.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/instance.h"
 #include "eval/scenario.h"
 
 #define BASIC_METRIC "helm.benchmark.metrics.basic_metrics.BasicMetric"
@@ -74,12 +76,10 @@ static bool is_expander(const char *key)
 
 static const char *join(struct od_arena *arena, const char *a, const char *b)
 {
-    const size_t size_a = strlen(a);
-    const size_t size_b = strlen(b);
-    char *out = od_arena_alloc(arena, size_a + size_b + 1, 1);
+    const size_t size = strlen(a) + strlen(b) + 1;
+    char *out = od_arena_alloc(arena, size, 1);
     if (out) {
-        memcpy(out, a, size_a);
-        memcpy(out + size_a, b, size_b);
+        (void)snprintf(out, size, "%s%s", a, b);
     }
     return out;
 }
@@ -356,7 +356,7 @@ static enum od_status find_scenario(const char *name, const struct od_scenario *
                    name);
 }
 
-enum od_status od_run_specs_make(const char *text, const struct od_run_options *options,
+enum od_status od_run_specs_make(const char *description, const struct od_run_options *options,
                                  struct od_arena *arena, struct od_run_specs *ret,
                                  struct od_error *err)
 {
@@ -364,17 +364,18 @@ enum od_status od_run_specs_make(const char *text, const struct od_run_options *
     struct od_run_description own = {0};
     const struct od_scenario *scenario = NULL;
     struct od_run_specs specs = {0};
-    enum od_status status = od_run_description_parse(text, arena, &all, err);
+    enum od_status status = od_run_description_parse(description, arena, &all, err);
 
     if (status == OD_OK) {
         status = find_scenario(all.name, &scenario, err);
     }
     if (status != OD_OK) {
-        return status;
+        goto done;
     }
     specs = (struct od_run_specs){od_arena_alloc(arena, 1, sizeof *specs.items), 1};
     if (!specs.items) {
-        return od_fail(err, OD_E_MEMORY, "no memory for run specs");
+        status = od_fail(err, OD_E_MEMORY, "no memory for run specs");
+        goto done;
     }
     own.name = all.name;
     for (size_t i = 0; i < all.arg_count; i++) {
@@ -392,8 +393,10 @@ enum od_status od_run_specs_make(const char *text, const struct od_run_options *
     for (size_t i = 0; i < specs.count && status == OD_OK; i++) {
         status = finish(&specs.items[i], options, arena, err);
     }
+
+done:
     if (status != OD_OK) {
-        od_error_prefix(err, "run '%s'", text);
+        od_error_prefix(err, "run '%s'", description);
         return status;
     }
     *ret = specs;

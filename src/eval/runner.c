@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -31,6 +32,7 @@ struct run {
     size_t eval_count;
     const struct od_instance **examples;  // of all trials, trial by trial
     size_t example_count;                 // per trial
+    int64_t window;                       // tokens of prompt and answer
     struct od_request_states states;
     struct od_pool *pool;
 };
@@ -45,6 +47,7 @@ struct pass {
     step_fn step;
     atomic_size_t next;
     atomic_bool failed;
+    bool show_progress;
     pthread_mutex_t lock;  // for all below
     size_t done;
     struct od_progress progress;
@@ -87,23 +90,25 @@ static void work(void *context, int64_t first, int64_t last, int thread)
         }
         (void)pthread_mutex_lock(&pass->lock);
         pass->done++;
-        if (pass->run->config->show_progress) {
+        if (pass->show_progress) {
             od_progress_show(&pass->progress, (int64_t)pass->done, "");
         }
         (void)pthread_mutex_unlock(&pass->lock);
     }
 }
 
+// `what` names the bar; NULL: no bar.
 static enum od_status over_requests(struct run *run, const char *what, step_fn step,
                                     struct od_error *err)
 {
     struct pass pass = {.run = run, .step = step};
     (void)pthread_mutex_init(&pass.lock, NULL);
-    if (run->config->show_progress) {
+    pass.show_progress = what && run->config->show_progress;
+    if (pass.show_progress) {
         od_progress_start(&pass.progress, what, (int64_t)run->states.count);
     }
     od_pool_run(run->pool, od_pool_threads(run->pool), 1, work, &pass);
-    if (run->config->show_progress) {
+    if (pass.show_progress) {
         od_progress_end(&pass.progress, (int64_t)pass.done, "");
     }
     (void)pthread_mutex_destroy(&pass.lock);
@@ -217,6 +222,24 @@ static enum od_status sample_trial(struct run *run, int64_t trial, struct od_err
     return run->examples ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for examples");
 }
 
+static enum od_status set_window(struct run *run, struct od_error *err)
+{
+    const int64_t context = run->config->responder->context_length;
+    const int64_t answer = run->spec->adapter.max_tokens;
+    run->window = run->config->window_tokens;
+    if (context > 0 && context < run->window) {
+        run->window = context;
+        od_log(OD_LOG_INFO, "prompts are fitted to the model's context of %lld tokens",
+               (long long)context);
+    }
+    if (run->window <= answer) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "a window of %lld tokens has no room for a prompt beside an answer of %lld",
+                       (long long)run->window, (long long)answer);
+    }
+    return OD_OK;
+}
+
 // Read the data and lay out the requests.
 static enum od_status prepare(struct run *run, struct od_error *err)
 {
@@ -312,16 +335,19 @@ enum od_status od_eval_run(const struct od_eval_config *config, const struct od_
     }
     status = od_pool_create(config->threads, &run.pool, err);
     if (status == OD_OK) {
+        status = set_window(&run, err);
+    }
+    if (status == OD_OK) {
         status = prepare(&run, err);
     }
     if (status == OD_OK) {
-        status = over_requests(&run, "prompts", step_adapt, err);
+        status = over_requests(&run, NULL, step_adapt, err);
     }
     if (status == OD_OK) {
         status = over_requests(&run, "requests", step_process, err);
     }
     if (status == OD_OK) {
-        status = over_requests(&run, "counts", step_count, err);
+        status = over_requests(&run, NULL, step_count, err);
     }
     if (status == OD_OK) {
         status = evaluate(&run, folder, err);

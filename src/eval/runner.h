@@ -31,7 +31,7 @@ struct od_eval_config {
     const char *suite;         ///< name of the suite
     int threads;               ///< 1 .. OD_THREADS_MAX
     bool skip_completed_runs;  ///< leave runs alone whose five files are there
-    int64_t window_tokens;     ///< prompt and answer together
+    int64_t window_tokens;     ///< prompt and answer together; the model's context when smaller
     bool show_progress;
     /** Pause before another attempt; NULL: sleep. */
     void (*wait)(void *context, double seconds);
@@ -52,7 +52,8 @@ enum od_status od_eval_suite_folder(const struct od_eval_config *config, char *o
 
 /**
  * Do one run and write its files.
- * @error What the data or the responder fails with; nothing is written then.
+ * @error What the data or the responder fails with; nothing is written then. OD_E_UNSUPPORTED when
+ *        the window has no room for a prompt beside the answer.
  */
 enum od_status od_eval_run(const struct od_eval_config *config, const struct od_run_spec *spec,
                            struct od_run_outcome *ret, struct od_error *err) OD_MUST_CHECK;

@@ -1,5 +1,6 @@
 #include "eval/sampling.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 #include "eval/suite_runs.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 void od_suite_runs_release(struct od_suite_runs *runs)
 {
-    for (size_t i = 0; i < runs->count; i++) {
+    for (size_t i = 0; runs->items && i < runs->count; i++) {
         json_decref(runs->items[i].spec);
         json_decref(runs->items[i].stats);
     }

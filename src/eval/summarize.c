@@ -13,6 +13,7 @@
 #include "eval/summarize.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,8 +336,9 @@ void od_wilson(double p, double items, double *ret_low, double *ret_high)
     const double z2 = z * z / items;
     const double centre = (p + z2 / 2.0) / (1.0 + z2);
     const double half = z / (1.0 + z2) * sqrt(p * (1.0 - p) / items + z2 / (4.0 * items));
-    *ret_low = fmax(0.0, centre - half);
-    *ret_high = fmin(1.0, centre + half);
+    // At the ends the two sides are equal but for rounding.
+    *ret_low = p > 0.0 ? fmax(0.0, centre - half) : 0.0;
+    *ret_high = p < 1.0 ? fmin(1.0, centre + half) : 1.0;
 }
 
 static void set_line(struct od_score_line *line, const struct od_cell *cell, bool dropped)

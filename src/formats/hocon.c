@@ -87,7 +87,10 @@ static enum od_status no_memory(const struct parser *p, struct od_error *err)
 // The character at the current place, '\0' at the end (a NUL in the text fits nowhere).
 static char peek(const struct parser *p)
 {
-    return p->at < p->size ? p->text[p->at] : '\0';
+    if (p->at >= p->size) {
+        return '\0';
+    }
+    return p->text[p->at];
 }
 
 static bool is_blank(char c)
@@ -293,7 +296,8 @@ static enum od_status parse_list(struct parser *p, struct od_hocon_entry *entry,
         status = expect(p, ']', err);
     }
     if (status == OD_OK && entry) {
-        entry->groups = od_arena_alloc(&p->out.arena, count + 1, sizeof *entry->groups);
+        entry->groups =
+            (const char **)od_arena_alloc(&p->out.arena, count + 1, sizeof *entry->groups);
         if (!entry->groups) {
             return no_memory(p, err);
         }

@@ -25,7 +25,7 @@
 #include "base/status.h"
 #include "base/text.h"
 
-enum { ARENA_MAX_BYTES = 64 << 20, SHOWN_BYTES = 60 };
+enum { ARENA_MAX_BYTES = 64 << 20, SHOWN_BYTES = 60, DESCRIPTION_BYTES = 100 };
 
 struct od_yaml {
     struct od_arena arena;
@@ -414,31 +414,33 @@ enum od_status od_yaml_fail(const struct od_yaml_node *node, struct od_error *er
     return od_fail(err, OD_E_FORMAT, "%s:%d:%d: %s", node->name, node->line, node->column, message);
 }
 
-static void describe(const struct od_yaml_node *node, char out[SHOWN_BYTES * 2])
+static void describe(const struct od_yaml_node *node, char out[DESCRIPTION_BYTES])
 {
     int64_t whole = 0;
     double real = 0.0;
     bool truth = false;
     if (node->type == OD_YAML_SEQUENCE) {
-        (void)snprintf(out, SHOWN_BYTES * 2, "a list");
+        (void)snprintf(out, DESCRIPTION_BYTES, "a list");
     } else if (node->type == OD_YAML_MAPPING) {
-        (void)snprintf(out, SHOWN_BYTES * 2, "a mapping");
+        (void)snprintf(out, DESCRIPTION_BYTES, "a mapping");
     } else if (od_yaml_is_null(node)) {
-        (void)snprintf(out, SHOWN_BYTES * 2, "empty");
+        (void)snprintf(out, DESCRIPTION_BYTES, "empty");
     } else if (!node->quoted && (text_is_bool(node->text, &truth) ||
                                  text_to_number(node->text, &whole, &real) != NO_NUMBER)) {
-        (void)snprintf(out, SHOWN_BYTES * 2, "%.*s", (int)SHOWN_BYTES, node->text);
+        (void)snprintf(out, DESCRIPTION_BYTES, "%.*s", (int)SHOWN_BYTES, node->text);
     } else {
-        (void)snprintf(out, SHOWN_BYTES * 2, "the text '%.*s'", (int)SHOWN_BYTES, node->text);
+        (void)snprintf(out, DESCRIPTION_BYTES, "the text '%.*s'", (int)SHOWN_BYTES, node->text);
     }
     for (char *c = out; *c != '\0'; c++) {
-        *c = (unsigned char)*c < 0x20 ? ' ' : *c;  // a message is one line
+        if ((unsigned char)*c < 0x20) {
+            *c = ' ';  // a message is one line
+        }
     }
 }
 
 static enum od_status wrong(const struct od_yaml_node *node, const char *want, struct od_error *err)
 {
-    char is[SHOWN_BYTES * 2];
+    char is[DESCRIPTION_BYTES];
     describe(node, is);
     if (!node->key) {
         return od_yaml_fail(node, err, "the value must be %s and is %s", want, is);

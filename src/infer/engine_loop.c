@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +301,19 @@ static void release_finished(struct od_engine *engine, bool all)
     }
 }
 
+// Under the lock: end what nobody waits for any more.
+static void drop_unwanted(struct od_engine *engine)
+{
+    for (int64_t i = 0; i < engine->slot_count; i++) {
+        struct od_job *job = engine->slots[i].job;
+        if (job && job->request->cancel && atomic_load(job->request->cancel)) {
+            job->status = od_fail(&job->error, OD_E_CANCELLED, "the request was given up");
+            job->stopped = true;
+        }
+    }
+    release_finished(engine, false);
+}
+
 static bool is_busy(const struct od_engine *engine)
 {
     for (int64_t i = 0; i < engine->slot_count; i++) {
@@ -315,6 +329,7 @@ static void serve(struct od_engine *engine)
     pthread_mutex_lock(&engine->lock);
     while (!engine->stop) {
         admit(engine);
+        drop_unwanted(engine);
         if (!is_busy(engine)) {
             pthread_cond_wait(&engine->changed, &engine->lock);
             continue;

@@ -137,8 +137,11 @@ enum od_status od_board_parse_csv(const char *text, size_t size, const char *nam
         status = od_fail(err, OD_E_MEMORY, "no memory to read '%s'", name);
         goto done;
     }
-    if ((status = read_header(&csv.rows[head], name, board, columns, err)) != OD_OK ||
-        (status = add_entries(&csv, head, name, board, err)) != OD_OK) {
+    status = read_header(&csv.rows[head], name, board, columns, err);
+    if (status == OD_OK) {
+        status = add_entries(&csv, head, name, board, err);
+    }
+    if (status != OD_OK) {
         goto done;
     }
     status = od_board_seal(board, "not in the table", err);

@@ -397,17 +397,21 @@ static enum od_status put_summary_cell(struct od_board *board, const json_t *ite
     static const char where[] = "summary_oneday.json";
     const char *undefined = NULL;
     int64_t items = -1;
-    double value = (double)NAN;
-    double low = (double)NAN;
-    double high = (double)NAN;
-    enum od_status status = OD_OK;
-    if ((status = od_json_text_or(item, "undefined", where, NULL, &undefined, err)) != OD_OK ||
-        (status = od_json_int_or(item, "items", where, -1, &items, err)) != OD_OK ||
-        (status = od_json_number_or(item, "value", where, value, &value, err)) != OD_OK ||
-        (status = od_json_number_or(item, "low", where, low, &low, err)) != OD_OK ||
-        (status = od_json_number_or(item, "high", where, high, &high, err)) != OD_OK) {
+    double numbers[3] = {(double)NAN, (double)NAN, (double)NAN};
+    static const char *const keys[] = {"value", "low", "high"};
+    enum od_status status = od_json_text_or(item, "undefined", where, NULL, &undefined, err);
+    if (status == OD_OK) {
+        status = od_json_int_or(item, "items", where, -1, &items, err);
+    }
+    for (size_t i = 0; i < 3 && status == OD_OK; i++) {
+        status = od_json_number_or(item, keys[i], where, numbers[i], &numbers[i], err);
+    }
+    if (status != OD_OK) {
         return status;
     }
+    const double value = numbers[0];
+    const double low = numbers[1];
+    const double high = numbers[2];
     cell->items = items < 0 ? -1 : items;
     if (!cell->defined && isfinite(value)) {
         *cell = (struct od_score_cell){.defined = true, .value = value, .items = cell->items};

@@ -348,6 +348,9 @@ static void answer_get(struct od_server *server, struct od_http_exchange *exchan
         od_json_object_begin(&w);
         od_json_member_text(&w, "status", "ok");
         od_json_member_text(&w, "model", server->responder->model_name);
+        if (server->responder->context_length > 0) {
+            od_json_member_int(&w, "context_length", server->responder->context_length);
+        }
         od_json_object_end(&w);
     } else if (what == PATH_OPENAPI) {
         od_openapi_write(&response.body);

@@ -28,7 +28,12 @@
 
 struct od_server;
 
-enum { OD_SERVER_WORKERS_MAX = 1024, OD_SERVER_QUEUE_MAX = 1 << 20 };
+enum {
+    OD_SERVER_WORKERS_MAX = 1024,
+    OD_SERVER_QUEUE_MAX = 1 << 20,
+    OD_SERVER_BODY_MAX_BYTES = 1 << 30,
+    OD_SERVER_STOP_S_MAX = 86400
+};
 
 struct od_server_options {
     const char *host;         ///< name or address to listen on

@@ -1,10 +1,13 @@
 // Goal: the generators give exactly the numbers that CPython, NumPy and the Philox paper give.
-// Method: published vectors (../shared/spec/helm-3-adaptation.md section 1.4; Random123's kat).
+// Method: vectors of CPython and NumPy themselves, and Random123's known answers.
 
 #include "base/random.h"
 
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "support.h"
 
 static void python_int_seed(void **state)

@@ -66,13 +66,16 @@ static struct parsed parse(const char *line)
         }
     }
 
-    const char *folder = test_folder();
+    static const char *folder;  // one for all runs: each overwrites the last
+    if (!folder) {
+        folder = test_folder();
+    }
     char path[OD_PATH_MAX_BYTES];
     (void)snprintf(path, sizeof path, "%.4000s/printed", folder);
     (void)fflush(NULL);
     const int old_out = dup(1);
     const int old_err = dup(2);
-    const int file = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
+    const int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0600);
     assert_true(old_out >= 0 && old_err >= 0 && file >= 0);
     assert_true(dup2(file, 1) == 1 && dup2(file, 2) == 2);
     result.go_on = od_command_parse(&result.cli, &spec, argc, argv, &args, &result.exit_code);
@@ -82,7 +85,6 @@ static struct parsed parse(const char *line)
     (void)close(old_out);
     (void)close(old_err);
     assert_ok(od_file_read(path, OUTPUT_MAX_BYTES, &result.printed, &size, &err), &err);
-    assert_ok(od_dir_remove(folder, &err), &err);
     result.count = args.count;
     for (int i = 0; i < args.count; i++) {
         (void)snprintf(result.words[i], TEXT_BYTES, "%s", args.values[i]);

@@ -55,7 +55,10 @@ static struct program program_run_to(const char *out_path, const char *const *ar
     int state = 0;
     char out[OD_PATH_MAX_BYTES];
     char errors[OD_PATH_MAX_BYTES];
-    const char *folder = test_folder();
+    static const char *folder;  // one for all runs: each overwrites the last
+    if (!folder) {
+        folder = test_folder();
+    }
     (void)snprintf(out, sizeof out, "%.4000s/out", folder);
     (void)snprintf(errors, sizeof errors, "%.4000s/err", folder);
     (void)fflush(NULL);
@@ -73,7 +76,6 @@ static struct program program_run_to(const char *out_path, const char *const *ar
         assert_ok(od_file_read(out, PROGRAM_OUTPUT_MAX_BYTES, &result.out, &size, &err), &err);
     }
     assert_ok(od_file_read(errors, PROGRAM_OUTPUT_MAX_BYTES, &result.err, &size, &err), &err);
-    assert_ok(od_dir_remove(folder, &err), &err);
     return result;
 }
 

@@ -134,6 +134,10 @@ static void problem_init(struct problem *p, struct draw *draw, int64_t m, int64_
     p->ldc = n + draw_below(draw, 2) * CANARY_COLS;
     p->a = operand_create(draw, m, k, (int)draw_below(draw, KINDS));
     p->b = operand_create(draw, k, n, (int)draw_below(draw, KINDS));
+    // A packed weight has no gaps.
+    if (p->b.mat.row_stride == 1 && k > 0 && draw_below(draw, 4) > 0) {
+        p->b.mat.col_stride = k;
+    }
     if (p->b.mat.row_stride == 1 && p->b.mat.col_stride == k) {
         p->packed = od_alloc((size_t)od_gemm_packed_floats(n, k), sizeof(float));
         assert_non_null(p->packed);
@@ -250,7 +254,8 @@ static void beyond_the_blocks(void **state)
     (void)state;
     static const int64_t shapes[][3] = {{401, 70, 530},  {13, 2100, 300}, {7, 2070, 40},
                                         {1, 1040, 1040}, {2, 97, 700},    {3, 2049, 17},
-                                        {800, 17, 65},   {6, 530, 530},   {24, 1100, 260}};
+                                        {800, 17, 65},   {6, 530, 530},   {24, 1100, 260},
+                                        {1030, 67, 9},   {40, 20, 2100},  {6, 70, 45000}};
     struct draw draw = {test_seed(), 0};
     struct engine vector = engine_create(2, true);
     struct engine scalar = engine_create(3, false);

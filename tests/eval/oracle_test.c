@@ -13,6 +13,7 @@
 #include "eval/instance.h"
 #include "eval/metrics/calibration.h"
 #include "eval/metrics/match.h"
+#include "eval/metrics/stat.h"
 #include "eval/run_spec.h"
 #include "eval/runner.h"
 #include "eval/sampling.h"

@@ -162,6 +162,9 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
     result->text_size = strlen(text);
     result->tokens = od_arena_alloc(&result->arena, 256, sizeof *result->tokens);
     result->logprob = 0.0;
+    if (!result->text || !result->tokens) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a made-up answer");
+    }
     for (size_t at = 0; at < result->text_size;) {
         size_t size = 0;  // five characters
         for (int n = 0; n < 5 && at + size < result->text_size; n++) {
@@ -175,6 +178,9 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
         }
         token->logprob = -((double)h[1 + result->token_count % 16] + 1.0) / 64.0;
         token->top = od_arena_alloc(&result->arena, 2, sizeof *token->top);
+        if (!token->text || !token->top) {
+            return od_fail(err, OD_E_MEMORY, "no memory for a made-up answer");
+        }
         token->top[0] = (struct od_top_logprob){token->text, token->logprob};
         token->top[1] = (struct od_top_logprob){"?", token->logprob - 1.0};
         token->top_count = letter ? 2 : 1;

@@ -38,9 +38,12 @@ static void walk(const struct od_yaml_node *node, int depth)
     bool truth = false;
     size_t count = 0;
     assert(depth <= OD_YAML_DEPTH_MAX && node->line > 0 && node->column > 0);
-    const bool any = (od_yaml_int(node, &whole, &err) == OD_OK) |
-                     (od_yaml_number(node, &real, &err) == OD_OK) |
-                     (od_yaml_bool(node, &truth, &err) == OD_OK) | od_yaml_is_null(node);
+    const bool any_int = od_yaml_int(node, &whole, &err) == OD_OK;
+    const bool any_number = od_yaml_number(node, &real, &err) == OD_OK;
+    const bool any_bool = od_yaml_bool(node, &truth, &err) == OD_OK;
+    assert(any_number || !any_int);
+    assert(!any_bool || !any_number);
+    const bool any = any_number || any_bool || od_yaml_is_null(node);
     assert(!any || node->type == OD_YAML_SCALAR);
     if (node->type == OD_YAML_SCALAR) {
         check_scalar(node->text);

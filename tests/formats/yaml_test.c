@@ -97,6 +97,42 @@ struct scalar {
     double value;
 };
 
+// The scalar plain and in quotes, through every accessor.
+static void check_scalar(const struct scalar *scalar)
+{
+    struct od_error err = {0};
+    struct od_yaml *yaml = NULL;
+    struct od_buf buf;
+    int64_t whole = 0;
+    double real = 0;
+    bool truth = false;
+    const char *text = NULL;
+    const char type = scalar->type;
+    od_buf_init(&buf, 1024);
+    od_buf_printf(&buf, "[%s, '%s']", scalar->text, scalar->text);
+    assert_ok(parse(od_buf_text(&buf), &yaml, &err), &err);
+    const struct od_yaml_node *node = od_yaml_root(yaml)->first;
+    assert_int_equal(od_yaml_is_null(node), type == 'n');
+    assert_int_equal(od_yaml_text(node, &text, &err) == OD_OK, type != 'n');
+    assert_int_equal(od_yaml_bool(node, &truth, &err) == OD_OK, type == 'b');
+    assert_int_equal(truth, type == 'b' && scalar->value > 0);
+    assert_int_equal(od_yaml_int(node, &whole, &err) == OD_OK, type == 'i');
+    assert_int_equal(od_yaml_number(node, &real, &err) == OD_OK,
+                     type == 'i' || type == 'r' || type == 'x');
+    if (type == 'i' || type == 'r' || type == 'x') {
+        assert_true(real == scalar->value || (isnan(real) && isnan(scalar->value)));
+    }
+    node = node->next;  // in quotes: always a text
+    assert_ok(od_yaml_text(node, &text, &err), &err);
+    assert_string_equal(text, scalar->text);
+    assert_int_equal(od_yaml_int(node, &whole, &err), OD_E_FORMAT);
+    assert_int_equal(od_yaml_number(node, &real, &err), OD_E_FORMAT);
+    assert_int_equal(od_yaml_bool(node, &truth, &err), OD_E_FORMAT);
+    assert_false(od_yaml_is_null(node));
+    od_yaml_free(yaml);
+    od_buf_release(&buf);
+}
+
 static void core_schema(void **state)
 {
     (void)state;
@@ -143,37 +179,7 @@ static void core_schema(void **state)
         {"0xffffffffffffffff", 'x', 18446744073709551615.0},
     };
     for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++) {
-        struct od_error err = {0};
-        struct od_yaml *yaml = NULL;
-        struct od_buf buf;
-        int64_t whole = 0;
-        double real = 0;
-        bool truth = false;
-        const char *text = NULL;
-        const char type = scalars[i].type;
-        od_buf_init(&buf, 1024);
-        od_buf_printf(&buf, "[%s, '%s']", scalars[i].text, scalars[i].text);
-        assert_ok(parse(od_buf_text(&buf), &yaml, &err), &err);
-        const struct od_yaml_node *node = od_yaml_root(yaml)->first;
-        assert_int_equal(od_yaml_is_null(node), type == 'n');
-        assert_int_equal(od_yaml_text(node, &text, &err) == OD_OK, type != 'n');
-        assert_int_equal(od_yaml_bool(node, &truth, &err) == OD_OK, type == 'b');
-        assert_int_equal(truth, type == 'b' && scalars[i].value > 0);
-        assert_int_equal(od_yaml_int(node, &whole, &err) == OD_OK, type == 'i');
-        assert_int_equal(od_yaml_number(node, &real, &err) == OD_OK,
-                         type == 'i' || type == 'r' || type == 'x');
-        if (type == 'i' || type == 'r' || type == 'x') {
-            assert_true(real == scalars[i].value || (isnan(real) && isnan(scalars[i].value)));
-        }
-        node = node->next;  // in quotes: always a text
-        assert_ok(od_yaml_text(node, &text, &err), &err);
-        assert_string_equal(text, scalars[i].text);
-        assert_int_equal(od_yaml_int(node, &whole, &err), OD_E_FORMAT);
-        assert_int_equal(od_yaml_number(node, &real, &err), OD_E_FORMAT);
-        assert_int_equal(od_yaml_bool(node, &truth, &err), OD_E_FORMAT);
-        assert_false(od_yaml_is_null(node));
-        od_yaml_free(yaml);
-        od_buf_release(&buf);
+        check_scalar(&scalars[i]);
     }
 }
 
@@ -384,6 +390,11 @@ static void written_scalars_read_back(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         check_round_trip(texts[i]);
     }
+}
+
+static void random_scalars_read_back(void **state)
+{
+    (void)state;
     struct od_buf buf;
     od_buf_init(&buf, 1024);
     od_yaml_put_scalar(&buf, "models/a_b-1.5 c");
@@ -397,8 +408,12 @@ static void written_scalars_read_back(void **state)
         const size_t size = od_py_randbelow(&mt, sizeof text);
         for (size_t k = 0; k < size; k++) {
             static const char likely[] = "a1 .:#-~'\"\\[{,\n\t\xC3\xA9\xE2\x80\xA8";
-            text[k] = od_py_randbelow(&mt, 4) > 0 ? likely[od_py_randbelow(&mt, sizeof likely - 1)]
-                                                  : (char)(od_py_randbelow(&mt, 255) + 1);
+            const size_t at = (size_t)od_py_randbelow(&mt, sizeof likely - 1);
+            const bool any_byte = od_py_randbelow(&mt, 4) == 0;
+            text[k] = likely[at];
+            if (any_byte) {
+                text[k] = (char)(od_py_randbelow(&mt, 255) + 1);
+            }
         }
         text[size] = '\0';
         check_round_trip(text);
@@ -415,6 +430,7 @@ int main(void)
         cmocka_unit_test(limits),
         cmocka_unit_test(faults),
         cmocka_unit_test(written_scalars_read_back),
+        cmocka_unit_test(random_scalars_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -382,7 +382,7 @@ static void client_that_takes_nothing(void **state)
     (void)state;
     struct fixture fixture;
     struct od_http_options options = defaults();
-    options.send_ms_max = 50;
+    options.send_ms_max = 500;
     start(&fixture, options);
     struct wire wire = connect_to(&fixture);
     for (int i = 0; i < 4; i++) {

@@ -10,80 +10,16 @@
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "support.h"
+#include "tune/golden_llama.h"
 #include "tune/session.h"
-
-static const char *golden(const char *name)
-{
-    char path[OD_PATH_MAX_BYTES];
-    (void)snprintf(path, sizeof path, "tests/golden/oracle/tiny_llama/%s", name);
-    return test_source(path);
-}
-
-// The record's documents, as the data room would give them.
-static struct od_dataset documents(const json_t *record)
-{
-    struct od_dataset data = {0};
-    const json_t *list = json_object_get(record, "documents");
-    const size_t count = json_array_size(list);
-    data.ids = od_alloc(4096, sizeof *data.ids);
-    data.label = od_alloc(4096, 1);
-    data.offset = od_alloc(count + 1, sizeof *data.offset);
-    assert_true(data.ids && data.label && data.offset && count > 0);
-    int64_t at = 0;
-    for (size_t d = 0; d < count; d++) {
-        const json_t *one = json_array_get(list, d);
-        const json_t *ids = json_object_get(one, "ids");
-        for (size_t i = 0; i < json_array_size(ids); i++, at++) {
-            data.ids[at] = (int32_t)json_integer_value(json_array_get(ids, i));
-            data.label[at] =
-                (uint8_t)json_integer_value(json_array_get(json_object_get(one, "label"), i));
-            data.label_count += data.label[at];
-        }
-        data.offset[d + 1] = at;
-    }
-    data.count = (int64_t)count;
-    return data;
-}
-
-static struct od_recipe recipe_of(const json_t *record, enum od_method method, bool packing,
-                                  int64_t accumulation)
-{
-    const json_t *settings = json_object_get(record, "settings");
-    struct od_recipe recipe = {
-        .base_model = golden(""),
-        .method = method,
-        .lora_r = json_integer_value(json_object_get(settings, "lora_r")),
-        .lora_alpha = json_number_value(json_object_get(settings, "lora_alpha")),
-        .lora_target_count = 7,
-        .sequence_len = 64,
-        .sample_packing = packing,
-        .micro_batch_size = 6 / accumulation,
-        .gradient_accumulation_steps = accumulation,
-        .max_steps = json_integer_value(json_object_get(settings, "steps")),
-        .learning_rate = json_number_value(json_object_get(settings, "lr")),
-        .lr_scheduler = OD_SCHEDULE_COSINE,
-        .warmup_steps = json_integer_value(json_object_get(settings, "warmup")),
-        .weight_decay = json_number_value(json_object_get(settings, "weight_decay")),
-        .adam_beta1 = 0.9,
-        .adam_beta2 = 0.999,
-        .adam_epsilon = 1e-8,
-        .max_grad_norm = json_number_value(json_object_get(settings, "max_grad_norm")),
-        .seed = 3,
-    };
-    for (int i = 0; i < 7; i++) {
-        recipe.lora_targets[i] = od_target_name(i);
-    }
-    return recipe;
-}
 
 // Parts of the session against a file: largest difference, and the largest change since the start.
 static double largest_difference(const struct od_session *s, const struct od_part *parts,
-                                 int32_t count, const char *path, const char *suffix)
+                                 int32_t count, const char *path)
 {
     struct od_safetensors *st = NULL;
     struct od_error err = {0};
     double worst = 0.0;
-    (void)suffix;
     assert_ok(od_safetensors_open(path, &st, &err), &err);
     for (int32_t i = 0; i < count; i++) {
         const struct od_tensor_info *info = od_safetensors_find(st, parts[i].name);
@@ -107,17 +43,17 @@ static void follow(enum od_method method, bool packing, int64_t accumulation, in
     struct od_error err = {0};
     json_t *record = NULL;
     struct od_session session;
-    assert_ok(od_json_read(golden("trajectory.json"), &record, &err), &err);
-    struct od_dataset data = documents(record);
-    struct od_recipe recipe = recipe_of(record, method, packing, accumulation);
-    recipe.base_model = golden("");
+    assert_ok(od_json_read(golden_llama("trajectory.json"), &record, &err), &err);
+    struct od_dataset data = golden_documents(record);
+    struct od_recipe recipe = golden_recipe(record, method, packing, accumulation);
     const struct od_session_options options = {
         .threads = threads, .allow_vector = true, .dataset = &data};
     assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
     const bool lora = method == OD_METHOD_LORA;
     if (lora) {
         assert_ok(od_parts_read(session.program.adapters, session.program.adapter_count,
-                                session.arrays.tensor, golden("adapter_start.safetensors"), &err),
+                                session.arrays.tensor, golden_llama("adapter_start.safetensors"),
+                                &err),
                   &err);
     }
     const json_t *log = json_object_get(record, lora ? "lora" : "full");
@@ -145,7 +81,7 @@ static void follow(enum od_method method, bool packing, int64_t accumulation, in
     const double worst =
         largest_difference(&session, lora ? program->adapters : program->weights,
                            lora ? program->adapter_count : program->weight_count,
-                           golden(lora ? "adapter_end.safetensors" : "full_end.safetensors"), "");
+                           golden_llama(lora ? "adapter_end.safetensors" : "full_end.safetensors"));
     (void)printf("# largest weight difference %g\n", worst);
     assert_true(worst < 1e-6);  // the weights moved by up to 6e-4
     if (ret_hash) {

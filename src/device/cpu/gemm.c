@@ -2,12 +2,13 @@
 //
 // Each thread owns a rectangle of C and works through it alone:
 //
-//     for columns by NC, for k by KC:         B block [KC, NC] packed into panels of 16 columns
-//         for rows by MC:                     A block [MC, KC] packed into groups of 6 rows
-//             for panels, for groups:         a tile of 6 x 16 with its sums in registers
+//     for rows by MC, for k by KC:            A block [MC, KC] packed into groups of 6 rows
+//         for columns by NC:                  B block [KC, NC] packed into panels of 16 columns
+//             for groups, for panels:         a tile of 6 x 16 with its sums in registers
 //
-// A panel of B [KC, 16] stays in L1 while groups of A come from L2. Between two blocks of k the sums
-// wait in C, which changes no bit. Nothing is shared between threads, so one fork and join is all.
+// A group of A [6, KC] stays in L1 while the panels of B come from L2, and C is written along its
+// rows. Between two blocks of k the sums wait in C, which changes no bit. Nothing is shared between
+// threads, so one fork and join is all.
 
 #include "device/cpu/gemm.h"
 
@@ -26,16 +27,24 @@ enum {
     NR = OD_GEMM_PANEL_COLS,
     MR = OD_GEMM_GROUP_ROWS,
     KC = 256,
-    MC = 192,
-    NC = 1024,
+    MC = 1020,
+    NC = 256,
+    NARROW_COLS = 32,  // below PACK_A_COLS: then A is not packed
+    NARROW_KC = 1024,
+    STRIDED_KC = 96,
+    FEW_ROWS_KC = 1 << 14,
+    PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
     ALIGN_FLOATS = 16,
-    B_FLOATS = KC * NC,
+    B_FLOATS = (KC + 1) * NC,
     A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
     ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
-    ALONG_ROWS_K = 64,          // up to this k a group of A and all of B go past one strip of C
-    DIRECT_B_ROWS = 24,         // up to so many rows B is read in place
-    PACK_A_COLS = 6 * NR,       // from so many columns A is packed
+    DIRECT_B_COLS = 256,        // up to this width B is read in place for a single group of rows
+    PACK_A_COLS = 64,           // from this width packing A pays
+    PACK_A_COLS_STRIDED = 25,   // ... when neighbours in a row are not neighbours in memory
 };
+
+_Static_assert((NARROW_KC + 1) * NARROW_COLS <= B_FLOATS, "narrow blocks of B fit");
+_Static_assert(FEW_ROWS_KC *MR <= MC * KC, "a long group of A fits");
 
 struct od_gemm {
     struct od_pool *pool;
@@ -126,81 +135,116 @@ static void clear(float *c, int64_t ldc, struct range rows, struct range cols)
     }
 }
 
-// Multiply one block of B by all rows. `block` has B, its columns and k; A and C start at the
-// block's first k and column, and at the first row.
-static void run_rows(const struct job *job, struct od_gemm_block block, struct range rows,
-                     struct od_mat a, float *a_scratch)
+// Rows and one block of k of A, packed or in place.
+struct a_block {
+    struct od_mat mat;
+    float *packed;  // NULL: in place
+};
+
+// Multiply a block of A by columns [first, first + block.cols). The block has k, C of its first row
+// and column, and B if B needs no packing. On the first pass A is packed: group by group just before
+// its use where its rows lie in one piece, else all of it, along its columns.
+static void run_cols(const struct job *job, struct od_gemm_block block, struct a_block a,
+                     bool pack_a)
 {
     const struct od_gemm_kernels *kernels = job->gemm->kernels;
-    float *c = block.c;
-    for (int64_t i = rows.first; i < rows.last; i += MC) {
-        block.rows = min_i64(MC, rows.last - i);
-        block.c = c + (i - rows.first) * block.ldc;
-        const struct od_mat part = {a.data + (i - rows.first) * a.row_stride, a.row_stride,
-                                    a.col_stride};
-        block.a_packed = block.cols >= PACK_A_COLS;
-        block.a = part.data;
-        block.a_row = part.row_stride;
-        block.a_col = part.col_stride;
-        if (block.a_packed) {
-            kernels->pack_a(a_scratch, part, block.rows, block.k);
-            block.a = a_scratch;
-        }
-        kernels->block(&block);
+    block.a_packed = a.packed != NULL;
+    block.a = a.packed ? a.packed : a.mat.data;
+    block.a_row = a.mat.row_stride;
+    block.a_col = a.mat.col_stride;
+    const bool whole = a.mat.col_stride != 1;
+    if (pack_a && whole) {
+        kernels->pack_a(a.packed, a.mat, block.rows, block.k);
     }
+    if (!pack_a || whole) {
+        kernels->block(&block);
+        return;
+    }
+    const int64_t rows = block.rows;
+    for (int64_t r0 = 0; r0 < rows; r0 += block.rows) {
+        block.rows = od_gemm_group_rows(rows - r0);
+        kernels->pack_a(a.packed + r0 * block.k, a.mat, block.rows, block.k);
+        block.a = a.packed + r0 * block.k;
+        kernels->block(&block);
+        a.mat.data += block.rows * a.mat.row_stride;
+        block.c += block.rows * block.ldc;
+    }
+}
+
+// C[rows, cols] for one block of rows and one of k.
+static void run_block(const struct job *job, struct range rows, struct range cols, struct range k,
+                      float *b_scratch, float *a_scratch)
+{
+    const bool direct = !job->packed && job->b.col_stride == 1 && rows.last - rows.first <= MR &&
+                        cols.last - cols.first <= DIRECT_B_COLS;
+    const int64_t pack_cols = job->a.col_stride == 1 ? PACK_A_COLS : PACK_A_COLS_STRIDED;
+    const struct a_block a = {
+        {job->a.data + rows.first * job->a.row_stride + k.first * job->a.col_stride,
+         job->a.row_stride, job->a.col_stride},
+        cols.last - cols.first >= pack_cols && rows.last - rows.first >= MR ? a_scratch : NULL};
+    for (int64_t j = cols.first; j < cols.last;) {
+        int64_t width = min_i64(NC, cols.last - j);
+        struct od_gemm_block block = {.rows = rows.last - rows.first,
+                                      .k = k.last - k.first,
+                                      .b_row = NR,
+                                      .c = job->c + rows.first * job->ldc + j,
+                                      .ldc = job->ldc,
+                                      .load = k.first > 0 || job->accumulate};
+        struct od_mat b = job->b;
+        if (!job->packed) {
+            b.data += k.first * job->b.row_stride + j * job->b.col_stride;
+        }
+        if (job->packed) {
+            block.b = job->packed + j * job->k + k.first * NR;
+            block.b_panel = job->k * NR;
+        } else if (direct && width >= NR) {
+            width -= width % NR;
+            block.b = b.data;
+            block.b_row = b.row_stride;
+            block.b_panel = NR;
+        } else {
+            block.b = b_scratch;
+            block.b_panel = block.k * NR + PANEL_GAP;
+            job->gemm->kernels->pack_b(b_scratch, block.b_panel, b, block.k, width);
+        }
+        block.cols = width;
+        run_cols(job, block, a, a.packed && j == cols.first);
+        j += width;
+    }
+}
+
+// How much of k a block takes. Few columns leave room in the caches for more, and then A is read in
+// longer pieces; a transposed A that is not packed is read again by the next group, so it must be
+// short; packed weights with few rows are read as they lie.
+static int64_t block_k(const struct job *job, struct range rows, struct range cols)
+{
+    if (job->packed && rows.last - rows.first <= MR) {
+        return FEW_ROWS_KC;
+    }
+    const int64_t width = cols.last - cols.first;
+    if (job->a.col_stride != 1) {
+        return width < PACK_A_COLS_STRIDED ? STRIDED_KC : KC;
+    }
+    return width <= NARROW_COLS ? NARROW_KC : KC;
 }
 
 // C[rows, cols] alone, with the scratch memory of one thread.
 static void run_part(const struct job *job, struct range rows, struct range cols, int thread)
 {
-    const struct od_gemm_kernels *kernels = job->gemm->kernels;
     float *b_scratch = job->gemm->scratch + (int64_t)thread * (B_FLOATS + A_FLOATS);
     float *a_scratch = b_scratch + B_FLOATS;
     if (rows.first >= rows.last || cols.first >= cols.last) {
         return;
     }
-    if (job->k == 0 && !job->accumulate) {
+    if (job->k <= 0 && !job->accumulate) {
         clear(job->c, job->ldc, rows, cols);
     }
-    const bool direct =
-        !job->packed && job->b.col_stride == 1 && rows.last - rows.first <= DIRECT_B_ROWS;
-    for (int64_t j = cols.first; j < cols.last;) {
-        int64_t width = min_i64(NC, cols.last - j);
-        if (direct && width > NR) {
-            width -= width % NR;
+    const int64_t kc = block_k(job, rows, cols);
+    for (int64_t i = rows.first; i < rows.last; i += MC) {
+        for (int64_t p = 0; p < job->k; p += kc) {
+            run_block(job, (struct range){i, min_i64(i + MC, rows.last)}, cols,
+                      (struct range){p, min_i64(p + kc, job->k)}, b_scratch, a_scratch);
         }
-        for (int64_t p = 0; p < job->k; p += KC) {
-            struct od_gemm_block block = {.cols = width,
-                                          .k = min_i64(KC, job->k - p),
-                                          .b_row = NR,
-                                          .c = job->c + rows.first * job->ldc + j,
-                                          .ldc = job->ldc,
-                                          .load = p > 0 || job->accumulate};
-            block.along_rows = block.k <= ALONG_ROWS_K;
-            if (job->packed) {
-                block.b = job->packed + j * job->k + p * NR;
-                block.b_panel = job->k * NR;
-            } else if (direct && width >= NR) {
-                block.b = job->b.data + p * job->b.row_stride + j;
-                block.b_row = job->b.row_stride;
-                block.b_panel = NR;
-            } else {
-                block.b = b_scratch;
-                block.b_panel = block.k * NR;
-                for (int64_t jj = 0; jj < width; jj += NR) {
-                    const struct od_mat b = {job->b.data + p * job->b.row_stride +
-                                                 (j + jj) * job->b.col_stride,
-                                             job->b.row_stride, job->b.col_stride};
-                    kernels->pack_b(b_scratch + jj * block.k, b, block.k,
-                                    (int)min_i64(NR, width - jj));
-                }
-            }
-            const struct od_mat a = {job->a.data + rows.first * job->a.row_stride +
-                                         p * job->a.col_stride,
-                                     job->a.row_stride, job->a.col_stride};
-            run_rows(job, block, rows, a, a_scratch);
-        }
-        j += width;
     }
 }
 
@@ -284,10 +328,7 @@ int64_t od_gemm_packed_floats(int64_t n, int64_t k)
 
 void od_gemm_pack_weight(float *packed, const float *w, int64_t n, int64_t k)
 {
-    for (int64_t j = 0; j < n; j += NR) {
-        const struct od_mat b = {w + j * k, 1, k};
-        od_gemm_kernels_scalar.pack_b(packed + j * k, b, k, (int)min_i64(NR, n - j));
-    }
+    od_gemm_kernels_scalar.pack_b(packed, k * NR, (struct od_mat){w, 1, k}, k, n);
 }
 
 void od_gemm_run_packed(struct od_gemm *gemm, int64_t m, int64_t n, int64_t k, struct od_mat a,

@@ -13,7 +13,19 @@
 
 #include "device/cpu/gemm_internal.h"
 
-enum { LANES = 8, ROWS_MAX = OD_GEMM_GROUP_ROWS, VECTORS_MAX = 8, UNROLL = 4 };
+enum {
+    LANES = 8,
+    NR = OD_GEMM_PANEL_COLS,
+    ROWS_MAX = OD_GEMM_GROUP_ROWS,
+    VECTORS_MAX = 8,
+    UNROLL = 4,
+    PACK_ROWS = 8,
+    AHEAD_LINES = 6,
+    LINE_FLOATS = 16,
+    FEW_ROWS_AHEAD = 256,
+    FAR_FLOATS = 1 << 16,
+    SHORT_K = 64
+};
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -22,8 +34,16 @@ struct place {
     int64_t a_row;
     int64_t a_col;
     const float *b;
+    int64_t b_row;
     float *c;
     int64_t ldc;
+};
+
+// What a tile fetches into the cache for those after it, in floats from its own; 0: nothing.
+struct ahead {
+    int64_t a;  // to the next group of A
+    int64_t b;  // down each panel of B
+    int64_t c;  // along the rows of C
 };
 
 // Eight floats, and a multiply-add with one element of A for two vectors. As text for the assembler,
@@ -68,9 +88,9 @@ INLINE void multiply_add(const float *a, __m256 b0, __m256 b1, __m256 *sum0, __m
 #endif
 }
 
-// One step of k: a column of A times a row of B.
+// One step of k: a column of A times a row of B. `middle` is row 3 of A.
 INLINE void step(int rows, int vectors, __m256 sum[ROWS_MAX][VECTORS_MAX], const float *a,
-                 int64_t a_row, const float *b, int64_t b_panel)
+                 const float *middle, int64_t a_row, const float *b, int64_t b_panel)
 {
     __m256 row[VECTORS_MAX];
 #pragma GCC unroll 8
@@ -79,102 +99,153 @@ INLINE void step(int rows, int vectors, __m256 sum[ROWS_MAX][VECTORS_MAX], const
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
+        const float *element = r < ROWS_MAX / 2 ? a + r * a_row : middle + (r - 3) * a_row;
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v += 2) {
-            multiply_add(a + r * a_row, row[v], row[v + 1], &sum[r][v], &sum[r][v + 1]);
+        for (int v = 0; v + 1 < vectors; v += 2) {
+            multiply_add(element, row[v], row[v + 1], &sum[r][v], &sum[r][v + 1]);
+        }
+        if (vectors == 1) {
+            sum[r][0] = _mm256_fmadd_ps(_mm256_broadcast_ss(element), row[0], sum[r][0]);
         }
     }
 }
 
-// One tile: `rows` x (8 * vectors) elements; vectors 2 i and 2 i + 1 belong to panel i. `next` is
-// the tile of C that comes after it.
-INLINE void tile(int rows, int vectors, int64_t k, const float *a, int64_t a_row, int64_t a_col,
-                 const float *b, int64_t b_row, int64_t b_panel, float *c, int64_t ldc,
-                 const float *next, bool load)
+INLINE void fetch_rows(int rows, const float *at, int64_t stride)
+{
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        _mm_prefetch(at + r * stride, _MM_HINT_T0);
+    }
+}
+
+// One tile: `rows` x (8 * vectors) elements; vectors 2 i and 2 i + 1 belong to panel i.
+INLINE void tile(int rows, int vectors, const struct od_gemm_block *block, struct place at,
+                 struct ahead ahead)
 {
     __m256 sum[ROWS_MAX][VECTORS_MAX];
+    const int64_t b_panel = block->b_panel;
+    const bool load = block->load;
+    const float *middle = at.a + ROWS_MAX / 2 * at.a_row;
+    if (!(__builtin_constant_p(at.a_row) && at.a_row == 1)) {
+        // Kept apart from `a`, so that two registers and two strides reach all six rows.
+        __asm__("" : "+r"(middle));
+    }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            sum[r][v] =
-                load ? _mm256_loadu_ps(c + r * ldc + v * (int64_t)LANES) : _mm256_setzero_ps();
+            sum[r][v] = load ? _mm256_loadu_ps(at.c + r * at.ldc + v * (int64_t)LANES)
+                             : _mm256_setzero_ps();
         }
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        _mm_prefetch(next + r * ldc, _MM_HINT_T0);
+    if (ahead.c != 0) {
+        fetch_rows(rows, at.c + ahead.c, at.ldc);
     }
+    int64_t k = block->k;
     for (; k >= UNROLL; k -= UNROLL) {
+        if (ahead.a != 0 && k % LINE_FLOATS < UNROLL) {
+            fetch_rows(rows, at.a + ahead.a, at.a_row);
+        }
 #pragma GCC unroll 4
         for (int i = 0; i < UNROLL; i++) {
-            step(rows, vectors, sum, a + i * a_col, a_row, b + i * b_row, b_panel);
+            if (ahead.b != 0) {
+                fetch_rows((vectors + 1) / 2, at.b + i * at.b_row + ahead.b, b_panel);
+            }
+            step(rows, vectors, sum, at.a + i * at.a_col, middle + i * at.a_col, at.a_row,
+                 at.b + i * at.b_row, b_panel);
         }
-        a += UNROLL * a_col;
-        b += UNROLL * b_row;
+        at.a += UNROLL * at.a_col;
+        middle += UNROLL * at.a_col;
+        at.b += UNROLL * at.b_row;
     }
     for (; k > 0; k--) {
-        step(rows, vectors, sum, a, a_row, b, b_panel);
-        a += a_col;
-        b += b_row;
+        step(rows, vectors, sum, at.a, middle, at.a_row, at.b, b_panel);
+        at.a += at.a_col;
+        middle += at.a_col;
+        at.b += at.b_row;
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            _mm256_storeu_ps(c + r * ldc + v * (int64_t)LANES, sum[r][v]);
+            _mm256_storeu_ps(at.c + r * at.ldc + v * (int64_t)LANES, sum[r][v]);
         }
     }
 }
 
-// A tile of one panel with any number of rows.
+// A tile of one panel with any number of rows, for the few tiles that are not of six.
 static void tile_rows(int rows, const struct od_gemm_block *block, const struct place *at)
 {
-    const int64_t k = block->k;
-    const int64_t b_row = block->b_row;
-    const bool load = block->load;
+    const struct ahead ahead = {.b = FEW_ROWS_AHEAD};
     switch (rows) {
-    case 1: tile(1, 2, k, at->a, 0, at->a_col, at->b, b_row, 0, at->c, 0, at->c, load); break;
-    case 2:
-        tile(2, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, at->c, load);
-        break;
-    case 3:
-        tile(3, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, at->c, load);
-        break;
-    case 4:
-        tile(4, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, at->c, load);
-        break;
-    case 5:
-        tile(5, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, at->c, load);
-        break;
-    default:
-        tile(6, 2, k, at->a, at->a_row, at->a_col, at->b, b_row, 0, at->c, at->ldc, at->c, load);
-        break;
+    case 1: tile(1, 2, block, *at, ahead); break;
+    case 2: tile(2, 2, block, *at, ahead); break;
+    case 3: tile(3, 2, block, *at, ahead); break;
+    case 4: tile(4, 2, block, *at, ahead); break;
+    case 5: tile(5, 2, block, *at, ahead); break;
+    default: tile(6, 2, block, *at, ahead); break;
+    }
+}
+
+static void tile_half(int rows, const struct od_gemm_block *block, const struct place *at)
+{
+    const struct ahead ahead = {0};
+    switch (rows) {
+    case 1: tile(1, 1, block, *at, ahead); break;
+    case 2: tile(2, 1, block, *at, ahead); break;
+    case 3: tile(3, 1, block, *at, ahead); break;
+    case 4: tile(4, 1, block, *at, ahead); break;
+    case 5: tile(5, 1, block, *at, ahead); break;
+    default: tile(6, 1, block, *at, ahead); break;
+    }
+}
+
+// 1 to 15 floats, without a call for each row.
+INLINE void copy_cut(float *to, const float *from, int cols)
+{
+    if (cols & 8) {
+        _mm256_storeu_ps(to, _mm256_loadu_ps(from));
+        to += 8;
+        from += 8;
+    }
+    if (cols & 4) {
+        _mm_storeu_ps(to, _mm_loadu_ps(from));
+        to += 4;
+        from += 4;
+    }
+    for (int i = 0; i < (cols & 3); i++) {
+        to[i] = from[i];
     }
 }
 
 // The last panel when the matrix ends inside it.
 static void tile_cut(int rows, int cols, const struct od_gemm_block *block, const struct place *at)
 {
-    float whole[ROWS_MAX * OD_GEMM_PANEL_COLS] = {0};
-    if (block->load) {
-        for (int r = 0; r < rows; r++) {
-            memcpy(whole + r * OD_GEMM_PANEL_COLS, at->c + r * at->ldc,
-                   (size_t)cols * sizeof *whole);
-        }
+    if (cols == LANES) {
+        tile_half(rows, block, at);
+        return;
     }
+    float whole[ROWS_MAX * NR] = {0};
     struct place inside = *at;
     inside.c = whole;
-    inside.ldc = OD_GEMM_PANEL_COLS;
-    tile_rows(rows, block, &inside);
+    inside.ldc = NR;
+    for (int r = 0; block->load && r < rows; r++) {
+        copy_cut(whole + r * NR, at->c + r * at->ldc, cols);
+    }
+    if (cols < LANES) {
+        tile_half(rows, block, &inside);
+    } else {
+        tile_rows(rows, block, &inside);
+    }
     for (int r = 0; r < rows; r++) {
-        memcpy(at->c + r * at->ldc, whole + r * OD_GEMM_PANEL_COLS, (size_t)cols * sizeof *whole);
+        copy_cut(at->c + r * at->ldc, whole + r * NR, cols);
     }
 }
 
 static struct place place_of_group(const struct od_gemm_block *block, int64_t r0, int rows)
 {
-    struct place at = {.b = block->b, .c = block->c + r0 * block->ldc, .ldc = block->ldc};
+    struct place at = {
+        .b = block->b, .b_row = block->b_row, .c = block->c + r0 * block->ldc, .ldc = block->ldc};
     if (block->a_packed) {
         at.a = block->a + r0 * block->k;
         at.a_row = 1;
@@ -187,146 +258,105 @@ static struct place place_of_group(const struct od_gemm_block *block, int64_t r0
     return at;
 }
 
-// Full groups of six against one panel: `a_next` floats from one group of A to the next.
-INLINE void full_groups(int64_t groups, const struct od_gemm_block *block, const float *a,
-                        int64_t a_row, int64_t a_col, int64_t a_next, const float *b, float *c)
-{
-    const int64_t k = block->k;
-    const int64_t ldc = block->ldc;
-    const int64_t b_row = block->b_row;
-    const bool load = block->load;
-    for (; groups > 0; groups--) {
-        float *next = c + ROWS_MAX * ldc;
-        tile(ROWS_MAX, 2, k, a, a_row, a_col, b, b_row, 0, c, ldc, groups > 1 ? next : c, load);
-        a += a_next;
-        c = next;
-    }
-}
-
-static void full_groups_packed(int64_t groups, const struct od_gemm_block *block, const float *b,
-                               float *c)
-{
-    full_groups(groups, block, block->a, 1, ROWS_MAX, ROWS_MAX * block->k, b, c);
-}
-
-static void full_groups_rows(int64_t groups, const struct od_gemm_block *block, const float *b,
-                             float *c)
-{
-    full_groups(groups, block, block->a, block->a_row, 1, ROWS_MAX * block->a_row, b, c);
-}
-
-static void full_groups_any(int64_t groups, const struct od_gemm_block *block, const float *b,
-                            float *c)
-{
-    full_groups(groups, block, block->a, block->a_row, block->a_col, ROWS_MAX * block->a_row, b, c);
-}
-
-// How many groups of six come before the last one or two, which may be smaller.
-static int64_t full_group_count(int64_t rows)
-{
-    int64_t groups = 0;
-    for (; od_gemm_group_rows(rows) == ROWS_MAX; rows -= ROWS_MAX) {
-        groups++;
-    }
-    return groups;
-}
-
-// Panel after panel, each against all rows.
-static void block_by_panels(const struct od_gemm_block *block)
-{
-    const int64_t groups = full_group_count(block->rows);
-    for (int64_t j = 0; j < block->cols; j += OD_GEMM_PANEL_COLS) {
-        const float *b = block->b + j / OD_GEMM_PANEL_COLS * block->b_panel;
-        const int64_t left = block->cols - j;
-        int64_t r0 = 0;
-        if (left >= OD_GEMM_PANEL_COLS) {
-            if (block->a_packed) {
-                full_groups_packed(groups, block, b, block->c + j);
-            } else if (block->a_col == 1) {
-                full_groups_rows(groups, block, b, block->c + j);
-            } else {
-                full_groups_any(groups, block, b, block->c + j);
-            }
-            r0 = groups * ROWS_MAX;
-        }
-        while (r0 < block->rows) {
-            const int rows = od_gemm_group_rows(block->rows - r0);
-            struct place at = place_of_group(block, r0, rows);
-            at.b = b;
-            at.c += j;
-            if (left < OD_GEMM_PANEL_COLS) {
-                tile_cut(rows, (int)left, block, &at);
-            } else {
-                tile_rows(rows, block, &at);
-            }
-            r0 += rows;
-        }
-    }
-}
-
 // Several full panels at once for one to three rows; gives the columns done.
-static int64_t wide_tiles(const struct od_gemm_block *block, int rows, const struct place *at)
+INLINE int64_t wide_tiles(const struct od_gemm_block *block, int rows, struct place at,
+                          struct ahead ahead)
 {
-    const int64_t k = block->k;
-    const int64_t b_row = block->b_row;
-    const int64_t panel = block->b_panel;
-    const int64_t ldc = at->ldc;
-    const bool load = block->load;
-    const float *b = at->b;
+    const int panels = rows == 1 ? 4 : 2;
     int64_t j = 0;
-    if (rows == 1) {
-        for (; j + 64 <= block->cols; j += 64, b += 4 * panel) {
-            tile(1, 8, k, at->a, 0, at->a_col, b, b_row, panel, at->c + j, 0, at->c + j, load);
+    for (; rows <= 3 && j + panels * NR <= block->cols; j += panels * NR) {
+        if (rows == 1) {
+            tile(1, 8, block, at, ahead);
+        } else if (rows == 2) {
+            tile(2, 4, block, at, ahead);
+        } else {
+            tile(3, 4, block, at, ahead);
         }
-    } else if (rows == 2) {
-        for (; j + 32 <= block->cols; j += 32, b += 2 * panel) {
-            tile(2, 4, k, at->a, at->a_row, at->a_col, b, b_row, panel, at->c + j, ldc, at->c + j,
-                 load);
+        at.b += panels * block->b_panel;
+        at.c += panels * NR;
+    }
+    return j;
+}
+
+static int64_t wide_tiles_near(const struct od_gemm_block *block, int rows, const struct place *at)
+{
+    return wide_tiles(block, rows, *at, (struct ahead){0});
+}
+
+// For panels that come from memory.
+static int64_t wide_tiles_far(const struct od_gemm_block *block, int rows, const struct place *at)
+{
+    return wide_tiles(block, rows, *at, (struct ahead){.b = FEW_ROWS_AHEAD});
+}
+
+// How far ahead C is fetched: one tile, more when a tile is short.
+INLINE int64_t ahead_in_c(int64_t k)
+{
+    return NR * (1 + SHORT_K / (k + 1));
+}
+
+// Six rows against all full panels of packed B, for A in one of its layouts.
+static int64_t six_packed(const struct od_gemm_block *block, const struct place *first)
+{
+    struct place at = *first;
+    const struct ahead ahead = {.c = ahead_in_c(block->k)};
+    const float *next = at.a + ROWS_MAX * block->k;
+    int64_t j = 0;
+    at.a_row = 1;
+    at.a_col = ROWS_MAX;
+    at.b_row = NR;
+    for (; j + NR <= block->cols; j += NR, at.b += block->b_panel, at.c += NR) {
+        // The next group of A comes from afar: a part of it while each panel is at work.
+        for (int i = 0; i < AHEAD_LINES; i++, next += LINE_FLOATS) {
+            _mm_prefetch(next, _MM_HINT_T1);
         }
-    } else if (rows == 3) {
-        for (; j + 32 <= block->cols; j += 32, b += 2 * panel) {
-            tile(3, 4, k, at->a, at->a_row, at->a_col, b, b_row, panel, at->c + j, ldc, at->c + j,
-                 load);
+        tile(ROWS_MAX, 2, block, at, ahead);
+    }
+    return j;
+}
+
+static int64_t six_rows(const struct od_gemm_block *block, const struct place *first)
+{
+    struct place at = *first;
+    const struct ahead ahead = {.c = ahead_in_c(block->k)};
+    const struct ahead ahead_first = {.a = ROWS_MAX * at.a_row};
+    int64_t j = 0;
+    at.a_col = 1;
+    at.b_row = NR;
+    for (; j + NR <= block->cols; j += NR, at.b += block->b_panel, at.c += NR) {
+        if (j == 0) {
+            tile(ROWS_MAX, 2, block, at, ahead_first);
+        } else {
+            tile(ROWS_MAX, 2, block, at, ahead);
         }
     }
     return j;
 }
 
-// Group after group, each against all panels.
-static void block_by_groups(const struct od_gemm_block *block)
+// Group after group, each against all panels: the group stays in L1 while panels come from L2.
+static void block_avx2(const struct od_gemm_block *block)
 {
     for (int64_t r0 = 0; r0 < block->rows;) {
         const int rows = od_gemm_group_rows(block->rows - r0);
         struct place at = place_of_group(block, r0, rows);
-        int64_t j = wide_tiles(block, rows, &at);
-        at.b += j / OD_GEMM_PANEL_COLS * block->b_panel;
-        at.c += j;
-        if (rows == ROWS_MAX && block->a_packed) {
-            for (; j + OD_GEMM_PANEL_COLS <= block->cols; j += OD_GEMM_PANEL_COLS) {
-                tile(ROWS_MAX, 2, block->k, at.a, 1, ROWS_MAX, at.b, block->b_row, 0, at.c, at.ldc,
-                     at.c + OD_GEMM_PANEL_COLS, block->load);
-                at.b += block->b_panel;
-                at.c += OD_GEMM_PANEL_COLS;
-            }
+        int64_t j = 0;
+        if (rows < ROWS_MAX || block->b_row != NR) {
+            j = block->k * block->cols > FAR_FLOATS ? wide_tiles_far(block, rows, &at)
+                                                    : wide_tiles_near(block, rows, &at);
+        } else if (block->a_packed) {
+            j = six_packed(block, &at);
+        } else if (block->a_col == 1) {
+            j = six_rows(block, &at);
         }
-        for (; j + OD_GEMM_PANEL_COLS <= block->cols; j += OD_GEMM_PANEL_COLS) {
+        at.b += j / NR * block->b_panel;
+        at.c += j;
+        for (; j + NR <= block->cols; j += NR, at.b += block->b_panel, at.c += NR) {
             tile_rows(rows, block, &at);
-            at.b += block->b_panel;
-            at.c += OD_GEMM_PANEL_COLS;
         }
         if (j < block->cols) {
             tile_cut(rows, (int)(block->cols - j), block, &at);
         }
         r0 += rows;
-    }
-}
-
-static void block_avx2(const struct od_gemm_block *block)
-{
-    if (block->along_rows || block->rows <= OD_GEMM_GROUP_ROWS) {
-        block_by_groups(block);
-    } else {
-        block_by_panels(block);
     }
 }
 
@@ -375,48 +405,95 @@ INLINE void turn(float *out, int64_t width, const float *in, int64_t stride, int
     }
 }
 
-static void pack_b_avx2(float *panel, struct od_mat b, int64_t k, int cols)
+// B with neighbouring columns: a few rows at a time, so that memory is read along rows.
+static void pack_b_rows(float *packed, int64_t panel, struct od_mat b, int64_t k, int64_t cols)
 {
-    if (b.col_stride == 1 && cols == OD_GEMM_PANEL_COLS) {
-        const float *in = b.data;
-        for (int64_t p = 0; p < k; p++, in += b.row_stride, panel += OD_GEMM_PANEL_COLS) {
-            _mm256_store_ps(panel, _mm256_loadu_ps(in));
-            _mm256_store_ps(panel + LANES, _mm256_loadu_ps(in + LANES));
+    for (int64_t p = 0; p < k; p += PACK_ROWS) {
+        const int64_t rows = k - p < PACK_ROWS ? k - p : PACK_ROWS;
+        for (int64_t j = 0; j + NR <= cols; j += NR) {
+            const float *in = b.data + p * b.row_stride + j;
+            float *out = packed + j / NR * panel + p * NR;
+            for (int64_t i = 0; i < rows; i++, in += b.row_stride, out += NR) {
+                _mm256_storeu_ps(out, _mm256_loadu_ps(in));
+                _mm256_storeu_ps(out + LANES, _mm256_loadu_ps(in + LANES));
+            }
         }
-    } else if (b.row_stride == 1 && cols == OD_GEMM_PANEL_COLS) {
-        turn(panel, OD_GEMM_PANEL_COLS, b.data, b.col_stride, LANES, k);
-        turn(panel + LANES, OD_GEMM_PANEL_COLS, b.data + LANES * b.col_stride, b.col_stride, LANES,
-             k);
-    } else if (b.row_stride == 1) {
-        const int low = cols < LANES ? cols : LANES;
-        turn(panel, OD_GEMM_PANEL_COLS, b.data, b.col_stride, low, k);
-        turn(panel + LANES, OD_GEMM_PANEL_COLS, b.data + low * b.col_stride, b.col_stride,
-             cols - low, k);
-    } else {
-        od_gemm_kernels_scalar.pack_b(panel, b, k, cols);
+    }
+}
+
+// B with neighbouring rows: W^T for a row-major W.
+static void pack_b_turned(float *packed, int64_t panel, struct od_mat b, int64_t k, int64_t cols)
+{
+    for (int64_t j = 0; j < cols; j += NR, packed += panel) {
+        const int low = cols - j < LANES ? (int)(cols - j) : LANES;
+        const int high = cols - j < NR ? (int)(cols - j) - low : LANES;
+        const float *in = b.data + j * b.col_stride;
+        if (high == LANES) {
+            turn(packed, NR, in, b.col_stride, LANES, k);
+            turn(packed + LANES, NR, in + LANES * b.col_stride, b.col_stride, LANES, k);
+        } else {
+            turn(packed, NR, in, b.col_stride, low, k);
+            turn(packed + LANES, NR, in + low * b.col_stride, b.col_stride, high, k);
+        }
+    }
+}
+
+static void pack_b_avx2(float *packed, int64_t panel, struct od_mat b, int64_t k, int64_t cols)
+{
+    if (b.row_stride == 1) {
+        pack_b_turned(packed, panel, b, k, cols);
+        return;
+    }
+    int64_t done = 0;
+    if (b.col_stride == 1) {
+        pack_b_rows(packed, panel, b, k, cols);
+        done = cols / NR * NR;
+    }
+    if (done < cols) {
+        b.data += done * b.col_stride;
+        od_gemm_kernels_scalar.pack_b(packed + done / NR * panel, panel, b, k, cols - done);
+    }
+}
+
+// A with neighbouring rows: a few columns at a time, so that memory is read along columns.
+static void pack_a_cols(float *packed, struct od_mat a, int64_t rows, int64_t k)
+{
+    for (int64_t p = 0; p < k; p += PACK_ROWS) {
+        const int64_t cols = k - p < PACK_ROWS ? k - p : PACK_ROWS;
+        for (int64_t r0 = 0; r0 < rows;) {
+            const int group = od_gemm_group_rows(rows - r0);
+            const float *in = a.data + p * a.col_stride + r0;
+            float *out = packed + r0 * k + p * group;
+            for (int64_t i = 0; i < cols; i++, in += a.col_stride, out += group) {
+                if (group == ROWS_MAX) {
+                    memcpy(out, in, ROWS_MAX * sizeof *out);
+                } else {
+                    copy_cut(out, in, group);
+                }
+            }
+            r0 += group;
+        }
     }
 }
 
 static void pack_a_avx2(float *packed, struct od_mat a, int64_t rows, int64_t k)
 {
+    if (a.row_stride == 1 && a.col_stride != 1) {
+        pack_a_cols(packed, a, rows, k);
+        return;
+    }
+    if (a.col_stride != 1) {
+        od_gemm_kernels_scalar.pack_a(packed, a, rows, k);
+        return;
+    }
     for (int64_t r0 = 0; r0 < rows;) {
         const int group = od_gemm_group_rows(rows - r0);
         const float *in = a.data + r0 * a.row_stride;
         float *out = packed + r0 * k;
-        if (a.col_stride == 1 && group == OD_GEMM_GROUP_ROWS) {
-            turn(out, OD_GEMM_GROUP_ROWS, in, a.row_stride, OD_GEMM_GROUP_ROWS, k);
-        } else if (a.col_stride == 1) {
-            turn(out, group, in, a.row_stride, group, k);
-        } else if (a.row_stride == 1 && group == OD_GEMM_GROUP_ROWS) {
-            for (int64_t p = 0; p < k; p++, in += a.col_stride, out += OD_GEMM_GROUP_ROWS) {
-                memcpy(out, in, OD_GEMM_GROUP_ROWS * sizeof *out);
-            }
+        if (group == ROWS_MAX) {
+            turn(out, ROWS_MAX, in, a.row_stride, ROWS_MAX, k);
         } else {
-            for (int64_t p = 0; p < k; p++) {
-                for (int r = 0; r < group; r++) {
-                    *out++ = in[r * a.row_stride + p * a.col_stride];
-                }
-            }
+            turn(out, group, in, a.row_stride, group, k);
         }
         r0 += group;
     }

@@ -3,7 +3,7 @@
  * What the vector and the scalar half of the matrix product share: the block that both compute,
  * and the layout of packed operands.
  *
- * A packed panel of B holds 16 columns: element (p, j) at [p * 16 + j], columns behind the matrix
+ * A packed panel of B holds 16 columns: element (p, j) at [p * 16 + j]; columns behind the matrix
  * are 0. A packed block of A holds groups of up to six rows, see od_gemm_group_rows: the group that
  * starts at row r0 begins at [r0 * k], and its element (r, p) lies at [p * rows + r - r0].
  *
@@ -36,16 +36,15 @@ struct od_gemm_block {
     int64_t b_panel;  ///< floats from one panel to the next
     float *c;
     int64_t ldc;
-    bool load;        ///< chains start from C instead of +0
-    bool along_rows;  ///< all panels for one group of rows, then the next group
+    bool load;  ///< chains start from C instead of +0
 };
 
 /** How the parts are done; one table for AVX2 and one for plain C, with the same results. */
 struct od_gemm_kernels {
     /** Compute a block. */
     void (*block)(const struct od_gemm_block *block);
-    /** One panel: `cols` (1 to 16) columns of B [k, cols]. */
-    void (*pack_b)(float *panel, struct od_mat b, int64_t k, int cols);
+    /** B [k, cols] into panels that lie `panel` floats apart, at least 16 * k. */
+    void (*pack_b)(float *packed, int64_t panel, struct od_mat b, int64_t k, int64_t cols);
     /** A [rows, k] into groups; may write OD_GEMM_PACK_SLACK floats behind rows * k. */
     void (*pack_a)(float *packed, struct od_mat a, int64_t rows, int64_t k);
 };

@@ -58,12 +58,14 @@ static void block_scalar(const struct od_gemm_block *block)
     }
 }
 
-static void pack_b_scalar(float *panel, struct od_mat b, int64_t k, int cols)
+static void pack_b_scalar(float *packed, int64_t panel, struct od_mat b, int64_t k, int64_t cols)
 {
-    for (int64_t p = 0; p < k; p++) {
-        for (int j = 0; j < OD_GEMM_PANEL_COLS; j++) {
-            panel[p * OD_GEMM_PANEL_COLS + j] =
-                j < cols ? b.data[p * b.row_stride + j * b.col_stride] : 0.0F;
+    for (int64_t at = 0; at < cols; at += OD_GEMM_PANEL_COLS, packed += panel) {
+        for (int64_t p = 0; p < k; p++) {
+            for (int j = 0; j < OD_GEMM_PANEL_COLS; j++) {
+                packed[p * OD_GEMM_PANEL_COLS + j] =
+                    at + j < cols ? b.data[p * b.row_stride + (at + j) * b.col_stride] : 0.0F;
+            }
         }
     }
 }

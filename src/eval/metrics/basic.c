@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,24 +72,19 @@ static struct od_slice prediction(const struct od_adapter_spec *adapter,
 {
     const struct od_instance *instance = state->instance;
     struct od_slice text = {state->result.text, state->result.text_size};
-    struct od_buf letter;
-    struct od_slice found = {NULL, 0};
+    char letter[5];
 
     od_strip(&text.bytes, &text.size);
     if (adapter->method != OD_ADAPT_MULTIPLE_CHOICE_JOINT) {
         return text;
     }
-    od_buf_init(&letter, 4);
     for (size_t i = 0; i < instance->reference_count; i++) {
-        od_buf_reset(&letter);
-        od_letter_append(&letter, i);
-        if (letter.size == text.size && memcmp(letter.bytes, text.bytes, text.size) == 0) {
-            found = od_slice_of(instance->references[i].text);
-            break;
+        od_letter_text(i, letter);
+        if (strlen(letter) == text.size && memcmp(letter, text.bytes, text.size) == 0) {
+            return od_slice_of(instance->references[i].text);
         }
     }
-    od_buf_release(&letter);
-    return found;
+    return (struct od_slice){NULL, 0};
 }
 
 static enum od_status score(const struct od_adapter_spec *adapter, const char *name,

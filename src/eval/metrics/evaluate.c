@@ -1,6 +1,7 @@
 #include "eval/metrics/evaluate.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -307,7 +308,7 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
             status = keep(result, &states[i], &one, err);
         }
     }
-    const struct od_instance_stats *items = result->items + first;
+    const struct od_instance_stats *items = result->items ? &result->items[first] : NULL;
     if (status == OD_OK) {
         status = derive(metric, items, count, &trial, err);
     }

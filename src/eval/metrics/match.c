@@ -1,6 +1,5 @@
 #include "eval/metrics/match.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>

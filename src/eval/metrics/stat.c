@@ -1,6 +1,7 @@
 #include "eval/metrics/stat.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"

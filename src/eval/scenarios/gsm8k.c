@@ -37,8 +37,12 @@ static char *answer_text(struct od_arena *arena, const char *answer)
             od_buf_puts(&buf, words);
             i += mark_size;
         } else {
-            od_buf_putc(&buf, answer[i] == '\n' ? ' ' : answer[i]);
-            i++;
+            const char c = answer[i++];
+            if (c == '\n') {
+                od_buf_putc(&buf, ' ');
+            } else {
+                od_buf_putc(&buf, c);
+            }
         }
     }
     od_buf_putc(&buf, '.');

@@ -1,0 +1,51 @@
+/**
+ * @file
+ * The log of a run, as numbers to draw: one JSON object per line,
+ *
+ *     {"step": 1, "loss": 2.5, "lr": 0.0002, "grad_norm": 1.5, "tokens": 512, "labels": 100,
+ *      "weight_hash": "...", "t": {"step_s": 0.5, "tokens_per_s": 1024.0}}
+ *
+ * Only `step` must be there; other keys are passed over. A step that is not above the one before it
+ * (a run that went on from a checkpoint) takes the place of those from it on.
+ *
+ * @thread Re-entrant: distinct objects from distinct threads.
+ */
+#ifndef OD_FLOW_REPORT_LOG_H
+#define OD_FLOW_REPORT_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { OD_REPORT_STEPS_MAX = 1 << 22, OD_REPORT_HASH_BYTES = 65 };
+/** Largest log that is read. */
+#define OD_REPORT_LOG_MAX_BYTES ((size_t)1 << 30)
+
+/** One step; what the line does not have is NAN. All are doubles, so that a chart can stride. */
+struct od_report_step {
+    double step;
+    double loss;
+    double lr;
+    double grad_norm;
+    double tokens;
+    double seconds;
+};
+
+struct od_report_log {
+    size_t count;
+    size_t capacity;  ///< private
+    struct od_report_step *steps;
+    size_t bad_lines;                        ///< lines that are no such object
+    char weight_hash[OD_REPORT_HASH_BYTES];  ///< the last one; "" without any
+};
+
+/** Read a log. @memory Gives: od_report_log_release. @error As od_file_read, OD_E_LIMIT. */
+enum od_status od_report_log_read(const char *path, struct od_report_log *ret,
+                                  struct od_error *err) OD_MUST_CHECK;
+/** The same from memory. */
+enum od_status od_report_log_parse(const char *text, size_t size, struct od_report_log *ret,
+                                   struct od_error *err) OD_MUST_CHECK;
+void od_report_log_release(struct od_report_log *log);
+
+#endif

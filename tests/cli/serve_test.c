@@ -1,0 +1,134 @@
+// Goal: `oneday serve` says where it listens, serves a real model, ends in order on SIGTERM, and
+//       refuses what cannot work with one line and the right exit code.
+// Method: the program in a child, its standard error through a pipe; requests over a socket.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cli/program.h"
+#include "net/wire.h"
+#include "support.h"
+
+/** A server in a child. */
+struct child {
+    pid_t pid;
+    FILE *err;  ///< its standard error
+    int port;
+};
+
+/** Start `oneday serve MODEL --port 0 --port-file FILE` and wait for the line that it listens. */
+static struct child serve(const char *model, const char *port_file)
+{
+    int ends[2];
+    char line[256] = "";
+    struct child child = {0};
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    (void)fflush(NULL);
+    child.pid = fork();
+    if (child.pid == 0) {
+        if (dup2(ends[1], 2) == 2) {
+            (void)execl(test_binary(), test_binary(), "serve", model, "--port", "0", "--port-file",
+                        port_file, "--threads", "1", (char *)NULL);
+        }
+        _exit(127);
+    }
+    assert_true(child.pid > 0);
+    (void)close(ends[1]);
+    child.err = fdopen(ends[0], "r");
+    assert_non_null(child.err);
+    assert_non_null(fgets(line, sizeof line, child.err));
+    static const char START[] = "listening on http://127.0.0.1:";
+    if (strncmp(line, START, sizeof START - 1) != 0) {
+        fail_msg("%s", line);
+    }
+    child.port = (int)strtol(line + sizeof START - 1, NULL, 10);
+    return child;
+}
+
+/** Exit code of the child, -1 when a signal ended it. */
+static int wait_for(struct child *child)
+{
+    int state = 0;
+    assert_int_equal(waitpid(child->pid, &state, 0), child->pid);
+    (void)fclose(child->err);
+    return WIFEXITED(state) ? WEXITSTATUS(state) : -1;
+}
+
+static void serves_and_stops(void **state)
+{
+    (void)state;
+    const char *model = test_shared("models/stories260K/hf");
+    char port_file[OD_PATH_MAX_BYTES];
+    char line[256] = "";
+    char *text = NULL;
+    size_t size = 0;
+    struct od_error err = {0};
+    assert_ok(od_path_join(port_file, test_folder(), "port", &err), &err);
+    struct child child = serve(model, port_file);
+    assert_ok(od_file_read(port_file, 100, &text, &size, &err), &err);
+    assert_int_equal(strtol(text, NULL, 10), child.port);
+    od_free(text);
+
+    struct wire wire;
+    assert_true(wire_open(&wire, child.port));
+    struct wire_answer answer = wire_ask(&wire, "GET", "/health", NULL);
+    assert_string_equal(answer.body, "{\"status\":\"ok\",\"model\":\"hf\"}");
+    wire_answer_release(&answer);
+    answer = wire_ask(&wire, "POST", "/process",
+                      "{\"prompt\": \"Once upon a time\", \"temperature\": 1e-07, "
+                      "\"max_new_tokens\": 40, \"stop_sequences\": [\".\", \" She\"]}");
+    static const char TEXT[] = "{\"text\":\", there was a little girl named Lily\",\"tokens\":[";
+    assert_int_equal(answer.code, 200);
+    assert_memory_equal(answer.body, TEXT, sizeof TEXT - 1);
+    wire_answer_release(&answer);
+    answer = wire_ask(&wire, "POST", "/process", "{\"prompt\": \"x\", \"max_new_tokens\": -1}");
+    assert_int_equal(answer.code, 422);
+    wire_answer_release(&answer);
+
+    // The port is taken now.
+    char port[16];
+    (void)snprintf(port, sizeof port, "%d", child.port);
+    struct program second = program_run("serve", model, "--port", port, "--threads", "1");
+    assert_int_equal(second.exit_code, 1);
+    assert_int_equal(program_lines(second.err), 1);
+    assert_non_null(strstr(second.err, "Address already in use; choose another port"));
+    program_release(&second);
+
+    assert_int_equal(kill(child.pid, SIGTERM), 0);
+    assert_true(wire_ended(&wire));
+    wire_close(&wire);
+    assert_non_null(fgets(line, sizeof line, child.err));
+    assert_string_equal(line, "stopping: finishing what is in flight, at most 10 s\n");
+    assert_null(fgets(line, sizeof line, child.err));
+    assert_int_equal(wait_for(&child), 0);
+}
+
+static void refuses_what_cannot_work(void **state)
+{
+    (void)state;
+    program_assert_usage(program_run("serve"), "MODEL");
+    program_assert_usage(program_run("serve", "x", "--port", "65536"),
+                         "--port 65536 is not between 0 and 65535");
+    program_assert_usage(program_run("serve", "x", "--max-body", "2GiB"),
+                         "--max-body must be between 1 and 1073741824 bytes");
+    program_assert_usage(program_run("serve", "x", "--max-clients", "0"), "--max-clients");
+    program_assert_usage(program_run("serve", "x", "--grace", "soon"), "soon");
+    program_assert_usage(program_run("serve", "/nowhere", "--port", "0"), "/nowhere");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(serves_and_stops),
+        cmocka_unit_test(refuses_what_cannot_work),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

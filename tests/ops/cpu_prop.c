@@ -1,0 +1,504 @@
+// Goal: the fast operations equal their definitions, and their bits depend neither on the number of
+// threads nor on AVX2.
+// Method: random ragged shapes and inputs; outputs are poisoned with NaN before each run; two
+// machines (one plain thread without AVX2, three threads with it) must agree bit for bit, and with
+// the float definition within a bound.
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "ops/cpu.h"
+#include "ops/reference.h"
+#include "plan/plan.h"
+#include "support.h"
+
+enum { BUFFER = 1 << 18, ROUNDS = 25, TENSORS = 16, THREADS_MANY = 3 };
+
+static uint64_t drawn;
+
+static float uniform(void)
+{
+    return 2.0F * od_uniform_f32(od_philox_draw(test_seed(), 8, 0, drawn++).word[0]) - 1.0F;
+}
+
+static int64_t between(int64_t low, int64_t high)
+{
+    const struct od_philox d = od_philox_draw(test_seed(), 8, 1, drawn++);
+    return low + (int64_t)(d.word[0] % (uint32_t)(high - low + 1));
+}
+
+static struct od_cpu plain;
+static struct od_cpu fast;
+
+// Memory of an operation, once per machine.
+static float *memory[2][TENSORS];
+
+static int setup(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    if (od_cpu_open(1, false, &plain, &err) != OD_OK ||
+        od_cpu_open(THREADS_MANY, true, &fast, &err) != OD_OK) {
+        return -1;
+    }
+    for (int m = 0; m < 2; m++) {
+        for (int i = 0; i < TENSORS; i++) {
+            memory[m][i] = od_alloc(BUFFER, sizeof(float));
+            if (!memory[m][i]) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (int m = 0; m < 2; m++) {
+        for (int i = 0; i < TENSORS; i++) {
+            od_free(memory[m][i]);
+        }
+    }
+    od_cpu_close(&plain);
+    od_cpu_close(&fast);
+    return 0;
+}
+
+// Random values in slot `slot`, the same for both machines.
+static float *random_in(enum od_slot slot, int64_t count)
+{
+    assert_true(count <= BUFFER);
+    for (int64_t i = 0; i < count; i++) {
+        memory[0][slot][i] = uniform();
+    }
+    memcpy(memory[1][slot], memory[0][slot], (size_t)count * sizeof(float));
+    return memory[0][slot];
+}
+
+static void poison(enum od_slot slot)
+{
+    for (int m = 0; m < 2; m++) {
+        for (int64_t i = 0; i < BUFFER; i++) {
+            memory[m][slot][i] = NAN;
+        }
+    }
+}
+
+static struct od_op operation(enum od_op_kind kind)
+{
+    struct od_op op = {.kind = kind};
+    for (int i = 0; i < OD_OP_SLOTS; i++) {
+        op.slot[i] = -1;
+    }
+    return op;
+}
+
+static void use(struct od_op *op, enum od_slot slot)
+{
+    op->slot[slot] = (int32_t)slot;
+}
+
+static void run_both(const struct od_op *op, const struct od_batch *batch)
+{
+    struct od_batch one = *batch;
+    struct od_batch two = *batch;
+    od_cpu_run(&plain, op, memory[0], &one);
+    od_cpu_run(&fast, op, memory[1], &two);
+    assert_true(memcmp(&one.loss_sum, &two.loss_sum, sizeof one.loss_sum) == 0);
+}
+
+static void same_and_near(enum od_slot slot, const float *want, int64_t count, double tolerance,
+                          const char *what)
+{
+    if (memcmp(memory[0][slot], memory[1][slot], (size_t)count * sizeof(float)) != 0) {
+        fail_msg("%s: bits differ between the plain and the fast machine", what);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const double got = (double)memory[0][slot][i];
+        if (!(fabs(got - (double)want[i]) <= tolerance * (1.0 + fabs((double)want[i])))) {
+            fail_msg("%s: element %lld is %g, the definition says %g", what, (long long)i, got,
+                     (double)want[i]);
+        }
+    }
+}
+
+static float expected[BUFFER];
+static float expected_b[BUFFER];
+
+static void norms(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t rows = between(1, 40);
+        const int64_t c = between(1, 70);
+        struct od_batch batch = {.tokens = rows};
+        struct od_op op = operation(OD_OP_RMS_NORM);
+        op.n = c;
+        op.eps = 1e-5F;
+        const float *x = random_in(OD_SLOT_X, rows * c);
+        const float *w = random_in(OD_SLOT_W, c);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        run_both(&op, &batch);
+        od_ref_rms_norm_f32(expected, x, w, rows, c, 1e-5F);
+        same_and_near(OD_SLOT_Y, expected, rows * c, 1e-5, "rms_norm");
+
+        op.kind = OD_OP_RMS_NORM_BWD;
+        const float *dy = random_in(OD_SLOT_DY, rows * c);
+        poison(OD_SLOT_DX);
+        memset(memory[0][OD_SLOT_DW], 0, (size_t)c * sizeof(float));
+        memset(memory[1][OD_SLOT_DW], 0, (size_t)c * sizeof(float));
+        memset(expected_b, 0, (size_t)c * sizeof(float));
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        use(&op, OD_SLOT_DW);
+        run_both(&op, &batch);
+        od_ref_rms_norm_bwd_f32(expected, expected_b, dy, x, w, rows, c, 1e-5F);
+        same_and_near(OD_SLOT_DX, expected, rows * c, 2e-4, "rms_norm dx");
+        same_and_near(OD_SLOT_DW, expected_b, c, 1e-4, "rms_norm dw");
+        op.accumulate = true;  // once more on top
+        run_both(&op, &batch);
+        for (int64_t i = 0; i < rows * c; i++) {
+            expected[i] *= 2.0F;
+        }
+        same_and_near(OD_SLOT_DX, expected, rows * c, 4e-4, "rms_norm dx accumulated");
+    }
+}
+
+static void gates(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t rows = between(1, 30);
+        const int64_t f = between(1, 50);
+        struct od_batch batch = {.tokens = rows};
+        struct od_op op = operation(OD_OP_SWIGLU);
+        op.n = f;
+        float *x = random_in(OD_SLOT_X, rows * 2 * f);
+        x[0] = memory[1][OD_SLOT_X][0] = -95.0F;  // exp overflows here if it is done carelessly
+        poison(OD_SLOT_Y);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_Y);
+        run_both(&op, &batch);
+        od_ref_swiglu_f32(expected, x, rows, f);
+        same_and_near(OD_SLOT_Y, expected, rows * f, 1e-5, "swiglu");
+        op.kind = OD_OP_SWIGLU_BWD;
+        const float *dy = random_in(OD_SLOT_DY, rows * f);
+        poison(OD_SLOT_DX);
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        run_both(&op, &batch);
+        od_ref_swiglu_bwd_f32(expected, dy, x, rows, f);
+        same_and_near(OD_SLOT_DX, expected, rows * 2 * f, 1e-5, "swiglu dx");
+    }
+}
+
+// Documents of random length side by side; the definition sees one at a time.
+static void attention(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t g = between(1, 3);
+        const int64_t h = g * between(1, 3);
+        const int64_t d = 2 * between(1, 20);
+        const int64_t segments = between(1, 4);
+        int32_t start[8] = {0};
+        for (int64_t s = 0; s < segments; s++) {
+            start[s + 1] = start[s] + (int32_t)between(1, round % 5 == 0 ? 150 : 12);
+        }
+        const int64_t tokens = start[segments];
+        const int64_t row = (h + 2 * g) * d;
+        if (tokens * row > BUFFER) {
+            continue;
+        }
+        struct od_batch batch = {.tokens = tokens, .segments = segments, .segment_start = start};
+        struct od_op op = operation(OD_OP_ATTENTION);
+        op.heads = (int32_t)h;
+        op.kv_heads = (int32_t)g;
+        op.head_dim = (int32_t)d;
+        op.scale = 1.0F / sqrtf((float)d);
+        assert_true(THREADS_MANY * od_attention_work_floats(tokens) <= BUFFER);
+        const float *x = random_in(OD_SLOT_X, tokens * row);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        poison(OD_SLOT_WORK);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        use(&op, OD_SLOT_WORK);
+        run_both(&op, &batch);
+        for (int64_t s = 0; s < segments; s++) {
+            od_ref_attention_f32(expected + start[s] * h * d, x + start[s] * row,
+                                 start[s + 1] - start[s], h, g, d);
+        }
+        same_and_near(OD_SLOT_Y, expected, tokens * h * d, 1e-5, "attention");
+        op.kind = OD_OP_ATTENTION_BWD;
+        const float *dy = random_in(OD_SLOT_DY, tokens * h * d);
+        poison(OD_SLOT_DX);
+        poison(OD_SLOT_WORK);
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        run_both(&op, &batch);
+        for (int64_t s = 0; s < segments; s++) {
+            od_ref_attention_bwd_f32(expected + start[s] * row, dy + start[s] * h * d,
+                                     x + start[s] * row, start[s + 1] - start[s], h, g, d);
+        }
+        same_and_near(OD_SLOT_DX, expected, tokens * row, 5e-5, "attention dqkv");
+    }
+}
+
+static void rotation(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t tokens = between(1, 20);
+        const int64_t g = between(1, 2);
+        const int64_t h = g * between(1, 3);
+        const int64_t d = 2 * between(1, 12);
+        const int64_t row = (h + 2 * g) * d;
+        int32_t positions[32];
+        for (int64_t i = 0; i < tokens; i++) {
+            positions[i] = (int32_t)between(0, 99);
+        }
+        struct od_batch batch = {.tokens = tokens, .positions = positions};
+        struct od_op op = operation(OD_OP_ROPE);
+        op.heads = (int32_t)h;
+        op.kv_heads = (int32_t)g;
+        op.head_dim = (int32_t)d;
+        memcpy(expected, random_in(OD_SLOT_Y, tokens * row),
+               (size_t)(tokens * row) * sizeof(float));
+        od_rope_table(memory[0][OD_SLOT_AUX], 100, (int32_t)d, 10000.0);
+        od_rope_table(memory[1][OD_SLOT_AUX], 100, (int32_t)d, 10000.0);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        memcpy(expected_b, expected, (size_t)(tokens * row) * sizeof(float));
+        run_both(&op, &batch);
+        od_ref_rope_f32(expected, positions, tokens, row, h + g, d, 10000.0, 1);
+        same_and_near(OD_SLOT_Y, expected, tokens * row, 1e-5, "rope");
+        op = operation(OD_OP_ROPE_BWD);
+        op.heads = (int32_t)h;
+        op.kv_heads = (int32_t)g;
+        op.head_dim = (int32_t)d;
+        op.slot[OD_SLOT_DY] = OD_SLOT_Y;
+        op.slot[OD_SLOT_AUX] = OD_SLOT_AUX;
+        run_both(&op, &batch);  // and back
+        same_and_near(OD_SLOT_Y, expected_b, tokens * row, 1e-5, "rope back");
+    }
+}
+
+static void losses(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t tokens = between(1, 300);
+        const int64_t v = between(2, 60);
+        const int64_t c = between(1, 40);
+        int32_t targets[512];
+        float logits[64];
+        float dlogits[64];
+        double want = 0.0;
+        for (int64_t i = 0; i < tokens; i++) {
+            targets[i] = between(0, 2) == 0 ? -1 : (int32_t)between(0, v - 1);
+        }
+        struct od_batch batch = {
+            .tokens = tokens, .targets = targets, .loss_scale = 0.25F, .want_gradient = true};
+        struct od_op op = operation(OD_OP_HEAD_LOSS);
+        op.n = v;
+        op.k = c;
+        const float *x = random_in(OD_SLOT_X, tokens * c);
+        const float *w = random_in(OD_SLOT_W, v * c);
+        poison(OD_SLOT_DX);
+        poison(OD_SLOT_WORK);
+        memset(memory[0][OD_SLOT_DW], 0, (size_t)(v * c) * sizeof(float));
+        memset(memory[1][OD_SLOT_DW], 0, (size_t)(v * c) * sizeof(float));
+        memset(expected, 0, (size_t)(tokens * c) * sizeof(float));
+        memset(expected_b, 0, (size_t)(v * c) * sizeof(float));
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_DX);
+        use(&op, OD_SLOT_DW);
+        use(&op, OD_SLOT_WORK);
+        struct od_batch one = batch;
+        od_cpu_run(&plain, &op, memory[0], &one);
+        od_cpu_run(&fast, &op, memory[1], &batch);
+        for (int64_t t = 0; t < tokens; t++) {
+            if (targets[t] < 0) {
+                continue;
+            }
+            od_ref_linear_f32(logits, x + t * c, w, 1, v, c);
+            want += (double)od_ref_cross_entropy_f32(dlogits, logits, v, targets[t]);
+            for (int64_t i = 0; i < v; i++) {
+                dlogits[i] *= 0.25F;
+            }
+            od_ref_linear_bwd_f32(expected + t * c, expected_b, dlogits, x + t * c, w, 1, v, c);
+        }
+        assert_true(memcmp(&one.loss_sum, &batch.loss_sum, sizeof one.loss_sum) == 0);
+        assert_true(fabs(batch.loss_sum - want) <= 1e-5 * (1.0 + want));
+        same_and_near(OD_SLOT_DX, expected, tokens * c, 1e-5, "head dx");
+        same_and_near(OD_SLOT_DW, expected_b, v * c, 1e-4, "head dw");
+    }
+}
+
+// An adapter is a change of the weight: W + s B A, on the rows of its parts.
+static void adapters(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t tokens = between(1, 25);
+        const int64_t k = between(1, 30);
+        const int64_t r = between(1, 5);
+        const int64_t n1 = between(1, 20);
+        const int64_t gap = between(0, 4);
+        const int64_t n2 = between(1, 20);
+        const int64_t n = n1 + gap + n2;
+        struct od_batch batch = {.tokens = tokens};
+        struct od_op op = operation(OD_OP_LINEAR);
+        op.n = n;
+        op.k = k;
+        op.rank = r;
+        op.scale = 0.5F;
+        op.part_count = 2;
+        op.part[0] = (struct od_adapter_part){.row = 0, .rows = n1, .b_row = 0};
+        op.part[1] = (struct od_adapter_part){.row = n1 + gap, .rows = n2, .b_row = n1};
+        const float *x = random_in(OD_SLOT_X, tokens * k);
+        const float *w = random_in(OD_SLOT_W, n * k);
+        const float *a = random_in(OD_SLOT_A, 2 * r * k);
+        const float *b = random_in(OD_SLOT_B, (n1 + n2) * r);
+        const float *res = random_in(OD_SLOT_RES, tokens * n);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_XA);
+        const enum od_slot in[] = {OD_SLOT_X, OD_SLOT_W,   OD_SLOT_A, OD_SLOT_B,
+                                   OD_SLOT_Y, OD_SLOT_RES, OD_SLOT_XA};
+        for (size_t i = 0; i < 7; i++) {
+            use(&op, in[i]);
+        }
+        run_both(&op, &batch);
+        static float merged[BUFFER];
+        memcpy(merged, w, (size_t)(n * k) * sizeof(float));
+        for (int p = 0; p < 2; p++) {
+            for (int64_t i = 0; i < op.part[p].rows; i++) {
+                for (int64_t j = 0; j < k; j++) {
+                    float sum = 0.0F;
+                    for (int64_t q = 0; q < r; q++) {
+                        sum += b[(op.part[p].b_row + i) * r + q] * a[(p * r + q) * k + j];
+                    }
+                    merged[(op.part[p].row + i) * k + j] += 0.5F * sum;
+                }
+            }
+        }
+        od_ref_linear_f32(expected, x, merged, tokens, n, k);
+        for (int64_t i = 0; i < tokens * n; i++) {
+            expected[i] += res[i];
+        }
+        same_and_near(OD_SLOT_Y, expected, tokens * n, 2e-5, "adapter");
+
+        op.kind = OD_OP_LINEAR_BWD;
+        op.slot[OD_SLOT_RES] = -1;
+        const float *dy = random_in(OD_SLOT_DY, tokens * n);
+        poison(OD_SLOT_DX);
+        poison(OD_SLOT_WORK);
+        const enum od_slot sums[] = {OD_SLOT_DW, OD_SLOT_DA, OD_SLOT_DB};
+        for (size_t i = 0; i < 3; i++) {
+            memset(memory[0][sums[i]], 0, BUFFER * sizeof(float));
+            memset(memory[1][sums[i]], 0, BUFFER * sizeof(float));
+            use(&op, sums[i]);
+        }
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        use(&op, OD_SLOT_WORK);
+        run_both(&op, &batch);
+        memset(expected_b, 0, sizeof expected_b);
+        od_ref_linear_bwd_f32(expected, expected_b, dy, x, merged, tokens, n, k);
+        same_and_near(OD_SLOT_DX, expected, tokens * k, 5e-5, "adapter dx");
+        same_and_near(OD_SLOT_DW, expected_b, n * k, 5e-5, "adapter dw");
+        // dB = s dW A^T and dA = s B^T dW, on the part's rows.
+        for (int p = 0; p < 2; p++) {
+            for (int64_t q = 0; q < r; q++) {
+                for (int64_t i = 0; i < op.part[p].rows; i++) {
+                    double sum = 0.0;
+                    for (int64_t j = 0; j < k; j++) {
+                        sum += 0.5 * (double)expected_b[(op.part[p].row + i) * k + j] *
+                               (double)a[(p * r + q) * k + j];
+                    }
+                    const double got =
+                        (double)memory[1][OD_SLOT_DB][(op.part[p].b_row + i) * r + q];
+                    assert_true(fabs(got - sum) <= 1e-4 * (1.0 + fabs(sum)));
+                }
+                for (int64_t j = 0; j < k; j++) {
+                    double sum = 0.0;
+                    for (int64_t i = 0; i < op.part[p].rows; i++) {
+                        sum += 0.5 * (double)expected_b[(op.part[p].row + i) * k + j] *
+                               (double)b[(op.part[p].b_row + i) * r + q];
+                    }
+                    const double got = (double)memory[1][OD_SLOT_DA][(p * r + q) * k + j];
+                    assert_true(fabs(got - sum) <= 1e-4 * (1.0 + fabs(sum)));
+                }
+            }
+        }
+    }
+}
+
+static void optimiser(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t count = between(1, 9000);
+        const double lr = 1e-3;
+        static float v[3][BUFFER];
+        const float *g = random_in(OD_SLOT_DW, count);
+        memcpy(v[0], random_in(OD_SLOT_W, count), (size_t)count * sizeof(float));
+        memcpy(v[1], random_in(OD_SLOT_X, count), (size_t)count * sizeof(float));
+        for (int64_t i = 0; i < count; i++) {
+            v[2][i] = fabsf(v[1][i]);
+            memory[0][OD_SLOT_Y][i] = memory[1][OD_SLOT_Y][i] = v[2][i];
+        }
+        const int64_t t = between(1, 50);
+        const double bc1 = 1.0 - pow(0.9, (double)t);
+        const double bc2 = 1.0 - pow(0.999, (double)t);
+        const struct od_adamw_step step = {.lr = (float)lr,
+                                           .beta1 = 0.9F,
+                                           .beta2 = 0.999F,
+                                           .one_minus_beta1 = (float)(1.0 - 0.9),
+                                           .one_minus_beta2 = (float)(1.0 - 0.999),
+                                           .step_size = (float)(lr / bc1),
+                                           .inv_sqrt_bc2 = (float)(1.0 / sqrt(bc2)),
+                                           .eps = 1e-8F,
+                                           .decay = (float)(1.0 - lr * 0.1),
+                                           .grad_scale = 1.0F};
+        double partials[8];
+        od_cpu_adamw(&plain, memory[0][OD_SLOT_W], memory[0][OD_SLOT_X], memory[0][OD_SLOT_Y], g,
+                     count, &step);
+        od_cpu_adamw(&fast, memory[1][OD_SLOT_W], memory[1][OD_SLOT_X], memory[1][OD_SLOT_Y], g,
+                     count, &step);
+        od_ref_adamw_f32(v[0], v[1], v[2], g, count, lr, 0.9, 0.999, 1e-8, 0.1, t);
+        same_and_near(OD_SLOT_W, v[0], count, 1e-6, "adamw");
+        same_and_near(OD_SLOT_X, v[1], count, 1e-6, "adamw m");
+        same_and_near(OD_SLOT_Y, v[2], count, 1e-6, "adamw v");
+        double want = 0.0;
+        for (int64_t i = 0; i < count; i++) {
+            want += (double)g[i] * (double)g[i];
+        }
+        const double one = od_cpu_sum_squares(&plain, g, count, partials);
+        const double two = od_cpu_sum_squares(&fast, g, count, partials);
+        assert_true(memcmp(&one, &two, sizeof one) == 0);
+        assert_true(fabs(one - want) <= 1e-12 * want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(norms),     cmocka_unit_test(gates),  cmocka_unit_test(attention),
+        cmocka_unit_test(rotation),  cmocka_unit_test(losses), cmocka_unit_test(adapters),
+        cmocka_unit_test(optimiser),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
