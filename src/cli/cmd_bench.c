@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "cli/options.h"
+#include "cli/sizes.h"
 #include "flow/bench_gemm.h"
+#include "flow/bench_train.h"
 
 enum { SHAPE_BYTES = 64 };
 
@@ -108,8 +111,87 @@ static int bench_gemm(struct od_cli *cli, int argc, char **argv)
     return status ? od_command_fail(&spec, status, &err) : 0;
 }
 
+static void print_train(const struct od_bench_train_result *r, const char *method)
+{
+    char plan[24];
+    char real[24];
+    od_bytes_text((double)r->plan_bytes, plan);
+    od_bytes_text((double)r->real_peak_bytes, real);
+    (void)printf("%s, %lld weights, %d thread%s: %.0f tokens/s over %lld steps\n", method,
+                 (long long)r->parameters, r->threads, r->threads == 1 ? "" : "s", r->tokens_per_s,
+                 (long long)r->steps);
+    (void)printf("  %.1f MFLOP per token, %.1f GFLOP/s, %.1f %% of the peak of %.1f GFLOP/s\n",
+                 r->flops_per_token * 1e-6, r->flops_per_token * r->tokens_per_s * 1e-9,
+                 100.0 * r->share, r->peak_flops * 1e-9);
+    (void)printf("  plan %s, real peak of the process %s, %llu allocations in steps\n", plan, real,
+                 (unsigned long long)r->step_allocations);
+}
+
+static int bench_train(struct od_cli *cli, int argc, char **argv)
+{
+    struct od_bench_train_options bench = {.channels = 256,
+                                           .layers = 6,
+                                           .vocab = 4096,
+                                           .tokens = 2048,
+                                           .document = 256,
+                                           .allow_vector = !cli->no_vector,
+                                           .seconds = 5.0};
+    struct od_option options[] = {
+        OD_OPTION_INT_OF(0, "channels", "C", &bench.channels, "width, a multiple of 32", "256"),
+        OD_OPTION_INT_OF(0, "layers", "L", &bench.layers, "layers", "6"),
+        OD_OPTION_INT_OF(0, "vocab", "V", &bench.vocab, "vocabulary", "4096"),
+        OD_OPTION_INT_OF(0, "tokens", "T", &bench.tokens, "tokens of a step", "2048"),
+        OD_OPTION_INT_OF(0, "document", "N", &bench.document, "tokens of a document", "256"),
+        OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
+    };
+    const struct od_command_spec spec = {
+        .name = "bench train",
+        .arguments = "[--channels C] [--layers L] [--tokens T]",
+        .summary = "training steps on random weights and tokens",
+        .details =
+            "Full fine-tuning, then LoRA of rank 16 on all linear layers. The share of the\n"
+            "peak counts linear layers and head, not attention.",
+        .options = options,
+        .option_count = OD_COUNT_OF(options),
+    };
+    struct od_args args;
+    struct od_error err = {0};
+    int exit_code = 0;
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    json_t *rows = json_array();
+    bench.threads = (int)cli->threads;
+    enum od_status status = od_cli_cpu_only(cli, &err);
+    for (int lora = 0; status == OD_OK && lora < 2; lora++) {
+        struct od_bench_train_result r;
+        bench.lora = lora == 1;
+        const char *method = lora == 1 ? "lora" : "full";
+        status = od_bench_train(&bench, &r, &err);
+        if (status == OD_OK && cli->json) {
+            (void)json_array_append_new(
+                rows, json_pack("{ss sI si sI sf sf sf sf sI sI sI}", "method", method,
+                                "parameters", (json_int_t)r.parameters, "threads", r.threads,
+                                "steps", (json_int_t)r.steps, "tokens_per_s", r.tokens_per_s,
+                                "flops_per_token", r.flops_per_token, "peak_flops", r.peak_flops,
+                                "share_of_peak", r.share, "plan_bytes", (json_int_t)r.plan_bytes,
+                                "real_peak_bytes", (json_int_t)r.real_peak_bytes,
+                                "step_allocations", (json_int_t)r.step_allocations));
+        } else if (status == OD_OK) {
+            print_train(&r, method);
+        }
+    }
+    if (status == OD_OK && cli->json) {
+        (void)json_dumpf(rows, stdout, JSON_INDENT(2));
+        (void)putchar('\n');
+    }
+    json_decref(rows);
+    return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
+}
+
 static const struct od_command benches[] = {
     {"gemm", "matrix products beside the peak of multiply-adds", bench_gemm},
+    {"train", "training steps on random weights and tokens", bench_train},
 };
 
 int od_cmd_bench(struct od_cli *cli, int argc, char **argv)

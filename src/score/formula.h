@@ -79,6 +79,7 @@ struct od_ranking {
     struct od_maybe *credits;  ///< [entry * metric_count + i]
     size_t *order;             ///< entries, best first; equals in the board's order
     size_t *places;            ///< [entry] from 1; equal scores share a place
+    size_t tie_count;          ///< times that the order of the board decided between equal values
     size_t undefined_count;    ///< cells without a value that the formula counted as 0 or 1000
 };
 

@@ -39,10 +39,7 @@ enum od_status od_present_shown(const struct od_ranking *ranking, struct od_show
     for (size_t i = 0; i < ranking->metric_count; i++) {
         const size_t metric = ranking->metrics[i];
         seen[metric] = true;
-        // HELM's tables have columns for scenarios that nobody ran; those say nothing.
-        if (ranking->formula->credit != OD_CREDIT_HELM || od_board_has_values(board, metric)) {
-            shown[count++] = (struct od_shown){.metric = metric, .credit = i};
-        }
+        shown[count++] = (struct od_shown){.metric = metric, .credit = i};
     }
     for (size_t m = 0; m < board->metric_count; m++) {
         if (!seen[m] && od_board_has_values(board, m)) {
@@ -85,9 +82,16 @@ void od_present_counted(const struct od_ranking *ranking, struct od_buf *out)
         od_buf_printf(
             out,
             "%zu undefined value%s: formula '%s' counts each as 0, or as 1000 where lower "
-            "is better.",
+            "is better.\n",
             ranking->undefined_count, ranking->undefined_count == 1 ? "" : "s",
             ranking->formula->name);
+    }
+    if (ranking->tie_count > 0) {
+        od_buf_printf(out,
+                      "%zu tie%s: formula '%s' lets the order of the entries decide between equal "
+                      "values.\n",
+                      ranking->tie_count, ranking->tie_count == 1 ? "" : "s",
+                      ranking->formula->name);
     }
 }
 
@@ -164,6 +168,9 @@ static enum od_status text_metrics(const struct od_ranking *ranking, const struc
     }
     for (size_t m = 0; m < count; m++) {
         const struct od_score_metric *metric = &board->metrics[shown[m].metric];
+        if (metric->direction == OD_SCORE_NONE) {
+            continue;  // counts; the other forms have them
+        }
         od_table_cell(&table, "%s%s", metric->name,
                       metric->direction == OD_SCORE_LOWER ? " (lower is better)" : "");
         for (size_t i = 0; i < board->entry_count; i++) {
@@ -187,7 +194,7 @@ static void text_reasons(const struct od_ranking *ranking, const struct od_shown
         for (size_t m = 0; m < count; m++) {
             const struct od_score_cell *cell =
                 od_board_cell_const(board, ranking->order[i], shown[m].metric);
-            if (cell->defined) {
+            if (cell->defined || board->metrics[shown[m].metric].direction == OD_SCORE_NONE) {
                 continue;
             }
             if (lines == REASONS_MAX) {
@@ -222,7 +229,6 @@ enum od_status od_present_text(const struct od_ranking *ranking, FILE *to, struc
     if (status == OD_OK) {
         text_reasons(ranking, shown, count, &buf);
         od_present_counted(ranking, &buf);
-        od_buf_puts(&buf, ranking->undefined_count > 0 ? "\n" : "");
         for (size_t i = 0; i < board->note_count; i++) {
             od_buf_printf(&buf, "%s.\n", board->notes[i]);
         }
@@ -360,6 +366,7 @@ enum od_status od_present_json(const struct od_ranking *ranking, struct od_buf *
     }
     od_json_array_end(&w);
     od_json_member_int(&w, "undefined_counted", (int64_t)ranking->undefined_count);
+    od_json_member_int(&w, "ties_by_order", (int64_t)ranking->tie_count);
     od_json_key(&w, "notes");
     od_json_array_begin(&w);
     for (size_t i = 0; i < ranking->board->note_count; i++) {

@@ -37,7 +37,7 @@ enum od_status od_present_text(const struct od_ranking *ranking, FILE *to,
  *                   "metrics": {"MMLU - EM": {"value": 0.63, "win_rate": 0.75, "items": 240,
  *                                             "low": 0.57, "high": 0.69},
  *                               "GSM8K - EM": {"value": null, "why": "...", "win_rate": 0.1}}}, ...],
- *      "undefined_counted": 3, "notes": ["..."]}
+ *      "undefined_counted": 3, "ties_by_order": 0, "notes": ["..."]}
  *
  * Entries stand best first. Metrics that the formula does not use and that no entry has are left
  * out.

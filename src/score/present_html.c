@@ -248,7 +248,7 @@ static void put_notes(struct page *page)
     od_buf_puts(page->out, "<h2>How the ranking is made</h2>\n<p>");
     od_html_text(page->out, ranking->formula->summary);
     od_buf_puts(page->out, "</p>\n");
-    if (ranking->undefined_count > 0) {
+    if (ranking->undefined_count > 0 || ranking->tie_count > 0) {
         od_buf_puts(page->out, "<p>");
         od_present_counted(ranking, page->out);
         od_buf_puts(page->out, "</p>\n");

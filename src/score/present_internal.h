@@ -31,7 +31,8 @@ void od_present_number(double value, char out[OD_SHORT_NUMBER_BYTES]);
 /** True when no other entry's value for the metric is better (and the metric has a direction). */
 bool od_present_is_best(const struct od_board *board, size_t entry, size_t metric);
 
-/** Append a sentence that says what the formula counted undefined values as; nothing if none. */
+/** Append lines that say what the formula counted undefined values as and how often the order of the
+ *  entries decided; nothing if neither. */
 void od_present_counted(const struct od_ranking *ranking, struct od_buf *out);
 
 #endif

@@ -97,7 +97,8 @@ static bool has_core(const struct od_board *board)
     return false;
 }
 
-// The board's categories, HELM's order first. Metrics that only targeted_evaluations has are left
+// The board's categories, HELM's order first, without columns that nobody has (HELM's tables list
+// every scenario that it knows). Metrics that only targeted_evaluations has are left
 // out where there are core scenarios, so that a group is one of HELM's tables.
 static void take_board_groups(struct od_ranking *ranking)
 {
@@ -114,7 +115,7 @@ static void take_board_groups(struct od_ranking *ranking)
         for (size_t i = 0; i < board->metric_count && !seen; i++) {
             const struct od_score_metric *metric = &board->metrics[i];
             if (metric->direction != OD_SCORE_NONE && !(core_only && metric->targeted) &&
-                strcmp(metric->category, category) == 0) {
+                strcmp(metric->category, category) == 0 && od_board_has_values(board, i)) {
                 add_metric(ranking, i, ranking->group_count);
             }
         }
@@ -173,6 +174,9 @@ static void credit_places(struct od_ranking *ranking, size_t at, struct placed *
 {
     const struct od_score_metric *metric = &ranking->board->metrics[ranking->metrics[at]];
     qsort(placed, n, sizeof *placed, by_value_then_entry);
+    for (size_t i = 1; i < n; i++) {
+        ranking->tie_count += equal(placed[i - 1].value, placed[i].value) ? 1 : 0;
+    }
     for (size_t i = 0; i < n; i++) {
         const size_t place = metric->direction == OD_SCORE_LOWER ? n - 1 - i : i;
         const double win = n == 1 ? 1.0 : (double)place / (double)(n - 1);

@@ -36,6 +36,9 @@ static bool word_at_start(const char *text, size_t size)
 static void take_white(const struct od_piece *piece, const char *text, size_t size, size_t done,
                        size_t *start, size_t *end)
 {
+    if (piece->lstrip && *start < done) {
+        *start = done;
+    }
     while (piece->lstrip && *start > done) {
         size_t before;
         if (!od_unicode_is_white(od_unicode_before(text, *start, &before))) {
@@ -77,11 +80,15 @@ static void cut_added(const struct od_tokenizer *tokenizer, const struct od_phra
             (word_at_end(text, start) || word_at_start(text + end, size - end))) {
             continue;
         }
-        if (start < done) {
-            continue;  // lies in the white space that the last one took
-        }
         take_white(piece, text, size, done, &start, &end);
-        od_split_add(out, text + done, start - done, -1, at_start && done == 0);
+        if (start >= end) {
+            continue;  // nothing but white space that the token before took
+        }
+        // A token in the white space that the token before took is found all the same, and what
+        // follows it counts twice: so do the reference and the models that learnt from it.
+        if (start > done) {
+            od_split_add(out, text + done, start - done, -1, at_start && done == 0);
+        }
         od_split_add(out, text + start, end - start, phrase->id, at_start && start == 0);
         done = end;
     }

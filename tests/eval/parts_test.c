@@ -429,6 +429,7 @@ static void test_stat(void **state)
     (void)state;
     struct od_stat a = od_stat_init((struct od_stat_name){.name = "a"});
     struct od_stat b = a;
+    struct od_stat c = a;
     od_stat_add(&a, od_number_int(1));
     od_stat_add(&a, od_number_float(1.0));
     od_stat_add(&a, od_number_int(0));
@@ -436,6 +437,9 @@ static void test_stat(void **state)
     assert_true(a.max.integer);  // of equal numbers the older stays
     assert_true(a.sum.value == 2.0 && a.count == 3 && a.mean == 2.0 / 3.0);
     od_stat_add(&b, od_number_int(4));
+    od_stat_add(&c, od_number_int(2));
+    od_stat_add(&c, od_number_float(2.0));
+    assert_true(c.min.integer && c.max.integer && !c.sum.integer);
     assert_true(b.sum.integer && b.min.integer && b.sum_squared.value == 16.0);
     assert_false(b.variance.integer);
     od_stat_merge(&b, &a);
@@ -445,11 +449,11 @@ static void test_stat(void **state)
     const struct od_stat none = od_stat_init((struct od_stat_name){.name = "a"});
     assert_int_equal(od_stat_take_mean(&none).count, 0);
     // 0.1 three times has a variance below zero in plain arithmetic: the integer 0.
-    struct od_stat c = none;
+    struct od_stat d = none;
     for (int i = 0; i < 3; i++) {
-        od_stat_add(&c, od_number_float(0.1));
+        od_stat_add(&d, od_number_float(0.1));
     }
-    assert_true(c.variance.value >= 0.0);
+    assert_true(d.variance.value >= 0.0);
 }
 
 static const struct od_perturbation mild = {"mild_mix", true, false, "perturbed"};

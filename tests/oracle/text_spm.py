@@ -20,7 +20,7 @@ from sentencepiece import sentencepiece_model_pb2 as pb
 WORDS = ["ab", "abba", "aab", "the", "then", "a", "b", "é", "中文", "12", "3.4", "x-y", "co", "ing"]
 PARTS = WORDS + [" ", "  ", "   ", "\n", "\t", "ﬁ", "①", "ａｂ", "\u3000", "\u00a0", "e\u0301", "▁",
                  "<u>", "<u>v", "<s>", "</s>", "<c>", "👍🏽", "\u200b", "한", "ß", "İ", "½", "\x00",
-                 "qu", "Ⅷ", "<0x41>", "<unk>", "zzz", "\u0344"]
+                 "qu", "Ⅷ", "<0x41>", "<unk>", "zzz", "\u0344", "%", "&"]
 
 
 def train(name, folder, change=None, **settings):
@@ -64,8 +64,10 @@ def main():
     os.makedirs(folder, exist_ok=True)
     rules = os.path.join(folder, "rules.tsv")
     with open(rules, "w", encoding="utf-8") as file:
-        # ab -> X, abb -> nothing, a blank in front of 中, ﬁ -> fi, e + U+0301 -> é
-        file.write("61 62\t58\n61 62 62\t\n4E2D\t20 4E2D 20\nFB01\t66 69\n65 301\tE9\n3000\t20\n")
+        # ab -> X, abb -> nothing, blanks around 中, ﬁ -> fi, e + U+0301 -> é,
+        # a blank behind % and in front of &
+        file.write("61 62\t58\n61 62 62\t\n4E2D\t20 4E2D 20\nFB01\t66 69\n65 301\tE9\n3000\t20\n"
+                   "25\t25 20\n26\t20 26\n")
     processors = {
         "plain": train("plain", folder, normalization_rule_name="identity"),
         "nmt_nfkc": train("nmt_nfkc", folder, normalization_rule_name="nmt_nfkc"),
@@ -93,7 +95,11 @@ def main():
     records = []
     for name, processor in processors.items():
         cases = []
-        for text in fixed + ["".join(rng.choice(PARTS) for _ in range(rng.randrange(14)))
+        # Characters from all over, so that the rules of NFKC are walked.
+        wide = ["".join(chr(rng.choice([rng.randrange(0x20, 0xD800), rng.randrange(0xF900, 0x10000),
+                                        rng.randrange(0x1D400, 0x1F200)])) for _ in range(12))
+                for _ in range(60 if name == "nmt_nfkc" else 4)]
+        for text in wide + fixed + ["".join(rng.choice(PARTS) for _ in range(rng.randrange(14)))
                              for _ in range(60)]:
             ids = processor.encode(text)
             other = [rng.randrange(processor.get_piece_size()) for _ in range(rng.randrange(7))]

@@ -165,6 +165,11 @@ def make_pipelines():
             [("<x>", {side: True, "special": True}), ("<y>", {side: True})])
     add("added both", "fuse", None, None, None, None,
         [("<x>", {"lstrip": True, "rstrip": True}), ("<y>", {"lstrip": True, "rstrip": True})])
+    add("added white space", "fuse", None, None, None, None,
+        [("<x>", {"rstrip": True}), ("  ", {}), ("\n", {}), (" b", {}), (" ab", {"lstrip": True})])
+    add("metaspace after digits", "fallback", pre=sequence(
+        "pretokenizers", {"type": "Digits", "individual_digits": True},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}))
     add("added normalized lower", "fuse", {"type": "Lowercase"}, None, None, None,
         [("AB", {"normalized": True}), ("C", {"normalized": False})])
     add("decoder strip tokens", "fallback", None, None, None, sequence(
@@ -200,7 +205,9 @@ def main():
     pipelines = make_pipelines()
     fixed = ["", " ", "ab", " ab", "a b", "  ab  ", "<x>ab<y>", " <x> <y> ", "a<x>b 12 ab12 ab",
              "\n\n ab", "'s ab's 'LLab", "<x><x>y", "abababab ab aba", "q w<x>q w", "AB C ab c",
-             "\u0301ab", "中文 ab", "aba ab bab b a abab"]
+             "\u0301ab", "中文 ab", "aba ab bab b a abab",
+             "".join(EXTRA), " ".join(EXTRA), "1 2a1", "a<x>  ab", "<x>   b", "<x>  \n  a",
+             "<x>     a", "<x>  <x> ab"]
     for pipeline in pipelines:
         tokenizer = build(pipeline, all_models)
         cases = []

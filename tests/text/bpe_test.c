@@ -183,6 +183,45 @@ static void test_random_rules(void **state)
     od_bpe_work_release(&work);
 }
 
+// A byte piece that merges make as well ends in two ways, so nothing may be cut: "<0x64>" and "b"
+// are joined although '>' and "b" never meet.
+static void test_byte_piece_is_made(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"<",  "0",   "x",    "6",     "4",      ">",      "b",
+                                         "<0", "<0x", "<0x6", "<0x64", "<0x64>", "<0x64>b"};
+    static const int32_t merges[][3] = {{0, 1, 7},  {7, 2, 8},   {8, 3, 9},
+                                        {9, 4, 10}, {10, 5, 11}, {11, 6, 12}};
+    enum { REPEATS = 40 };
+    struct od_error err = {0};
+    struct rules rules = {0};
+    struct od_bpe_work work = {0};
+    struct od_ids ids;
+    char word[2 * REPEATS];
+    od_vocab_init(&rules.vocab);
+    od_bpe_init(&rules.bpe, &rules.vocab);
+    od_ids_init(&ids, IDS_MAX);
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        add_piece(&rules, pieces[i], strlen(pieces[i]));
+    }
+    rules.bpe.byte_fallback = true;
+    assert_ok(od_bpe_reserve(&rules.bpe, RULES, &err), &err);
+    for (size_t i = 0; i < sizeof(merges) / sizeof(merges[0]); i++) {
+        od_bpe_add_merge(&rules.bpe, merges[i][0], merges[i][1], (uint32_t)i, merges[i][2]);
+    }
+    assert_ok(od_bpe_finish(&rules.bpe, &err), &err);
+    for (size_t i = 0; i < sizeof(word); i++) {
+        word[i] = i % 2 == 0 ? 'd' : 'b';
+    }
+    assert_ok(od_bpe_encode(&rules.bpe, word, sizeof(word), &work, &ids, &err), &err);
+    assert_int_equal(ids.count, REPEATS);
+    assert_int_equal(ids.data[REPEATS - 1], 12);
+    od_ids_release(&ids);
+    od_bpe_work_release(&work);
+    od_bpe_release(&rules.bpe);
+    od_vocab_release(&rules.vocab);
+}
+
 static void test_pairs(void **state)
 {
     (void)state;
@@ -206,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_rules),
+        cmocka_unit_test(test_byte_piece_is_made),
         cmocka_unit_test(test_pairs),
     };
     return cmocka_run_group_tests_name("bpe", tests, NULL, NULL);

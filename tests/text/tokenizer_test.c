@@ -16,6 +16,11 @@
 
 enum { TEXT_MAX_BYTES = 1 << 26, IDS_MAX = 1 << 23, ROUNDS = 300 };
 
+#define MODEL(members) "{\"model\": {" members "}}"
+#define SMALL \
+    "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2}, \"merges\": [\"a b\"]}"
+#define WITH(members) "{" SMALL ", " members "}"
+
 static struct od_tokenizer *open_bytes(void)
 {
     struct od_error err = {0};
@@ -230,6 +235,23 @@ static void test_ids_without_piece(void **state)
     od_tokenizer_free(tokenizer);
 }
 
+// Raw, a Strip of each token stays; one of the whole text does not, because a part has no start.
+static void test_raw_strip(void **state)
+{
+    (void)state;
+    struct od_tokenizer *each =
+        parse(WITH("\"decoder\": {\"type\": \"Strip\", \"content\": \"a\", \"start\": 1}"));
+    struct od_tokenizer *whole =
+        parse(WITH("\"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Fuse\"},"
+                   "{\"type\": \"Strip\", \"content\": \"a\", \"start\": 1}]}"));
+    assert_text(each, IDS(2, 2), 2, OD_DECODE_PLAIN, "bb", 2);
+    assert_text(each, IDS(2, 2), 2, OD_DECODE_RAW, "bb", 2);
+    assert_text(whole, IDS(2, 2), 2, OD_DECODE_PLAIN, "bab", 3);
+    assert_text(whole, IDS(2, 2), 2, OD_DECODE_RAW, "abab", 4);
+    od_tokenizer_free(each);
+    od_tokenizer_free(whole);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -281,11 +303,6 @@ struct broken {
     enum od_status status;
     const char *message;  // a part of it
 };
-
-#define MODEL(members) "{\"model\": {" members "}}"
-#define SMALL \
-    "\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2}, \"merges\": [\"a b\"]}"
-#define WITH(members) "{" SMALL ", " members "}"
 
 static const struct broken broken_models[] = {
     {"", OD_E_FORMAT, "test"},
@@ -477,9 +494,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),           cmocka_unit_test(test_bytes_round_trip),
         cmocka_unit_test(test_folder_settings), cmocka_unit_test(test_ids_without_piece),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_long_words),
-        cmocka_unit_test(test_broken_json),     cmocka_unit_test(test_maxima),
-        cmocka_unit_test(test_slow_pattern),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_raw_strip),
+        cmocka_unit_test(test_long_words),      cmocka_unit_test(test_broken_json),
+        cmocka_unit_test(test_maxima),          cmocka_unit_test(test_slow_pattern),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }

@@ -1,0 +1,264 @@
+// Goal: a model folder that is not what it says is refused with one line that names the trouble.
+// Method: a tiny model is written and then spoiled in one way at a time.
+
+#include "model/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "flow/model_files.h"
+#include "formats/safetensors.h"
+#include "model/program.h"
+#include "plan/plan.h"
+#include "support.h"
+
+static const char good_config[] =
+    "{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+    "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+    "\"max_position_embeddings\":32,\"tie_word_embeddings\":true}";
+
+static void put(const char *folder, const char *name, const char *text)
+{
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    assert_ok(od_path_join(path, folder, name, &err), &err);
+    assert_ok(od_file_write(path, text, strlen(text), &err), &err);
+}
+
+static const char *make_model(void)
+{
+    static char model[8][OD_PATH_MAX_BYTES];
+    static int next;
+    const char *folder = test_folder();
+    char config[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    char *path = model[next++ % 8];
+    put(folder, "config.json", good_config);
+    assert_ok(od_path_join(config, folder, "config.json", &err), &err);
+    assert_ok(od_path_join(path, folder, "model", &err), &err);
+    assert_ok(od_model_init(config, NULL, 1, path, &err), &err);
+    return path;
+}
+
+static void expect(const char *model, enum od_status want, const char *words)
+{
+    struct od_buf out;
+    struct od_error err = {0};
+    od_buf_init(&out, 1 << 20);
+    const enum od_status status = od_model_inspect(model, true, false, &out, &err);
+    od_buf_release(&out);
+    if (status != want || !strstr(err.message, words) || strchr(err.message, '\n')) {
+        fail_msg("status %d, '%s'; expected %d with '%s'", (int)status, err.message, (int)want,
+                 words);
+    }
+}
+
+// The model's tensors, changed by `change`, written again.
+static void rewrite(const char *model, int (*change)(struct od_tensor_out *tensors, int count))
+{
+    struct od_safetensors *st = NULL;
+    struct od_error err = {0};
+    struct od_tensor_out tensors[32] = {0};
+    static char names[32][128];
+    float *data[32] = {0};
+    char path[OD_PATH_MAX_BYTES];
+    assert_ok(od_safetensors_open(model, &st, &err), &err);
+    int count = (int)od_safetensors_count(st);
+    assert_true(count > 5 && count < 30);
+    for (int i = 0; i < count; i++) {
+        const struct od_tensor_info *info = od_safetensors_get(st, (size_t)i);
+        data[i] = od_alloc((size_t)info->count + 64, sizeof(float));
+        assert_non_null(data[i]);
+        assert_ok(od_safetensors_read_f32(st, info, data[i], &err), &err);
+        (void)snprintf(names[i], sizeof names[i], "%s", info->name);
+        tensors[i] = (struct od_tensor_out){
+            .name = names[i], .dtype = OD_DTYPE_F32, .rank = info->rank, .data = data[i]};
+        memcpy(tensors[i].shape, info->shape, sizeof tensors[i].shape);
+    }
+    od_safetensors_close(st);
+    count = change(tensors, count);
+    assert_ok(od_path_join(path, model, OD_SAFETENSORS_FILE, &err), &err);
+    const struct od_safetensors_plan plan = {
+        .path = path, .tensors = tensors, .count = (size_t)count};
+    assert_ok(od_safetensors_write(&plan, &err), &err);
+    for (int i = 0; i < 32; i++) {
+        od_free(data[i]);
+    }
+}
+
+static int drop_last(struct od_tensor_out *tensors, int count)
+{
+    (void)tensors;
+    return count - 1;
+}
+
+static int add_one(struct od_tensor_out *tensors, int count)
+{
+    tensors[count] = tensors[0];
+    tensors[count].name = "model.surprise.weight";
+    return count + 1;
+}
+
+static int spoil_value(struct od_tensor_out *tensors, int count)
+{
+    float *data;
+    memcpy(&data, &tensors[3].data, sizeof data);
+    data[7] = NAN;
+    return count;
+}
+
+static int swap_shape(struct od_tensor_out *tensors, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (strstr(tensors[i].name, "gate_proj")) {
+            const int64_t rows = tensors[i].shape[0];
+            tensors[i].shape[0] = tensors[i].shape[1];
+            tensors[i].shape[1] = rows;
+        }
+    }
+    return count;
+}
+
+static int keep_all(struct od_tensor_out *tensors, int count)
+{
+    (void)tensors;
+    return count;
+}
+
+static void spoiled_weights(void **state)
+{
+    (void)state;
+    expect(make_model(), OD_OK, "");
+    const char *model = make_model();
+    rewrite(model, keep_all);
+    expect(model, OD_OK, "");
+    model = make_model();
+    rewrite(model, drop_last);
+    expect(model, OD_E_FORMAT, "is missing");
+    model = make_model();
+    rewrite(model, add_one);
+    expect(model, OD_E_FORMAT, "model.surprise.weight");
+    model = make_model();
+    rewrite(model, spoil_value);
+    expect(model, OD_E_FORMAT, "a value that is no number");
+    model = make_model();
+    rewrite(model, swap_shape);
+    expect(model, OD_E_FORMAT, "gate_proj");
+    model = make_model();
+    put(model, OD_SAFETENSORS_FILE, "");
+    expect(model, OD_E_FORMAT, "model.safetensors");
+}
+
+static void spoiled_config(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config;
+        enum od_status status;
+        const char *words;
+    } cases[] = {
+        {"{\"model_type\":\"gpt2\"}", OD_E_UNSUPPORTED, "'gpt2'"},
+        {"{\"model_type\":\"llama\"}", OD_E_FORMAT, "vocab_size"},
+        {"[1]", OD_E_FORMAT, "no JSON object"},
+        {"{\"model_type\":\"llama\",", OD_E_FORMAT, ":1:"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":99999999999}", OD_E_LIMIT, "vocab_size"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":3,\"num_key_value_heads\":2,"
+         "\"max_position_embeddings\":32}",
+         OD_E_FORMAT, "cannot share"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}",
+         OD_E_UNSUPPORTED, "rope_scaling"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"hidden_act\":\"gelu\"}",
+         OD_E_UNSUPPORTED, "'gelu'"},
+        {"{\"model_type\":\"mistral\",\"vocab_size\":259,\"hidden_size\":16,"
+         "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+         "\"max_position_embeddings\":32,\"sliding_window\":16}",
+         OD_E_UNSUPPORTED, "sliding window"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *model = make_model();
+        put(model, "config.json", cases[i].config);
+        expect(model, cases[i].status, cases[i].words);
+    }
+    expect("no/such/model", OD_E_NOT_FOUND, "no/such/model");
+}
+
+// Transient tensors that live at the same time must not share memory.
+static void plans_do_not_overlap(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    const struct od_spec spec = {.family = "llama",
+                                 .vocab = 50,
+                                 .channels = 24,
+                                 .ffn = 40,
+                                 .layers = 3,
+                                 .heads = 4,
+                                 .kv_heads = 2,
+                                 .head_dim = 6,
+                                 .max_positions = 64,
+                                 .norm_eps = 1e-5F,
+                                 .rope_theta = 10000.0,
+                                 .bos = -1,
+                                 .eos = -1};
+    for (int mode = 0; mode < 3; mode++) {
+        const struct od_program_options options = {.mode = (enum od_program_mode)mode,
+                                                   .tokens = 64,
+                                                   .threads = 2,
+                                                   .lora_r = 2,
+                                                   .lora_scale = 1.0F,
+                                                   .lora_targets = OD_TARGET_ALL,
+                                                   .cache_slots = 2,
+                                                   .cache_length = 32,
+                                                   .logit_rows = 8};
+        struct od_program program;
+        struct od_plan plan;
+        struct od_plan again;
+        assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+        assert_ok(od_plan_make(&program, &plan, &err), &err);
+        assert_ok(od_plan_make(&program, &again, &err), &err);
+        assert_memory_equal(plan.offset, again.offset,
+                            (size_t)program.tensor_count * sizeof *plan.offset);
+        size_t sum = 0;
+        for (int32_t i = 0; i < program.tensor_count; i++) {
+            const struct od_tensor *a = &program.tensors[i];
+            const size_t a_bytes = (size_t)(a->rows * a->cols) * sizeof(float);
+            assert_true(plan.offset[i] + a_bytes <= plan.total_bytes);
+            assert_int_equal(plan.offset[i] % OD_PLAN_ALIGN_BYTES, 0);
+            sum += a_bytes;
+            for (int32_t j = 0; j < i; j++) {
+                const struct od_tensor *b = &program.tensors[j];
+                const size_t b_bytes = (size_t)(b->rows * b->cols) * sizeof(float);
+                const bool transient_a = a->role >= OD_ROLE_ACTIVATION;
+                const bool transient_b = b->role >= OD_ROLE_ACTIVATION;
+                const bool together =
+                    !transient_a || !transient_b || (a->first <= b->last && b->first <= a->last);
+                const bool apart = plan.offset[i] + a_bytes <= plan.offset[j] ||
+                                   plan.offset[j] + b_bytes <= plan.offset[i];
+                if (a->first >= 0 && b->first >= 0 && together && !apart) {
+                    fail_msg("'%s' and '%s' share memory", a->name, b->name);
+                }
+            }
+        }
+        assert_true(mode == OD_PROGRAM_INFER || plan.total_bytes < sum);  // memory is shared
+        od_plan_release(&again);
+        od_plan_release(&plan);
+        od_program_release(&program);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spoiled_weights),
+        cmocka_unit_test(spoiled_config),
+        cmocka_unit_test(plans_do_not_overlap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
