@@ -292,7 +292,8 @@ static const char *const ANSWER_SCHEMAS[][2] = {
      "\"properties\":{\"text\":{\"type\":\"string\"},\"request_time\":{\"type\":\"number\"}}}"},
     {"Health",
      "{\"title\":\"Health\",\"required\":[\"status\",\"model\"],\"type\":\"object\",\"properties\":{"
-     "\"status\":{\"type\":\"string\"},\"model\":{\"type\":\"string\"}}}"},
+     "\"status\":{\"type\":\"string\"},\"model\":{\"type\":\"string\"},\"context_length\":{\"type\":"
+     "\"integer\"}}}"},
     {"HTTPValidationError",
      "{\"title\":\"HTTPValidationError\",\"type\":\"object\",\"properties\":{\"detail\":{\"title\":"
      "\"Detail\",\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/ValidationError\"}}}}"},
