@@ -37,7 +37,7 @@ enum {
     ALIGN_FLOATS = 16,
     B_FLOATS = (KC + 1) * NC,
     A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
-    ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
+    ONE_THREAD_WORK = 3 << 19,  // multiply-adds that are done before another thread is awake
     DIRECT_B_COLS = 256,        // up to this width B is read in place for a single group of rows
     PACK_A_COLS = 64,           // from this width packing A pays
     PACK_A_COLS_STRIDED = 25,   // ... when neighbours in a row are not neighbours in memory
@@ -254,8 +254,10 @@ static void choose_parts(struct job *job, int threads)
     double best = 0.0;
     for (int row_parts = 1; row_parts <= threads; row_parts++) {
         const int col_parts = threads / row_parts;
-        const double rows = (double)((row_units + row_parts - 1) / row_parts * MR);
-        const double cols = (double)((col_units + col_parts - 1) / col_parts * NR);
+        const int64_t rows_most = (row_units + row_parts - 1) / row_parts * MR;
+        const int64_t cols_most = (col_units + col_parts - 1) / col_parts * NR;
+        const double rows = (double)rows_most;
+        const double cols = (double)cols_most;
         // Packing an element costs about as much as twelve multiply-adds of a vector lane.
         const double cost = rows * cols + 12.0 * rows + (job->packed ? 0.0 : 12.0 * cols);
         if (row_parts == 1 || cost < best) {
