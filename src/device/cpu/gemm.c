@@ -190,8 +190,10 @@ static void run_block(const struct job *job, struct range rows, struct range col
                                       .c = job->c + rows.first * job->ldc + j,
                                       .ldc = job->ldc,
                                       .load = k.first > 0 || job->accumulate};
-        const struct od_mat b = {job->b.data + k.first * job->b.row_stride + j * job->b.col_stride,
-                                 job->b.row_stride, job->b.col_stride};
+        struct od_mat b = job->b;
+        if (!job->packed) {
+            b.data += k.first * b.row_stride + j * b.col_stride;
+        }
         if (job->packed) {
             block.b = job->packed + j * job->k + k.first * NR;
             block.b_panel = job->k * NR;
