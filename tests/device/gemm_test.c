@@ -358,6 +358,35 @@ static void special_values(void **state)
     engine_free(&scalar);
 }
 
+// Sums so near the middle between two floats that rounding to double first would go the wrong way:
+// c + a b with c odd in its last place and a b = (1 - 2^-46) times half of that place.
+static void rounds_once(void **state)
+{
+    (void)state;
+    enum { COLS = 19 };
+    static const float starts[] = {0x1.000002p0F, -0x1.000002p0F, 0x1.000004p-127F};
+    static const float factors[] = {0x1p-24F, -0x1p-24F, 0x1p-75F};
+    static const float scales[] = {1.0F, 1.0F, 0x1p-75F};
+    struct engine engines[] = {engine_create(1, true), engine_create(1, false)};
+    for (int e = 0; e < 2; e++) {
+        for (int i = 0; i < 3; i++) {
+            const float a = factors[i] * 0x1.000002p0F;
+            float b[COLS];
+            float c[COLS];
+            for (int j = 0; j < COLS; j++) {
+                b[j] = scales[i] * 0x1.fffffcp-1F;
+                c[j] = starts[i];
+            }
+            od_gemm_run(engines[e].gemm, 1, COLS, 1, (struct od_mat){&a, 1, 1},
+                        (struct od_mat){b, COLS, 1}, c, COLS, true);
+            for (int j = 0; j < COLS; j++) {
+                assert_int_equal(bits_of(c[j]), bits_of(starts[i]));
+            }
+        }
+        engine_free(&engines[e]);
+    }
+}
+
 static void create_fails_cleanly(void **state)
 {
     (void)state;
@@ -396,6 +425,7 @@ int main(void)
         cmocka_unit_test(beyond_the_blocks),
         cmocka_unit_test(one_product_per_item_inside_the_pool),
         cmocka_unit_test(special_values),
+        cmocka_unit_test(rounds_once),
         cmocka_unit_test(create_fails_cleanly),
         cmocka_unit_test(peak_is_measured),
     };
