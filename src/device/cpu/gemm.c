@@ -37,7 +37,7 @@ enum {
     ALIGN_FLOATS = 16,
     B_FLOATS = (KC + 1) * NC,
     A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
-    ONE_THREAD_WORK = 3 << 19,  // multiply-adds that are done before another thread is awake
+    ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
     DIRECT_B_COLS = 256,        // up to this width B is read in place for a single group of rows
     PACK_A_COLS = 64,           // from this width packing A pays
     PACK_A_COLS_STRIDED = 25,   // ... when neighbours in a row are not neighbours in memory
