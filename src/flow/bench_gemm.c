@@ -1,6 +1,5 @@
 #include "flow/bench_gemm.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
