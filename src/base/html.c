@@ -41,7 +41,8 @@ static const char style_page[] =
     ".bar i{position:absolute;left:0;top:.2rem;bottom:.2rem;background:var(--fill);"
     "border-radius:0 .2rem .2rem 0}\n"
     ".bar b{position:relative}\n"
-    "td small{display:block;white-space:normal;color:var(--quiet);font-size:.78rem;font-weight:400}\n";
+    "td small{display:block;color:var(--quiet);font-size:.78rem;font-weight:400}\n"
+    "td .why{white-space:normal}\n";
 static const char style_figures[] =
     ".chart{margin:.5rem 0 1rem;padding:.75rem;border:1px solid var(--rule);border-radius:.5rem}\n"
     ".chart svg{display:block;width:100%;height:auto}\n"

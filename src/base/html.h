@@ -9,6 +9,7 @@
  *     best      the best value of its column or row
  *     lead      the paragraph under the headline
  *     quiet     secondary text, small
+ *     why       a reason in a small of a cell: it may wrap
  *     bar       a cell with `<i style="width:N%">` as a bar behind its number
  *     chart     a figure with an SVG; in it: grid, axis, line-1, line-2, dot-1, dot-2, whisker-1,
  *               whisker-2, key-1, key-2, label

@@ -4,8 +4,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "cli/options.h"

@@ -130,12 +130,12 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     const struct od_tune_options run_options = {.recipe_path = args.values[0],
-                                               .run_dir = run_dir,
-                                               .resume = resume,
-                                               .threads = (int)cli->threads,
-                                               .allow_vector = !cli->no_vector,
-                                               .max_bytes = max_bytes,
-                                               .stop = &stop_wanted};
+                                                .run_dir = run_dir,
+                                                .resume = resume,
+                                                .threads = (int)cli->threads,
+                                                .allow_vector = !cli->no_vector,
+                                                .max_bytes = max_bytes,
+                                                .stop = &stop_wanted};
     status = od_tune_run(&run_options, &result, &err);
     if (status == OD_OK) {
         status = od_report_write(run_dir, &err);

@@ -1,11 +1,14 @@
 #include "cli/sizes.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "base/threads.h"
+#include "options.h"
 
 enum od_status od_size_read(const char *text, uint64_t *ret_bytes, struct od_error *err)
 {

@@ -15,8 +15,10 @@
 enum {
     ROUNDS_MIN = 5,
     ROUNDS_MAX = 400,
-    READ_FLOATS = 32 << 20,
-    READ_WORDS = 8,
+    READ_FLOATS = 16 << 20,
+    READ_STREAMS = 4,
+    LINE_WORDS = 8,
+    READ_AHEAD_WORDS = 128,
     FEW_ROWS = 6,
     LARGE = 4096
 };
@@ -180,31 +182,36 @@ struct reading {
     uint64_t sum[OD_THREADS_MAX];
 };
 
+/** Four streams at once, fetched ahead: what a core can read at best. */
 static void read_part(void *context, int64_t first, int64_t last, int thread)
 {
     struct reading *reading = context;
-    uint64_t sum[READ_WORDS] = {0};
-    for (int64_t i = first; i < last; i += READ_WORDS) {
-        for (int j = 0; j < READ_WORDS; j++) {
-            sum[j] += reading->data[i + j];
+    const int64_t words = (last - first) / READ_STREAMS;
+    const uint64_t *data = reading->data + first;
+    uint64_t sum = 0;
+    for (int64_t i = 0; i + LINE_WORDS <= words; i += LINE_WORDS) {
+        for (int stream = 0; stream < READ_STREAMS; stream++) {
+            const uint64_t *line = data + (int64_t)stream * words + i;
+            __builtin_prefetch(line + READ_AHEAD_WORDS);
+            sum += ((line[0] + line[1]) + (line[2] + line[3])) +
+                   ((line[4] + line[5]) + (line[6] + line[7]));
         }
     }
-    for (int j = 0; j < READ_WORDS; j++) {
-        reading->sum[thread] += sum[j];
-    }
+    reading->sum[thread] = sum;
 }
 
-/** Bytes a second when all threads read memory that no cache holds. */
+/** Bytes a second when all threads read as much as the weights of the shapes with few rows. */
 static double read_rate(struct bench *bench)
 {
     struct reading reading = {.data = (const uint64_t *)(const void *)bench->b};
     const struct clocks start = clocks_now();
-    od_pool_run(bench->pool, READ_FLOATS / 2, READ_WORDS, read_part, &reading);
+    od_pool_run(bench->pool, READ_FLOATS / 2, (int64_t)READ_STREAMS * LINE_WORDS, read_part,
+                &reading);
     return (double)READ_FLOATS * sizeof(float) / clocks_since(start).wall;
 }
 
 /** What one round measured. */
-struct round {
+struct sample {
     double flops;
     double peak_flops;
     double share;
@@ -214,31 +221,31 @@ struct round {
 
 /** `slice`: time that the product took last, then this time: equal times for the product and the
  *  peak, so that an interruption hits both alike. */
-static struct round run_round(struct bench *bench, struct clocks *slice)
+static struct sample run_slices(struct bench *bench, struct clocks *slice)
 {
     const struct shape *shape = bench->shape;
-    struct round round = {.flops = 0.0};
+    struct sample sample = {.flops = 0.0};
     double read = 0.0;
     if (shape->form == FORM_PACKED && shape->m <= FEW_ROWS && shape->n >= LARGE) {
         read = read_rate(bench);
     }
     const struct clocks start = clocks_now();
-    round.peak_flops = od_cpu_fma_peak(bench->pool, bench->features, slice->wall);
+    sample.peak_flops = od_cpu_fma_peak(bench->pool, bench->features, slice->wall);
     const struct clocks peak_took = clocks_since(start);
     const double flop = run_slice(bench, slice);
-    round.flops = flop / slice->wall;
-    if (round.peak_flops > 0.0) {
-        const double peak_flop = round.peak_flops * peak_took.wall;
-        round.share = round.flops / round.peak_flops;
-        round.cpu_share = flop / slice->cpu / (peak_flop / peak_took.cpu);
+    sample.flops = flop / slice->wall;
+    if (sample.peak_flops > 0.0) {
+        const double peak_flop = sample.peak_flops * peak_took.wall;
+        sample.share = sample.flops / sample.peak_flops;
+        sample.cpu_share = flop / slice->cpu / (peak_flop / peak_took.cpu);
     }
     if (read > 0.0) {
-        round.read_share = round.flops / (2.0 * (double)shape->m) * sizeof(float) / read;
+        sample.read_share = sample.flops / (2.0 * (double)shape->m) * sizeof(float) / read;
     }
-    return round;
+    return sample;
 }
 
-static double median_of(const struct round *rounds, int count, size_t offset)
+static double median_of(const struct sample *rounds, int count, size_t offset)
 {
     double values[ROUNDS_MAX];
     for (int i = 0; i < count; i++) {
@@ -250,7 +257,7 @@ static double median_of(const struct round *rounds, int count, size_t offset)
 
 static void measure(struct bench *bench, const struct shape *shape)
 {
-    struct round rounds[ROUNDS_MAX];
+    struct sample rounds[ROUNDS_MAX];
     struct clocks slice;
     int count = 0;
     const struct clocks start = clocks_now();
@@ -258,7 +265,7 @@ static void measure(struct bench *bench, const struct shape *shape)
     (void)run_slice(bench, &slice);
     while (count < ROUNDS_MIN ||
            (count < ROUNDS_MAX && clocks_since(start).wall < bench->options->seconds)) {
-        rounds[count++] = run_round(bench, &slice);
+        rounds[count++] = run_slices(bench, &slice);
     }
     const struct od_bench_gemm_row row = {
         .group = shape->group,
@@ -269,11 +276,11 @@ static void measure(struct bench *bench, const struct shape *shape)
         .count = shape->count,
         .threads = od_pool_threads(bench->pool),
         .vector = bench->features.avx2_fma,
-        .flops = median_of(rounds, count, offsetof(struct round, flops)),
-        .peak_flops = median_of(rounds, count, offsetof(struct round, peak_flops)),
-        .share = median_of(rounds, count, offsetof(struct round, share)),
-        .cpu_share = median_of(rounds, count, offsetof(struct round, cpu_share)),
-        .read_share = median_of(rounds, count, offsetof(struct round, read_share))};
+        .flops = median_of(rounds, count, offsetof(struct sample, flops)),
+        .peak_flops = median_of(rounds, count, offsetof(struct sample, peak_flops)),
+        .share = median_of(rounds, count, offsetof(struct sample, share)),
+        .cpu_share = median_of(rounds, count, offsetof(struct sample, cpu_share)),
+        .read_share = median_of(rounds, count, offsetof(struct sample, read_share))};
     bench->options->fn(bench->options->context, &row);
 }
 

@@ -1,13 +1,22 @@
 #include "flow/bench_train.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "data/dataset.h"
+#include "device/cpu/gemm.h"
+#include "model/program.h"
+#include "model/spec.h"
+#include "tune/recipe.h"
 #include "tune/session.h"
 
 enum { ROUNDS_MAX = 64, HEAD_DIM = 32, PASSES_AHEAD = 4 };

@@ -5,16 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include "eval/evaluation.h"
 #include "eval/http_responder.h"
+#include "eval/runner.h"
 #include "flow/demo_results.h"
 #include "flow/forecast.h"
 #include "flow/report.h"
 #include "infer/engine.h"
 #include "model/spec.h"
 #include "serve/server.h"
+#include "tune/recipe.h"
 #include "tune/run.h"
 
 enum { EVAL_THREADS = 8, ENGINE_SLOTS = 8, SEQUENCE_LEN_MAX = 512 };

@@ -4,11 +4,15 @@
 
 #include "flow/demo_results.h"
 
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "flow/demo.h"
 #include "formats/json.h"
 #include "score/interval.h"
 
@@ -82,8 +86,8 @@ static void kind_name(const char *run, char out[OD_DEMO_NAME_BYTES])
 static enum od_status add_kind(struct od_demo_result *result, const char *run, struct od_error *err)
 {
     const char *const suites[2] = {result->base_suite, result->tuned_suite};
-    struct od_demo_kind kind = {.chance =
-                                    strncmp(run, "mmlu", 4) == 0 ? 1.0 / CHOICES_DEFAULT : 0.0};
+    struct od_demo_kind kind = {
+        .chance = strncmp(run, "mmlu", 4) == 0 ? 1.0 / (double)CHOICES_DEFAULT : 0.0};
     kind_name(run, kind.name);
     for (int i = 0; i < 2; i++) {
         int64_t right;

@@ -1,10 +1,21 @@
 #include "flow/forecast.h"
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "data/dataset.h"
+#include "data/pack.h"
+#include "device/cpu/gemm.h"
 #include "model/program.h"
+#include "model/spec.h"
+#include "ops/cpu.h"
+#include "plan/plan.h"
+#include "text/tokenizer.h"
+#include "tune/recipe.h"
 #include "tune/session.h"
 
 // Products are not all of a step: norms, attention, packing and the optimiser take their share.
@@ -74,7 +85,8 @@ static enum od_status count_work(const struct od_recipe *recipe, const struct od
                                   &dataset, err)) == OD_OK &&
         (status = od_packs_make(&dataset, recipe->sequence_len, recipe->sample_packing,
                                 recipe->seed, 0, &packs, err)) == OD_OK) {
-        const double steps_per_epoch = (double)((packs.count + per_step - 1) / per_step);
+        const int64_t steps = (packs.count + per_step - 1) / per_step;  // of an epoch
+        const double steps_per_epoch = (double)steps;
         f->steps = recipe->max_steps > 0 ? recipe->max_steps
                                          : (int64_t)(steps_per_epoch * recipe->num_epochs + 0.5);
         f->tokens = (int64_t)((double)packs.tokens / steps_per_epoch * (double)f->steps);

@@ -1,13 +1,18 @@
 #include "flow/model_files.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "formats/dtype.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/program.h"
+#include "model/spec.h"
 #include "model/weights.h"
 #include "plan/plan.h"
 #include "text/byte_tokenizer.h"

@@ -131,7 +131,7 @@ static void put_table_row(struct od_buf *out, const struct od_chart_row *row, si
     if (isfinite(score->value)) {
         od_buf_printf(out, "%.4f</td><td class=\"num\">", score->value);
     } else {
-        od_buf_puts(out, "–<small>");
+        od_buf_puts(out, "–<small class=\"why\">");
         od_html_text(out, why ? why : "undefined");
         od_buf_puts(out, "</small></td><td class=\"num\">");
     }

@@ -1,8 +1,8 @@
 // The thread that owns the model: opens it, admits requests, makes passes.
 
 #include <pthread.h>
-#include <stdint.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 

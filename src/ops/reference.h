@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+// NOLINTBEGIN(bugprone-macro-parentheses): `real` is a type
 /** Prototypes for a type and its suffix. */
 #define OD_REFERENCE_PROTOTYPES(real, suffix)                                                      \
     /** y[t] = w[ids[t]]; w [v, c], y [tokens, c]. */                                              \
@@ -53,6 +54,7 @@
     /** One AdamW step, t >= 1, in the order of torch.optim.AdamW. */                              \
     void od_ref_adamw_##suffix(real *w, real *m, real *v, const real *g, int64_t count, double lr, \
                                double beta1, double beta2, double eps, double decay, int64_t t);
+// NOLINTEND(bugprone-macro-parentheses)
 
 OD_REFERENCE_PROTOTYPES(float, f32)
 OD_REFERENCE_PROTOTYPES(double, f64)

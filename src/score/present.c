@@ -66,14 +66,17 @@ bool od_present_is_best(const struct od_board *board, size_t entry, size_t metri
     if (!cell->defined || direction == OD_SCORE_NONE || board->entry_count < 2) {
         return false;
     }
+    bool beats_one = false;
     for (size_t i = 0; i < board->entry_count; i++) {
         const struct od_score_cell *other = od_board_cell_const(board, i, metric);
-        if (other->defined && (direction == OD_SCORE_LOWER ? other->value < cell->value
-                                                           : other->value > cell->value)) {
+        const double ahead =
+            direction == OD_SCORE_LOWER ? other->value - cell->value : cell->value - other->value;
+        if (other->defined && ahead < 0.0) {
             return false;
         }
+        beats_one = beats_one || (other->defined && ahead > 0.0);
     }
-    return true;
+    return beats_one;
 }
 
 void od_present_counted(const struct od_ranking *ranking, struct od_buf *out)

@@ -28,7 +28,7 @@ enum od_status od_present_shown(const struct od_ranking *ranking, struct od_show
 /** Four decimals, or three digits with an exponent where those would say nothing. */
 void od_present_number(double value, char out[OD_SHORT_NUMBER_BYTES]);
 
-/** True when no other entry's value for the metric is better (and the metric has a direction). */
+/** True when no other entry's value for the metric is better and some is worse. */
 bool od_present_is_best(const struct od_board *board, size_t entry, size_t metric);
 
 /** Append lines that say what the formula counted undefined values as and how often the order of the

@@ -315,7 +315,7 @@ static enum od_status begin(struct run *run, struct od_tune_result *result, stru
 }
 
 enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,
-                      struct od_error *err)
+                           struct od_error *err)
 {
     struct run run = {.options = options, .log_fd = -1, .last_saved = -1};
     struct od_tune_result result = {0};

@@ -52,6 +52,6 @@ struct od_tune_result {
  * `stop`, with a checkpoint saved.
  */
 enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,
-                      struct od_error *err) OD_MUST_CHECK;
+                           struct od_error *err) OD_MUST_CHECK;
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
 #include "support.h"

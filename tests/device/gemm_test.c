@@ -167,13 +167,20 @@ static void problem_release(struct problem *p)
     od_free(p->c);
 }
 
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 static void check(const struct problem *p, const char *how)
 {
     if (memcmp(p->c, p->expected, c_bytes(p)) == 0) {
         return;
     }
     for (int64_t i = 0; i < p->m * p->ldc; i++) {
-        if (memcmp(&p->c[i], &p->expected[i], sizeof(float)) != 0) {
+        if (bits_of(p->c[i]) != bits_of(p->expected[i])) {
             fail_msg(
                 "%s m=%ld n=%ld k=%ld ldc=%ld a=(%ld,%ld) b=(%ld,%ld) accumulate=%d: row %ld "
                 "column %ld is %a, not %a",
@@ -320,10 +327,15 @@ static void special_values(void **state)
         struct problem p;
         problem_init(&p, &draw, 1 + draw_below(&draw, 8), 1 + draw_below(&draw, 20),
                      1 + draw_below(&draw, 3));
+        float *const a = p.a.memory;
+        if (!a) {
+            fail();
+            return;
+        }
         const int64_t limit = draw_below(&draw, 2) ? 12 : 4;
         for (int64_t e = 0; e < p.m; e++) {
             for (int64_t q = 0; q < p.k; q++) {
-                p.a.memory[e * p.a.mat.row_stride + q * p.a.mat.col_stride] =
+                a[e * p.a.mat.row_stride + q * p.a.mat.col_stride] =
                     values[draw_below(&draw, limit)];
             }
         }
@@ -344,6 +356,35 @@ static void special_values(void **state)
     }
     engine_free(&vector);
     engine_free(&scalar);
+}
+
+// Sums so near the middle between two floats that rounding to double first would go the wrong way:
+// c + a b with c odd in its last place and a b = (1 - 2^-46) times half of that place.
+static void rounds_once(void **state)
+{
+    (void)state;
+    enum { COLS = 19 };
+    static const float starts[] = {0x1.000002p0F, -0x1.000002p0F, 0x1.000004p-127F};
+    static const float factors[] = {0x1p-24F, -0x1p-24F, 0x1p-75F};
+    static const float scales[] = {1.0F, 1.0F, 0x1p-75F};
+    struct engine engines[] = {engine_create(1, true), engine_create(1, false)};
+    for (int e = 0; e < 2; e++) {
+        for (int i = 0; i < 3; i++) {
+            const float a = factors[i] * 0x1.000002p0F;
+            float b[COLS];
+            float c[COLS];
+            for (int j = 0; j < COLS; j++) {
+                b[j] = scales[i] * 0x1.fffffcp-1F;
+                c[j] = starts[i];
+            }
+            od_gemm_run(engines[e].gemm, 1, COLS, 1, (struct od_mat){&a, 1, 1},
+                        (struct od_mat){b, COLS, 1}, c, COLS, true);
+            for (int j = 0; j < COLS; j++) {
+                assert_int_equal(bits_of(c[j]), bits_of(starts[i]));
+            }
+        }
+        engine_free(&engines[e]);
+    }
 }
 
 static void create_fails_cleanly(void **state)
@@ -384,6 +425,7 @@ int main(void)
         cmocka_unit_test(beyond_the_blocks),
         cmocka_unit_test(one_product_per_item_inside_the_pool),
         cmocka_unit_test(special_values),
+        cmocka_unit_test(rounds_once),
         cmocka_unit_test(create_fails_cleanly),
         cmocka_unit_test(peak_is_measured),
     };

@@ -102,7 +102,7 @@ static void all_sections(void **state)
     has(text,
         "<td class=\"num\">0.2500</td><td class=\"num\">0.2000 to 0.3100</td>"
         "<td class=\"num\">240</td>");
-    has(text, "–<small>no &lt;item&gt;</small>");
+    has(text, "–<small class=\"why\">no &lt;item&gt;</small>");
     assert_int_equal(count_of(text, "<circle"), 2);  // two scores; the third is undefined
     assert_int_equal(count_of(text, "class=\"whisker-1\""), 3);
     assert_string_equal(text, make(folder, &again));

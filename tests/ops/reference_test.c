@@ -95,7 +95,7 @@ static void start(struct problem *p, int64_t x_count, int64_t w_count, int64_t y
     fill(p->w, w_count);
     fill(p->weight, y_count);
     for (int64_t i = 0; i < BUFFER; i++) {
-        p->dx[i] = NAN;  // must be written
+        p->dx[i] = (double)NAN;  // must be written
         p->dw[i] = 0.0;
     }
 }

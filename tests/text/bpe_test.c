@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "support.h"

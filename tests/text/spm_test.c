@@ -369,6 +369,41 @@ static void put_rules(struct od_buf *model, const char *bytes, size_t size)
     od_buf_release(&settings);
 }
 
+static void put_unit(char *units, size_t index, uint32_t unit)
+{
+    memcpy(units + 4 + index * 4, &unit, sizeof(unit));
+}
+
+// Large arrays write their offsets in units of 256 (bit 9): "a" becomes "b".
+static void test_far_rules(void **state)
+{
+    (void)state;
+    enum { UNITS = 866, LEAF = 1 << 8, FAR = 1 << 9 };
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    struct od_buf model;
+    struct od_ids ids;
+    char rules[4 + UNITS * 4 + 2] = {0};
+    const uint32_t size = UNITS * 4;
+    memcpy(rules, &size, sizeof(size));
+    put_unit(rules, 0, 1u << 10 | FAR);  // children from 256 on
+    put_unit(rules, 256 + 'a', 2u << 10 | FAR | LEAF | (uint32_t)'a');
+    put_unit(rules, (256 + 'a') ^ 512, 1u << 31);  // text 0
+    rules[4 + UNITS * 4] = 'b';
+    put_rules(&model, rules, sizeof(rules));
+    put_setting(&model, 3, 3, 0);
+    assert_ok(od_tokenizer_parse_spm(od_buf_text(&model), model.size, "test", &tokenizer, &err),
+              &err);
+    od_ids_init(&ids, IDS_MAX);
+    assert_ok(od_tokenizer_encode(tokenizer, "abcab", 5, OD_ENCODE_PLAIN, &ids, &err), &err);
+    const int32_t want[] = {4, 4, 0, 4, 4};
+    assert_int_equal(ids.count, 5);
+    assert_memory_equal(ids.data, want, sizeof(want));
+    od_ids_release(&ids);
+    od_buf_release(&model);
+    od_tokenizer_free(tokenizer);
+}
+
 // Arrays of random units send a walk anywhere; it must stay inside and end.
 static void test_broken_rules(void **state)
 {
@@ -471,10 +506,11 @@ static void test_folder_of_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),         cmocka_unit_test(test_small),
-        cmocka_unit_test(test_broken_records), cmocka_unit_test(test_broken_pieces),
-        cmocka_unit_test(test_unsupported),    cmocka_unit_test(test_broken_rules),
-        cmocka_unit_test(test_damaged),        cmocka_unit_test(test_folder_of_model),
+        cmocka_unit_test(test_golden),          cmocka_unit_test(test_small),
+        cmocka_unit_test(test_broken_records),  cmocka_unit_test(test_broken_pieces),
+        cmocka_unit_test(test_unsupported),     cmocka_unit_test(test_broken_rules),
+        cmocka_unit_test(test_far_rules),       cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_folder_of_model),
     };
     return cmocka_run_group_tests_name("spm", tests, NULL, NULL);
 }

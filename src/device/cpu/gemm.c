@@ -192,7 +192,7 @@ static void run_block(const struct job *job, struct range rows, struct range col
                                       .load = k.first > 0 || job->accumulate};
         struct od_mat b = job->b;
         if (!job->packed) {
-            b.data += k.first * job->b.row_stride + j * job->b.col_stride;
+            b.data += k.first * b.row_stride + j * b.col_stride;
         }
         if (job->packed) {
             block.b = job->packed + j * job->k + k.first * NR;
@@ -256,8 +256,10 @@ static void choose_parts(struct job *job, int threads)
     double best = 0.0;
     for (int row_parts = 1; row_parts <= threads; row_parts++) {
         const int col_parts = threads / row_parts;
-        const double rows = (double)((row_units + row_parts - 1) / row_parts * MR);
-        const double cols = (double)((col_units + col_parts - 1) / col_parts * NR);
+        const int64_t rows_most = (row_units + row_parts - 1) / row_parts * MR;
+        const int64_t cols_most = (col_units + col_parts - 1) / col_parts * NR;
+        const double rows = (double)rows_most;
+        const double cols = (double)cols_most;
         // Packing an element costs about as much as twelve multiply-adds of a vector lane.
         const double cost = rows * cols + 12.0 * rows + (job->packed ? 0.0 : 12.0 * cols);
         if (row_parts == 1 || cost < best) {

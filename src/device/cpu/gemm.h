@@ -6,7 +6,8 @@
  *
  * Every element of C is one chain of fused multiply-adds over k = 0, 1, 2, ... in that order,
  * starting from C[i][j] or +0. So its bits do not depend on M, N, the number of threads, where a
- * tile ends, or whether AVX2 is used: fmaf in a plain loop is the definition.
+ * tile ends, or whether AVX2 is used: fmaf in a plain loop is the definition. (Where the result is
+ * NaN, it is NaN on every path; which NaN is not promised.)
  *
  * A and B are read through two strides each, so transposed operands need no copy by the caller.
  *

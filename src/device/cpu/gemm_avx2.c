@@ -95,7 +95,7 @@ INLINE void step(int rows, int vectors, __m256 sum[ROWS_MAX][VECTORS_MAX], const
     __m256 row[VECTORS_MAX];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
-        row[v] = load8(b + v / 2 * b_panel + v % 2 * LANES);
+        row[v] = load8(b + v / 2 * b_panel + (v % 2 == 0 ? 0 : LANES));
     }
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++) {
@@ -230,7 +230,7 @@ static void tile_cut(int rows, int cols, const struct od_gemm_block *block, cons
     inside.c = whole;
     inside.ldc = NR;
     for (int r = 0; block->load && r < rows; r++) {
-        copy_cut(whole + r * NR, at->c + r * at->ldc, cols);
+        copy_cut(whole + r * (int64_t)NR, at->c + r * at->ldc, cols);
     }
     if (cols < LANES) {
         tile_half(rows, block, &inside);
@@ -238,7 +238,7 @@ static void tile_cut(int rows, int cols, const struct od_gemm_block *block, cons
         tile_rows(rows, block, &inside);
     }
     for (int r = 0; r < rows; r++) {
-        copy_cut(at->c + r * at->ldc, whole + r * NR, cols);
+        copy_cut(at->c + r * at->ldc, whole + r * (int64_t)NR, cols);
     }
 }
 
@@ -262,7 +262,7 @@ static struct place place_of_group(const struct od_gemm_block *block, int64_t r0
 INLINE int64_t wide_tiles(const struct od_gemm_block *block, int rows, struct place at,
                           struct ahead ahead)
 {
-    const int panels = rows == 1 ? 4 : 2;
+    const int64_t panels = rows == 1 ? 4 : 2;
     int64_t j = 0;
     for (; rows <= 3 && j + panels * NR <= block->cols; j += panels * NR) {
         if (rows == 1) {

@@ -19,6 +19,7 @@
 
 enum {
     OD_GEMM_GROUP_ROWS = 6,
+    OD_GEMM_TWO_GROUPS = 2 * OD_GEMM_GROUP_ROWS,
     OD_GEMM_PACK_SLACK = 8,  ///< floats behind a packed block of A that packing may overwrite
 };
 
@@ -63,7 +64,7 @@ static inline int od_gemm_group_rows(int64_t left)
     if (left <= OD_GEMM_GROUP_ROWS) {
         return (int)left;
     }
-    return left < 2 * OD_GEMM_GROUP_ROWS ? (int)((left + 1) / 2) : OD_GEMM_GROUP_ROWS;
+    return left < OD_GEMM_TWO_GROUPS ? (int)((left + 1) / 2) : OD_GEMM_GROUP_ROWS;
 }
 
 #endif

@@ -2,8 +2,12 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "device/cpu/gemm.h"
 #include "device/cpu/gemm_internal.h"
@@ -23,18 +27,99 @@ void od_gemm_ref(int64_t m, int64_t n, int64_t k, struct od_mat a, struct od_mat
     }
 }
 
+#ifdef __SSE2__
+// fmaf for two lanes at once, on processors that have no such instruction. The product of two floats
+// is exact in double, so double(a b + c), rounded to float, is right unless the sum in double is not
+// exact and falls just between two floats: rounding twice may then go the wrong way. Sums that look
+// like that, and those that may be subnormal as floats (their rounding place is another), are left
+// to fmaf. `doubtful` collects them.
+static inline __m128d multiply_add2(__m128d x, __m128d b, __m128d sum, __m128i *doubtful)
+{
+    const __m128d exact = _mm_add_pd(_mm_mul_pd(x, b), sum);
+    const __m128i bits = _mm_castpd_si128(exact);
+    // The 29 bits that a float drops: one and then zeros. Compared as 32-bit halves; the upper half
+    // of a lane is never equal to the pattern.
+    const __m128i between = _mm_cmpeq_epi32(_mm_and_si128(bits, _mm_set1_epi64x(0x1fffffff)),
+                                            _mm_set1_epi64x(0x7fffffff10000000));
+    const __m128d size = _mm_andnot_pd(_mm_set1_pd(-0.0), exact);
+    const __m128d tiny = _mm_and_pd(_mm_cmple_pd(size, _mm_set1_pd(0x1p-126)),
+                                    _mm_cmpneq_pd(size, _mm_setzero_pd()));
+    *doubtful = _mm_or_si128(*doubtful, _mm_or_si128(between, _mm_castpd_si128(tiny)));
+    return _mm_cvtps_pd(_mm_cvtpd_ps(exact));
+}
+
+enum { PAIR = 2, PAIRS = OD_GEMM_PANEL_COLS / PAIR, HALF_PAIRS = PAIRS / 2 };
+
+// Eight columns, whose sums wait in double. False, and nothing changed, when a sum was doubtful.
+static inline bool step_eight(float x, const float *b, __m128d sum[HALF_PAIRS])
+{
+    const __m128d wide = _mm_set1_pd((double)x);
+    __m128d next[HALF_PAIRS];
+    __m128i doubtful = _mm_setzero_si128();
+#pragma GCC unroll 4
+    for (int i = 0; i < HALF_PAIRS; i += 2) {
+        const __m128 four = _mm_loadu_ps(b + (ptrdiff_t)PAIR * i);
+        next[i] = multiply_add2(wide, _mm_cvtps_pd(four), sum[i], &doubtful);
+        next[i + 1] =
+            multiply_add2(wide, _mm_cvtps_pd(_mm_movehl_ps(four, four)), sum[i + 1], &doubtful);
+    }
+    if (_mm_movemask_epi8(doubtful) != 0) {
+        return false;
+    }
+    memcpy(sum, next, sizeof next);
+    return true;
+}
+
+static void step_eight_slow(float x, const float *b, __m128d sum[HALF_PAIRS])
+{
+    double lanes[OD_GEMM_PANEL_COLS / 2];
+    memcpy(lanes, sum, sizeof lanes);
+    for (int j = 0; j < OD_GEMM_PANEL_COLS / 2; j++) {
+        lanes[j] = (double)fmaf(x, b[j], (float)lanes[j]);
+    }
+    memcpy(sum, lanes, sizeof lanes);
+}
+
+static void half_panel(int64_t k, const float *a, int64_t a_col, const float *b, int64_t b_row,
+                       float *sums)
+{
+    __m128d sum[HALF_PAIRS];
+    for (int i = 0; i < HALF_PAIRS; i++) {
+        const float *pair = sums + (ptrdiff_t)PAIR * i;
+        sum[i] = _mm_set_pd((double)pair[1], (double)pair[0]);
+    }
+    for (int64_t p = 0; p < k; p++) {
+        if (!step_eight(a[p * a_col], b + p * b_row, sum)) {
+            step_eight_slow(a[p * a_col], b + p * b_row, sum);
+        }
+    }
+    for (int i = 0; i < HALF_PAIRS; i++) {
+        _mm_storel_pi((__m64 *)(void *)(sums + (ptrdiff_t)PAIR * i), _mm_cvtpd_ps(sum[i]));
+    }
+}
+#else
+static void half_panel(int64_t k, const float *a, int64_t a_col, const float *b, int64_t b_row,
+                       float *sums)
+{
+    for (int64_t p = 0; p < k; p++) {
+        for (int j = 0; j < OD_GEMM_PANEL_COLS / 2; j++) {
+            sums[j] = fmaf(a[p * a_col], b[p * b_row + j], sums[j]);
+        }
+    }
+}
+#endif
+
 static void row_panel(int64_t k, const float *a, int64_t a_col, const float *b, int64_t b_row,
                       float *c, int cols, bool load)
 {
+    enum { HALF = OD_GEMM_PANEL_COLS / 2 };
     float sum[OD_GEMM_PANEL_COLS] = {0};
     if (load) {
         memcpy(sum, c, (size_t)cols * sizeof *c);
     }
-    for (int64_t p = 0; p < k; p++) {
-        const float x = a[p * a_col];
-        for (int j = 0; j < OD_GEMM_PANEL_COLS; j++) {
-            sum[j] = fmaf(x, b[p * b_row + j], sum[j]);
-        }
+    half_panel(k, a, a_col, b, b_row, sum);
+    if (cols > HALF) {
+        half_panel(k, a, a_col, b + HALF, b_row, sum + HALF);
     }
     memcpy(c, sum, (size_t)cols * sizeof *c);
 }

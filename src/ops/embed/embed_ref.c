@@ -1,3 +1,5 @@
+#include <stdint.h>
+
 #include "ops/reference.h"
 
 void OD_REF(od_ref_embed)(od_real *y, const od_real *w, const int32_t *ids, int64_t tokens,

@@ -1,3 +1,5 @@
+#include <stdint.h>
+
 #include "ops/reference.h"
 
 void OD_REF(od_ref_linear)(od_real *y, const od_real *x, const od_real *w, int64_t rows, int64_t n,
