@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "base/threads.h"
-#include "options.h"
+#include "cli/options.h"
 
 enum od_status od_size_read(const char *text, uint64_t *ret_bytes, struct od_error *err)
 {
