@@ -68,7 +68,7 @@ tidy: asan-folder
 	@tools/tidy $(ASAN)
 
 test-asan: asan
-	@tools/test-summary $(ASAN)
+	@tools/test-summary $(ASAN) --no-suite docs
 
 bench: build
 	$(BUILD)/oneday bench gemm
