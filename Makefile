@@ -68,7 +68,7 @@ tidy: asan-folder
 	@tools/tidy $(ASAN)
 
 test-asan: asan
-	@tools/test-summary $(ASAN) --no-suite docs
+	@tools/test-summary $(ASAN) --no-suite docs --timeout-multiplier 4
 
 bench: build
 	$(BUILD)/oneday bench gemm
