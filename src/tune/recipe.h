@@ -30,11 +30,11 @@ struct od_recipe {
     const char *base_config;     ///< config.json to pre-train from; NULL otherwise
     const char *base_tokenizer;  ///< folder of the tokenizer for base_config
 
-    enum od_method method;  ///< adapter: lora | (absent or null: full)
-    int64_t lora_r;         ///< 16
-    double lora_alpha;      ///< 32
-    double lora_dropout;    ///< 0; must be 0 on the CPU engine for now: OD_E_UNSUPPORTED
-    bool lora_rslora;       ///< peft_use_rslora: false
+    enum od_method method;                          ///< adapter: lora | (absent or null: full)
+    int64_t lora_r;                                 ///< 16
+    double lora_alpha;                              ///< 32
+    double lora_dropout;                            ///< 0; any other value is OD_E_UNSUPPORTED
+    bool lora_rslora;                               ///< peft_use_rslora: false
     const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
     size_t lora_target_count;
 
