@@ -655,6 +655,29 @@ enum od_status od_safetensors_read_raw(const struct od_safetensors *st,
     return read_at(shard->fd, shard->path, info->offset, out, info->size_bytes, err);
 }
 
+static enum od_status check_part(const struct od_tensor_info *info, int64_t first, int64_t count,
+                                 struct od_error *err)
+{
+    if (first < 0 || count < 0 || first > info->count - count) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "tensor '%s' has no %" PRId64 " elements from element %" PRId64 " on",
+                       info->name, count, first);
+    }
+    return OD_OK;
+}
+
+enum od_status od_safetensors_read_raw_part(const struct od_safetensors *st,
+                                            const struct od_tensor_info *info, int64_t first,
+                                            int64_t count, void *out, struct od_error *err)
+{
+    const struct shard *shard = &st->shards[info->shard];
+    const uint64_t size = od_dtype_size(info->dtype);
+    const enum od_status status = check_part(info, first, count, err);
+    return status == OD_OK ? read_at(shard->fd, shard->path, info->offset + (uint64_t)first * size,
+                                     out, (uint64_t)count * size, err)
+                           : status;
+}
+
 enum od_status od_safetensors_read_f32_part(const struct od_safetensors *st,
                                             const struct od_tensor_info *info, int64_t first,
                                             int64_t count, float *out, struct od_error *err)
@@ -662,10 +685,9 @@ enum od_status od_safetensors_read_f32_part(const struct od_safetensors *st,
     const struct shard *shard = &st->shards[info->shard];
     const uint64_t size = od_dtype_size(info->dtype);
     uint16_t piece[PIECE_ELEMENTS] = {0};
-    if (first < 0 || count < 0 || first > info->count - count) {
-        return od_fail(err, OD_E_ARGUMENT,
-                       "tensor '%s' has no %" PRId64 " elements from element %" PRId64 " on",
-                       info->name, count, first);
+    const enum od_status fits = check_part(info, first, count, err);
+    if (fits != OD_OK) {
+        return fits;
     }
     if (!od_dtype_is_float(info->dtype)) {
         return od_fail(err, OD_E_UNSUPPORTED,

@@ -94,6 +94,12 @@ enum od_status od_safetensors_read_raw(const struct od_safetensors *st,
                                        const struct od_tensor_info *info, void *out,
                                        struct od_error *err) OD_MUST_CHECK;
 
+/** The same for `count` elements from element `first` on. */
+enum od_status od_safetensors_read_raw_part(const struct od_safetensors *st,
+                                            const struct od_tensor_info *info, int64_t first,
+                                            int64_t count, void *out,
+                                            struct od_error *err) OD_MUST_CHECK;
+
 /** A tensor to be written. */
 struct od_tensor_out {
     const char *name;

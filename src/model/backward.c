@@ -18,6 +18,7 @@ static int32_t gradient(struct od_builder *b, int32_t number, bool *ret_add)
         const struct od_tensor t = b->program.tensors[number];
         b->gradient_of[number] =
             1 + od_build_tensor(b, OD_ROLE_ACTIVATION, t.rows, t.cols, "d.%.58s", t.name);
+        od_build_pad(b, b->gradient_of[number] - 1, b->fold_of[number]);
     }
     return b->gradient_of[number] - 1;
 }
@@ -80,9 +81,11 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
         op->slot[OD_SLOT_XA] = forward->slot[OD_SLOT_XA];
         op->slot[OD_SLOT_DA] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_A]);
         op->slot[OD_SLOT_DB] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_B]);
-        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
-                                                 forward->rank * forward->part_count,
-                                                 "adapter.work.%d", b->program.op_count);
+        if (forward->fold == 0) {
+            op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
+                                                     forward->rank * forward->part_count,
+                                                     "adapter.work.%d", b->program.op_count);
+        }
     } else if (op->slot[OD_SLOT_DW] < 0) {
         op->slot[OD_SLOT_X] = -1;  // only the weight is read
     }
@@ -90,6 +93,7 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
     if (res >= 0 && b->flows[res]) {
         if (b->gradient_of[res] == 0) {
             b->gradient_of[res] = dy + 1;
+            od_build_pad(b, dy, b->fold_of[res]);
         } else {
             struct od_op *add = od_build_op(b, OD_OP_ADD);
             add->n = forward->n;
@@ -104,6 +108,11 @@ static void attention_rule(struct od_builder *b, const struct od_op *forward, in
     struct od_op *op = begin(b, forward, OD_OP_ATTENTION_BWD);
     op->slot[OD_SLOT_DY] = dy;
     op->slot[OD_SLOT_WORK] = forward->slot[OD_SLOT_WORK];
+    if (b->program.options.half) {
+        op->slot[OD_SLOT_WORK] =
+            od_build_float(b, OD_ROLE_WORK, b->program.options.tokens, forward->heads,
+                           "attention.delta.%d", b->program.op_count);
+    }
     want_dx(b, op);
 }
 
@@ -116,6 +125,10 @@ static void simple_rule(struct od_builder *b, const struct od_op *forward, enum 
     op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
     if (kind != OD_OP_ROPE_BWD) {
         want_dx(b, op);
+    }
+    if (b->program.options.half && kind == OD_OP_RMS_NORM_BWD && op->slot[OD_SLOT_DW] >= 0) {
+        op->slot[OD_SLOT_WORK] = od_build_float(b, OD_ROLE_WORK, OD_NORM_SPLITS, op->n,
+                                                "norm.work.%d", b->program.op_count);
     }
 }
 

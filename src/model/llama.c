@@ -27,7 +27,7 @@ static int32_t norm(struct od_builder *b, int32_t x, const char *name, const cha
     op->slot[OD_SLOT_Y] = y;
     if (train) {
         op->slot[OD_SLOT_AUX] =
-            od_build_tensor(b, OD_ROLE_ACTIVATION, tokens, 1, "%.56s.rstd", name);
+            od_build_float(b, OD_ROLE_ACTIVATION, tokens, 1, "%.56s.rstd", name);
     }
     return y;
 }
@@ -81,11 +81,13 @@ static int32_t attention(struct od_builder *b, int32_t qkv, int64_t index)
             od_build_tensor(b, OD_ROLE_WORK, options->threads, options->cache_length,
                             "layers.%lld.attention.work", (long long)index);
     } else {
-        op->slot[OD_SLOT_AUX] = od_build_tensor(b, OD_ROLE_ACTIVATION, options->tokens, spec->heads,
-                                                "layers.%lld.lse", (long long)index);
-        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, options->threads,
-                                                 od_attention_work_floats(options->tokens),
-                                                 "layers.%lld.attention.work", (long long)index);
+        op->slot[OD_SLOT_AUX] = od_build_float(b, OD_ROLE_ACTIVATION, options->tokens, spec->heads,
+                                               "layers.%lld.lse", (long long)index);
+        if (!options->half) {
+            op->slot[OD_SLOT_WORK] = od_build_tensor(
+                b, OD_ROLE_WORK, options->threads, od_attention_work_floats(options->tokens),
+                "layers.%lld.attention.work", (long long)index);
+        }
     }
     return y;
 }
@@ -159,8 +161,32 @@ static void head(struct od_builder *b, int32_t x, int32_t embedding)
         op->slot[OD_SLOT_Y] = b->program.io.logits =
             od_build_tensor(b, OD_ROLE_ACTIVATION, options->logit_rows, spec->vocab, "logits");
     } else {
-        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, OD_HEAD_CHUNK_ROWS,
-                                                 spec->vocab + 2 * spec->channels, "head.work");
+        const int64_t rows = options->head_rows > 0 ? options->head_rows : OD_HEAD_CHUNK_ROWS;
+        op->slot[OD_SLOT_WORK] = od_build_tensor(
+            b, OD_ROLE_WORK, rows,
+            (options->half ? od_round_up(spec->vocab, 8) : spec->vocab) + 2 * spec->channels,
+            "head.work");
+        if (options->half) {
+            op->slot[OD_SLOT_AUX] =
+                od_build_float(b, OD_ROLE_ACTIVATION, options->tokens, 1, "head.losses");
+        }
+    }
+}
+
+// What a GPU is told of a batch besides: lists that the host makes.
+static void half_inputs(struct od_builder *b)
+{
+    const struct od_program_options *options = &b->program.options;
+    struct od_program_io *io = &b->program.io;
+    const int64_t tokens = options->tokens;
+    io->label_rows = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "label_rows");
+    io->query_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "query_tiles");
+    io->key_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "key_tiles");
+    io->dquery_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "dquery_tiles");
+    io->tile_counts = od_build_tensor(b, OD_ROLE_INPUT, 4, 1, "tile_counts");
+    if (options->mode == OD_PROGRAM_TRAIN_FULL) {
+        io->embed_order = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "embed_order");
+        io->embed_runs = od_build_tensor(b, OD_ROLE_INPUT, tokens + 1, 1, "embed_runs");
     }
 }
 
@@ -172,7 +198,7 @@ void od_build_llama(struct od_builder *b)
     struct od_program_io *io = &b->program.io;
     const int64_t positions = infer ? options->cache_length : options->tokens;
 
-    *io = (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1};
+    *io = (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     io->rope_table = od_build_tensor(b, OD_ROLE_CONSTANT, positions, spec->head_dim, "rope_table");
     io->ids = od_build_tensor(b, OD_ROLE_INPUT, options->tokens, 1, "ids");
     io->positions = od_build_tensor(b, OD_ROLE_INPUT, options->tokens, 1, "positions");
@@ -183,6 +209,9 @@ void od_build_llama(struct od_builder *b)
         io->targets = od_build_tensor(b, OD_ROLE_INPUT, options->tokens, 1, "targets");
         io->segment_start =
             od_build_tensor(b, OD_ROLE_INPUT, options->tokens + 1, 1, "segment_start");
+    }
+    if (options->half) {
+        half_inputs(b);
     }
 
     const int32_t embedding = od_build_weight(b, spec->vocab, spec->channels, "embedding");

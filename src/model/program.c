@@ -29,23 +29,71 @@ const char *od_target_name(int index)
     return target_names[index];
 }
 
-int32_t od_build_tensor(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
-                        const char *format, ...)
+// What a tensor of this role holds, unless it is asked for in fp32.
+static enum od_dtype dtype_of(const struct od_builder *b, enum od_role role)
 {
-    va_list args;
-    if (b->failed) {
-        return -1;
+    const bool half = b->program.options.half;
+    switch (role) {
+    case OD_ROLE_INPUT: return OD_DTYPE_I32;
+    case OD_ROLE_COPY:
+    case OD_ROLE_CACHE:
+    case OD_ROLE_ACTIVATION:
+    case OD_ROLE_WORK: return half ? OD_DTYPE_BF16 : OD_DTYPE_F32;
+    case OD_ROLE_WEIGHT:
+    case OD_ROLE_ADAPTER:
+    case OD_ROLE_GRADIENT:
+    case OD_ROLE_MOMENT:
+    case OD_ROLE_CONSTANT:
+    case OD_ROLE_COUNT: break;
     }
-    if (b->program.tensor_count == b->tensor_capacity) {
+    return OD_DTYPE_F32;
+}
+
+static int32_t add_tensor(struct od_builder *b, struct od_tensor tensor, const char *format,
+                          va_list args)
+{
+    if (b->failed || b->program.tensor_count == b->tensor_capacity) {
         b->failed = true;
         return -1;
     }
-    struct od_tensor *tensor = &b->program.tensors[b->program.tensor_count];
-    *tensor = (struct od_tensor){.role = role, .rows = rows, .cols = cols, .first = -1, .last = -1};
+    const int32_t number = b->program.tensor_count++;
+    tensor.first = -1;
+    tensor.last = -1;
+    tensor.master = number;
+    (void)vsnprintf(tensor.name, sizeof tensor.name, format, args);
+    b->program.tensors[number] = tensor;
+    return number;
+}
+
+int32_t od_build_tensor(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
+                        const char *format, ...)
+{
+    const struct od_tensor tensor = {
+        .role = role, .dtype = dtype_of(b, role), .rows = rows, .cols = cols};
+    va_list args;
     va_start(args, format);
-    (void)vsnprintf(tensor->name, sizeof tensor->name, format, args);
+    const int32_t number = add_tensor(b, tensor, format, args);
     va_end(args);
-    return b->program.tensor_count++;
+    return number;
+}
+
+int32_t od_build_float(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
+                       const char *format, ...)
+{
+    const struct od_tensor tensor = {
+        .role = role, .dtype = OD_DTYPE_F32, .rows = rows, .cols = cols};
+    va_list args;
+    va_start(args, format);
+    const int32_t number = add_tensor(b, tensor, format, args);
+    va_end(args);
+    return number;
+}
+
+void od_build_pad(struct od_builder *b, int32_t tensor, int64_t pad)
+{
+    if (!b->failed && b->program.tensors[tensor].pad < pad) {
+        b->program.tensors[tensor].pad = pad;
+    }
 }
 
 struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind)
@@ -86,7 +134,8 @@ void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int
     (void)vsnprintf(name, sizeof name, format, args);
     va_end(args);
     if (!b->failed) {
-        add_part(b, b->program.weights, &b->program.weight_count, tensor, row, rows, name);
+        add_part(b, b->program.weights, &b->program.weight_count, b->program.tensors[tensor].master,
+                 row, rows, name);
     }
 }
 
@@ -99,6 +148,7 @@ static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay)
     const struct od_tensor t = b->program.tensors[tensor];
     struct od_param *param = &b->program.params[b->program.param_count++];
     param->tensor = tensor;
+    param->copy = -1;
     param->decay = decay;
     param->gradient = od_build_tensor(b, OD_ROLE_GRADIENT, t.rows, t.cols, "d.%.58s", t.name);
     param->m = od_build_tensor(b, OD_ROLE_MOMENT, t.rows, t.cols, "m.%.58s", t.name);
@@ -108,21 +158,51 @@ static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay)
 
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
 {
+    const bool trained = b->program.options.mode == OD_PROGRAM_TRAIN_FULL;
     const int32_t tensor = od_build_tensor(b, OD_ROLE_WEIGHT, rows, cols, "%s", name);
-    if (!b->failed && b->program.options.mode == OD_PROGRAM_TRAIN_FULL) {
-        (void)add_param(b, tensor, rows > 1);
+    if (b->failed) {
+        return -1;
     }
-    return tensor;
+    if (trained && add_param(b, tensor, rows > 1) < 0) {
+        return -1;
+    }
+    if (!b->program.options.half || rows == 1) {
+        return tensor;
+    }
+    if (!trained) {
+        b->program.tensors[tensor].dtype = OD_DTYPE_BF16;
+        return tensor;
+    }
+    const int32_t copy = od_build_tensor(b, OD_ROLE_COPY, rows, cols, "%.58s.bf16", name);
+    if (!b->failed) {
+        b->program.tensors[copy].master = tensor;
+        b->program.params[b->program.param_count - 1].copy = copy;
+    }
+    return copy;
 }
 
 int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor)
 {
-    for (int32_t i = 0; i < program->param_count; i++) {
-        if (program->params[i].tensor == tensor) {
+    for (int32_t i = 0; tensor >= 0 && i < program->param_count; i++) {
+        if (program->params[i].tensor == tensor || program->params[i].copy == tensor) {
             return program->params[i].gradient;
         }
     }
     return -1;
+}
+
+// Room for the adapter beside what it adapts: columns of X, W and DY, and rows of W.
+static void fold(struct od_builder *b, struct od_op *op, int64_t width)
+{
+    const int64_t spare = od_round_up(width, OD_FOLD_ALIGN);
+    if (b->failed) {
+        return;
+    }
+    op->fold = spare;
+    od_build_pad(b, op->slot[OD_SLOT_X], spare);
+    od_build_pad(b, op->slot[OD_SLOT_W], spare);
+    b->program.tensors[op->slot[OD_SLOT_W]].pad_rows = spare;
+    b->fold_of[op->slot[OD_SLOT_Y]] = spare;
 }
 
 // The adapter of a (fused) linear layer: A of all its targeted parts stacked, B likewise.
@@ -150,8 +230,12 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
         od_build_tensor(b, OD_ROLE_ADAPTER, r * count, layer->k, "%.50s.lora_A", layer->name);
     op->slot[OD_SLOT_B] =
         od_build_tensor(b, OD_ROLE_ADAPTER, b_rows, r, "%.50s.lora_B", layer->name);
-    op->slot[OD_SLOT_XA] = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens,
-                                           r * count, "%.50s.xa", layer->name);
+    if (b->program.options.half) {
+        fold(b, op, r * count);
+    } else {
+        op->slot[OD_SLOT_XA] = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens,
+                                               r * count, "%.50s.xa", layer->name);
+    }
     if (b->failed) {
         return;
     }
@@ -197,6 +281,17 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
     return y;
 }
 
+// Rows of bf16 start at 16 bytes.
+static void align_rows(struct od_program *program)
+{
+    for (int32_t i = 0; i < program->tensor_count; i++) {
+        struct od_tensor *tensor = &program->tensors[i];
+        if (tensor->dtype == OD_DTYPE_BF16 && tensor->role != OD_ROLE_WORK) {
+            tensor->pad = od_round_up(od_tensor_stride(tensor), 8) - tensor->cols;
+        }
+    }
+}
+
 // First and last operation of every tensor.
 static void find_lifetimes(struct od_program *program)
 {
@@ -222,6 +317,9 @@ static enum od_status check_options(const struct od_spec *spec,
     if (options->tokens < 1 || options->tokens > INT32_MAX / 2) {
         return od_fail(err, OD_E_ARGUMENT, "a pass of %lld tokens is not possible",
                        (long long)options->tokens);
+    }
+    if (infer && options->half) {
+        return od_fail(err, OD_E_UNSUPPORTED, "generation on a GPU is not there yet: --device cpu");
     }
     if (options->threads < 1) {
         return od_fail(err, OD_E_ARGUMENT, "a program needs at least one thread");
@@ -251,7 +349,7 @@ enum od_status od_program_build(const struct od_spec *spec,
         return status;
     }
     const size_t layers = (size_t)spec->layers;
-    b.tensor_capacity = (int32_t)(layers * 100 + 64);
+    b.tensor_capacity = (int32_t)(layers * 108 + 96);
     b.op_capacity = (int32_t)(layers * 24 + 32);
     b.part_capacity = (int32_t)(layers * 16 + 16);
     b.param_capacity = (int32_t)(layers * 8 + 8);
@@ -264,8 +362,9 @@ enum od_status od_program_build(const struct od_spec *spec,
     b.program.params = od_arena_alloc(arena, (size_t)b.param_capacity, sizeof *b.program.params);
     b.gradient_of = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.gradient_of);
     b.flows = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.flows);
+    b.fold_of = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.fold_of);
     if (!b.program.tensors || !b.program.ops || !b.program.weights || !b.program.adapters ||
-        !b.program.params || !b.gradient_of || !b.flows) {
+        !b.program.params || !b.gradient_of || !b.flows || !b.fold_of) {
         od_arena_release(arena);
         return od_fail(err, OD_E_MEMORY, "no memory for a program of %zu layers", layers);
     }
@@ -277,6 +376,9 @@ enum od_status od_program_build(const struct od_spec *spec,
     if (b.failed) {
         od_arena_release(arena);
         return od_fail(err, OD_E_LIMIT, "the program of this model does not fit its tables");
+    }
+    if (options->half) {
+        align_rows(&b.program);
     }
     find_lifetimes(&b.program);
     *ret = b.program;

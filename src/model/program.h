@@ -18,6 +18,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/dtype.h"
 #include "model/spec.h"
 #include "ops/op.h"
 
@@ -25,6 +26,7 @@ enum { OD_TENSOR_NAME_BYTES = 64, OD_PART_NAME_BYTES = 128 };
 
 enum od_role {
     OD_ROLE_WEIGHT,      ///< base weights
+    OD_ROLE_COPY,        ///< bf16 copies of trained base weights
     OD_ROLE_ADAPTER,     ///< trained adapter weights
     OD_ROLE_GRADIENT,    ///< of trained weights, summed over a step
     OD_ROLE_MOMENT,      ///< optimiser state
@@ -36,13 +38,17 @@ enum od_role {
     OD_ROLE_COUNT
 };
 
-/** A matrix of 4-byte elements. */
+/** A matrix: rows of `cols` elements, `pad` spare ones behind each, `pad_rows` spare rows. */
 struct od_tensor {
     char name[OD_TENSOR_NAME_BYTES];
     enum od_role role;
+    enum od_dtype dtype;  ///< F32, BF16, or I32
     int64_t rows;
     int64_t cols;
-    int32_t first;  ///< first operation that touches it; -1 while none does
+    int64_t pad;       ///< spare columns: a row is cols + pad elements long
+    int64_t pad_rows;  ///< spare rows at the end
+    int32_t master;    ///< the fp32 tensor that this bf16 copy follows; its own number when none
+    int32_t first;     ///< first operation that touches it; -1 while none does
     int32_t last;
 };
 
@@ -62,7 +68,8 @@ struct od_param {
     int32_t gradient;
     int32_t m;
     int32_t v;
-    bool decay;  ///< weight decay applies (matrices)
+    int32_t copy;  ///< bf16 copy that the operations read; -1: they read the tensor itself
+    bool decay;    ///< weight decay applies (matrices)
 };
 
 /** The linear layers of a block that can carry an adapter, in PEFT's names. */
@@ -81,11 +88,15 @@ unsigned od_target_bit(const char *name);
 /** Names of all targets, in bit order; seven of them. */
 const char *od_target_name(int index);
 
+/** Spare columns for a folded adapter are a multiple of so many. */
+enum { OD_FOLD_ALIGN = 64 };
+
 enum od_program_mode { OD_PROGRAM_TRAIN_FULL, OD_PROGRAM_TRAIN_LORA, OD_PROGRAM_INFER };
 
 /** What to build a program for. */
 struct od_program_options {
     enum od_program_mode mode;
+    bool half;       ///< bf16 activations and weights; adapters folded into the weights (GPU)
     int64_t tokens;  ///< most rows of a pass
     int threads;     ///< sizes scratch
     int64_t lora_r;
@@ -94,6 +105,7 @@ struct od_program_options {
     int64_t cache_slots;    ///< INFER: sequences at a time
     int64_t cache_length;   ///< INFER: positions per sequence
     int64_t logit_rows;     ///< INFER: most rows of logits of a pass
+    int64_t head_rows;      ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };
 
 /** Numbers of the tensors that the caller fills or reads; -1 where the mode has none. */
@@ -105,7 +117,15 @@ struct od_program_io {
     int32_t cache_slot;
     int32_t logit_row;
     int32_t rope_table;  ///< [positions, D]
-    int32_t logits;      ///< [logit_rows, V]
+    // half only
+    int32_t label_rows;    ///< [tokens] rows with a target
+    int32_t query_tiles;   ///< [tokens, 4] attention's work list by queries; count in tile_counts
+    int32_t key_tiles;     ///< [tokens, 4] by keys
+    int32_t dquery_tiles;  ///< [tokens, 4] by queries, for their gradient
+    int32_t tile_counts;   ///< [3]
+    int32_t embed_order;   ///< [tokens] rows sorted by id; FULL
+    int32_t embed_runs;    ///< [tokens + 1] where an id begins in embed_order; FULL
+    int32_t logits;        ///< [logit_rows, V]
 };
 
 struct od_program {
@@ -131,6 +151,12 @@ enum od_status od_program_build(const struct od_spec *spec,
                                 const struct od_program_options *options, struct od_program *ret,
                                 struct od_error *err) OD_MUST_CHECK;
 void od_program_release(struct od_program *program);
+
+/** Elements from one row to the next. */
+static inline int64_t od_tensor_stride(const struct od_tensor *tensor)
+{
+    return tensor->cols + tensor->pad;
+}
 
 /** Floating-point operations that the definition asks for, per token (forward, and backward when it
  *  trains), without attention over the context. */

@@ -18,6 +18,7 @@ struct od_builder {
     int32_t param_capacity;
     int32_t *gradient_of;  ///< gradient tensor + 1 of each tensor; 0: none yet
     bool *flows;           ///< a trained weight lies before this tensor
+    int64_t *fold_of;      ///< spare columns that the gradient of a tensor needs
     bool failed;
 };
 
@@ -39,6 +40,17 @@ struct od_linear {
 
 int32_t od_build_tensor(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
                         const char *format, ...) __attribute__((format(printf, 5, 6)));
+/** The same in fp32 whatever the program's layout: statistics and tables. */
+int32_t od_build_float(struct od_builder *b, enum od_role role, int64_t rows, int64_t cols,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+/** The multiple of `step` that is not below `n`. */
+static inline int64_t od_round_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+/** At least `pad` spare columns. */
+void od_build_pad(struct od_builder *b, int32_t tensor, int64_t pad);
 /** A new operation with all slots empty. */
 struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind);
 /** A base weight; with its gradient and moments where it is trained. */

@@ -89,8 +89,9 @@ static bool is_derived(const struct od_program *program, const char *name)
             strcmp(name + length - (sizeof inv_freq - 1), inv_freq) == 0);
 }
 
-enum od_status od_weights_read(const struct od_program *program, float *const *tensors,
-                               const char *folder, struct od_error *err)
+// Open a model's weights; a tensor that is not one of the model's is an error.
+static enum od_status open_weights(const struct od_program *program, const char *folder,
+                                   struct od_safetensors **ret, struct od_error *err)
 {
     struct od_safetensors *st = NULL;
     enum od_status status = od_safetensors_open(folder, &st, err);
@@ -101,6 +102,68 @@ enum od_status od_weights_read(const struct od_program *program, float *const *t
                              "'%s': tensor '%.200s' does not belong to this model", folder, name);
         }
     }
+    if (status != OD_OK) {
+        od_safetensors_close(st);
+        return status;
+    }
+    *ret = st;
+    return OD_OK;
+}
+
+static enum od_status stream_part(const struct od_safetensors *st, const struct od_part *part,
+                                  const char *folder, const struct od_weight_sink *sink,
+                                  struct od_error *err)
+{
+    const struct od_tensor_info *info = od_safetensors_find(st, part->name);
+    uint64_t bad = 0;
+    if (!info) {
+        return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", folder, part->name);
+    }
+    enum od_status status = check_shape(part, info, folder, err);
+    if (status == OD_OK && !od_dtype_is_float(info->dtype)) {
+        status = od_fail(err, OD_E_UNSUPPORTED, "'%s': tensor '%s' has type %s, not a float's",
+                         folder, part->name, od_dtype_name(info->dtype));
+    }
+    const int64_t total = part->rows * part->cols;
+    const int64_t most = (int64_t)(sink->piece_bytes / od_dtype_size(info->dtype));
+    for (int64_t first = 0; status == OD_OK && first < total; first += most) {
+        const int64_t count = total - first < most ? total - first : most;
+        void *buffer = sink->buffer(sink->context, err);
+        if (!buffer) {
+            return OD_E_IO;
+        }
+        status = od_safetensors_read_raw_part(st, info, first, count, buffer, err);
+        if (status == OD_OK) {
+            sink->put(sink->context, part, info->dtype, first, count);
+        }
+    }
+    if (status == OD_OK) {
+        status = sink->finish(sink->context, &bad, err);
+    }
+    if (status == OD_OK && bad > 0) {
+        status = od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' holds a value that is no number",
+                         folder, part->name);
+    }
+    return status;
+}
+
+enum od_status od_weights_stream(const struct od_program *program, const char *folder,
+                                 const struct od_weight_sink *sink, struct od_error *err)
+{
+    struct od_safetensors *st = NULL;
+    enum od_status status = open_weights(program, folder, &st, err);
+    for (int32_t i = 0; status == OD_OK && i < program->weight_count; i++) {
+        status = stream_part(st, &program->weights[i], folder, sink, err);
+    }
+    od_safetensors_close(st);
+    return status;
+}
+
+enum od_status od_weights_read(const struct od_program *program, float *const *tensors,
+                               const char *folder, struct od_error *err)
+{
+    struct od_safetensors *st = NULL;
+    enum od_status status = open_weights(program, folder, &st, err);
     if (status == OD_OK) {
         status = read_parts(st, program->weights, program->weight_count, tensors, folder, err);
     }

@@ -27,6 +27,23 @@ enum { OD_STREAM_INIT = 0x494E4954 };
 enum od_status od_weights_read(const struct od_program *program, float *const *tensors,
                                const char *folder, struct od_error *err) OD_MUST_CHECK;
 
+/** Where weights go that are not kept in host memory: pieces in the order of their elements. */
+struct od_weight_sink {
+    void *context;
+    size_t piece_bytes;  ///< at most so many at a time
+    /** Memory for the next piece, or NULL after a failure. */
+    void *(*buffer)(void *context, struct od_error *err);
+    /** `count` values of `dtype` from element `first` of the part lie in the buffer. */
+    void (*put)(void *context, const struct od_part *part, enum od_dtype dtype, int64_t first,
+                int64_t count);
+    /** After a part; *ret_bad tells how many of its values were no numbers. */
+    enum od_status (*finish)(void *context, uint64_t *ret_bad, struct od_error *err);
+};
+/** As od_weights_read, piece by piece into a sink. */
+enum od_status od_weights_stream(const struct od_program *program, const char *folder,
+                                 const struct od_weight_sink *sink,
+                                 struct od_error *err) OD_MUST_CHECK;
+
 /** Fresh base weights: normal(0, init_std) for matrices, 1 for norms; element i of tensor t is
  *  drawn from (seed, t, i) alone. */
 void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed);

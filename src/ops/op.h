@@ -4,7 +4,10 @@
  *
  * An operation names tensors by slot; a device is given a table from tensor number to memory and
  * walks the list. Forward operations are emitted by the model, backward ones derived by one rule
- * each (model/program.h). All tensors are fp32 matrices [rows, cols], row-major, contiguous.
+ * each (model/program.h). Tensors are matrices [rows, cols], row-major: fp32 and contiguous on the
+ * CPU; on a GPU bf16 with spare columns, in which folded adapters live:
+ *
+ *     Y = [X | X A^T] [W | s B]^T        dX = [dY | s dY B] [W ; A]
  *
  * @thread No state.
  */
@@ -76,6 +79,7 @@ struct od_op {
     float scale;   ///< attention scale; adapter scale
     int64_t rank;  ///< r
     int32_t part_count;
+    int64_t fold;  ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
     struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];
 };
 
@@ -98,8 +102,9 @@ struct od_batch {
     const int32_t *logit_row;  ///< [logit_rows] rows whose logits are wanted
 };
 
-/** Rows of logits that HEAD_LOSS holds at a time; query rows of one attention tile. */
-enum { OD_HEAD_CHUNK_ROWS = 128, OD_ATTENTION_TILE_ROWS = 64 };
+/** Rows of logits that HEAD_LOSS holds at a time; query rows of one attention tile; parts of the
+ *  rows whose sums RMS_NORM_BWD adds in order on a GPU. */
+enum { OD_HEAD_CHUNK_ROWS = 128, OD_ATTENTION_TILE_ROWS = 64, OD_NORM_SPLITS = 64 };
 
 /** Floats of scratch per thread that ATTENTION and its gradient need for documents of up to
  *  `tokens` tokens: two tiles of scores and a row of sums. */

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/dtype.h"
 #include "formats/json.h"
 #include "model/program.h"
 
@@ -20,8 +21,8 @@ static bool tensor_bytes(const struct od_tensor *tensor, size_t *ret)
 {
     int64_t count;
     size_t bytes;
-    if (!od_count_mul(tensor->rows, tensor->cols, &count) ||
-        !od_size_mul((size_t)count, sizeof(float), &bytes) ||
+    if (!od_count_mul(tensor->rows + tensor->pad_rows, od_tensor_stride(tensor), &count) ||
+        !od_size_mul((size_t)count, od_dtype_size(tensor->dtype), &bytes) ||
         !od_size_add(bytes, OD_PLAN_ALIGN_BYTES - 1, &bytes)) {
         return false;
     }
@@ -165,7 +166,8 @@ void od_plan_release(struct od_plan *plan)
 }
 
 static const char *const role_names[OD_ROLE_COUNT] = {
-    "weight", "adapter", "gradient", "moment", "constant", "input", "cache", "activation", "work"};
+    "weight",   "copy",  "adapter", "gradient",   "moment",
+    "constant", "input", "cache",   "activation", "work"};
 
 enum od_status od_plan_write(const struct od_plan *plan, const struct od_program *program,
                              struct od_buf *out, struct od_error *err)
@@ -192,11 +194,19 @@ enum od_status od_plan_write(const struct od_plan *plan, const struct od_program
         od_json_object_begin(&w);
         od_json_member_text(&w, "name", tensor->name);
         od_json_member_text(&w, "role", role_names[tensor->role]);
+        od_json_member_text(&w, "dtype", od_dtype_name(tensor->dtype));
         od_json_key(&w, "shape");
         od_json_array_begin(&w);
         od_json_put_int(&w, tensor->rows);
         od_json_put_int(&w, tensor->cols);
         od_json_array_end(&w);
+        if (tensor->pad > 0) {
+            od_json_key(&w, "spare");
+            od_json_array_begin(&w);
+            od_json_put_int(&w, tensor->pad_rows);
+            od_json_put_int(&w, tensor->pad);
+            od_json_array_end(&w);
+        }
         od_json_member_int(&w, "first", tensor->first);
         od_json_member_int(&w, "last", tensor->last);
         od_json_member_int(&w, "offset", (int64_t)plan->offset[i]);
@@ -208,6 +218,20 @@ enum od_status od_plan_write(const struct od_plan *plan, const struct od_program
     return od_buf_check(out, err);
 }
 
+// Touched now (MAP_POPULATE) where all of it will be used: a machine that does not have the memory
+// says so here.
+static enum od_status map_memory(struct od_arrays *arrays, int flags, struct od_error *err)
+{
+    void *memory = mmap(NULL, arrays->bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    if (memory == MAP_FAILED) {
+        od_free(arrays->tensor);
+        return od_fail(err, OD_E_MEMORY, "cannot allocate the plan's %zu bytes", arrays->bytes);
+    }
+    arrays->memory = memory;
+    return OD_OK;
+}
+
 enum od_status od_arrays_make(const struct od_plan *plan, struct od_arrays *ret,
                               struct od_error *err)
 {
@@ -216,19 +240,60 @@ enum od_status od_arrays_make(const struct od_plan *plan, struct od_arrays *ret,
     if (!arrays.tensor) {
         return od_fail(err, OD_E_MEMORY, "no memory for a plan");
     }
-    // Touched now (MAP_POPULATE): a machine that does not have the memory says so here.
-    void *memory = mmap(NULL, arrays.bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED) {
-        od_free(arrays.tensor);
-        return od_fail(err, OD_E_MEMORY, "cannot allocate the plan's %zu bytes", plan->total_bytes);
+    const enum od_status status = map_memory(&arrays, MAP_POPULATE, err);
+    if (status != OD_OK) {
+        return status;
     }
-    arrays.memory = memory;
     for (int32_t i = 0; i < plan->tensor_count; i++) {
-        arrays.tensor[i] = (float *)(void *)((char *)memory + plan->offset[i]);
+        arrays.tensor[i] = (float *)(void *)((char *)arrays.memory + plan->offset[i]);
     }
     *ret = arrays;
     return OD_OK;
+}
+
+enum od_status od_arrays_make_beside(const struct od_program *program, struct od_arrays *ret,
+                                     struct od_error *err)
+{
+    struct od_arrays arrays = {0};
+    size_t *offset = od_alloc((size_t)program->tensor_count, sizeof *offset);
+    bool *wanted = od_alloc((size_t)program->tensor_count, sizeof *wanted);
+    enum od_status status = OD_OK;
+    arrays.tensor = od_alloc((size_t)program->tensor_count, sizeof *arrays.tensor);
+    if (!offset || !wanted || !arrays.tensor) {
+        od_free(arrays.tensor);
+        status = od_fail(err, OD_E_MEMORY, "no memory for a plan");
+        goto done;
+    }
+    for (int32_t i = 0; i < program->param_count; i++) {
+        wanted[program->params[i].tensor] = true;
+        wanted[program->params[i].m] = true;
+        wanted[program->params[i].v] = true;
+    }
+    for (int32_t i = 0; i < program->tensor_count; i++) {
+        const struct od_tensor *tensor = &program->tensors[i];
+        size_t bytes = 0;
+        wanted[i] = wanted[i] || tensor->role == OD_ROLE_INPUT || tensor->role == OD_ROLE_CONSTANT;
+        offset[i] = arrays.bytes;
+        if (wanted[i] &&
+            (!tensor_bytes(tensor, &bytes) || !od_size_add(arrays.bytes, bytes, &arrays.bytes))) {
+            od_free(arrays.tensor);
+            status = od_fail(err, OD_E_LIMIT, "tensor '%s' does not fit", tensor->name);
+            goto done;
+        }
+    }
+    status = map_memory(&arrays, 0, err);
+    if (status != OD_OK) {
+        goto done;
+    }
+    for (int32_t i = 0; i < program->tensor_count; i++) {
+        arrays.tensor[i] = wanted[i] ? (float *)(void *)((char *)arrays.memory + offset[i]) : NULL;
+    }
+    *ret = arrays;
+
+done:
+    od_free(wanted);
+    od_free(offset);
+    return status;
 }
 
 void od_arrays_release(struct od_arrays *arrays)

@@ -49,6 +49,10 @@ struct od_arrays {
 enum od_status od_arrays_make(const struct od_plan *plan, struct od_arrays *ret,
                               struct od_error *err) OD_MUST_CHECK;
 void od_arrays_release(struct od_arrays *arrays);
+/** Host memory for what a program that runs on a GPU keeps beside it: inputs, tables, and trained
+ *  fp32 tensors with their moments; the others are NULL. Zero. @memory Gives: od_arrays_release. */
+enum od_status od_arrays_make_beside(const struct od_program *program, struct od_arrays *ret,
+                                     struct od_error *err) OD_MUST_CHECK;
 
 /** cos and sin of position * theta^(-2i/D): [positions, D], D/2 cosines then D/2 sines a row. */
 void od_rope_table(float *table, int64_t positions, int32_t head_dim, double theta);

@@ -166,6 +166,7 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
     }
     (void)snprintf(name, sizeof name, "step-%lld.tmp", (long long)state->place.step);
     if ((status = od_path_join(temp, folder, name, err)) != OD_OK ||
+        (status = od_session_fetch(session, err)) != OD_OK ||
         (status = state_parts(&session->program, &parts, err)) != OD_OK ||
         (status = od_dir_remove(temp, err)) != OD_OK ||
         (status = od_dir_make(temp, err)) != OD_OK ||
@@ -268,7 +269,8 @@ static enum od_status restore(struct od_session *session, const char *folder, co
         (status = od_parts_read(parts, count, session->arrays.tensor, path, err)) != OD_OK ||
         (status = od_path_join(path, folder, file_names[1], err)) != OD_OK ||
         (status = od_parts_read(parts + count, 2 * count, session->arrays.tensor, path, err)) !=
-            OD_OK) {
+            OD_OK ||
+        (status = od_session_store(session, err)) != OD_OK) {
         goto done;
     }
     if (od_session_weight_hash(session) != ret->weight_hash) {

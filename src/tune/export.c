@@ -12,11 +12,14 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/dataset.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
 #include "formats/dtype.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "ops/gpu.h"
 #include "text/tokenizer.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
@@ -118,6 +121,7 @@ enum od_status od_export(const struct od_session *session, const char *run_dir,
     enum od_status status;
     if ((status = od_path_join(folder, run_dir, lora ? "adapter" : "model", err)) != OD_OK ||
         (status = od_path_join(temp, run_dir, lora ? "adapter.tmp" : "model.tmp", err)) != OD_OK ||
+        (status = od_session_fetch(session, err)) != OD_OK ||
         (status = od_dir_remove(temp, err)) != OD_OK ||
         (status = od_dir_make(temp, err)) != OD_OK ||
         (status = lora ? write_adapter(session, temp, err) : write_model(session, temp, err)) !=
@@ -218,7 +222,11 @@ enum od_status od_lock_write(const struct od_session *session, const char *recip
         status = od_sha256_file("/proc/self/exe", digest, err);
         od_json_member_text(&w, "program", digest);
     }
-    od_json_member_text(&w, "device", "cpu");
+    od_json_member_text(&w, "device", session->gpu ? od_cuda_info(session->cuda)->name : "cpu");
+    if (session->gpu) {
+        od_json_member_text(&w, "driver", od_cuda_info(session->cuda)->driver);
+        od_json_member_text(&w, "matrix_products", od_matmul_library(od_gpu_matmul(session->gpu)));
+    }
     od_json_member_int(&w, "seed", (int64_t)session->recipe->seed);
     od_sha256_hex(od_buf_text(&all), all.size, inputs);
     od_json_member_text(&w, "inputs", inputs);

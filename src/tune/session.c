@@ -16,12 +16,15 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "ops/adamw/adamw_cuda.h"
 #include "ops/cpu.h"
+#include "ops/gpu.h"
 #include "ops/kernels.h"
 #include "ops/op.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
 #include "tune/recipe.h"
+#include "tune/session_internal.h"
 
 enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
                                struct od_error *err)
@@ -83,30 +86,21 @@ static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
     return OD_OK;
 }
 
-// Plan for this machine, refuse what is too large, then take the memory.
-static enum od_status open_plan(struct od_session *s, const struct od_session_options *options,
-                                struct od_error *err)
+enum od_status od_session_refuse(uint64_t need, uint64_t cap, struct od_error *err)
 {
-    struct od_program_options program_options;
+    char need_text[24];
+    char cap_text[24];
+    od_bytes_text((double)need, need_text);
+    od_bytes_text((double)cap, cap_text);
+    return od_fail(err, OD_E_REFUSED,
+                   "the plan needs %s and may take %s: lower micro_batch_size or sequence_len",
+                   need_text, cap_text);
+}
+
+static enum od_status open_cpu(struct od_session *s, struct od_error *err)
+{
     int64_t largest = 1;
-    enum od_status status = od_cpu_open(options->threads, options->allow_vector, &s->cpu, err);
-    if (status != OD_OK ||
-        (status = od_session_program_options(s->recipe, &s->spec, od_pool_threads(s->cpu.pool),
-                                             &program_options, err)) != OD_OK ||
-        (status = od_program_build(&s->spec, &program_options, &s->program, err)) != OD_OK ||
-        (status = od_plan_make(&s->program, &s->plan, err)) != OD_OK) {
-        return status;
-    }
-    if (options->max_bytes != 0 && s->plan.total_bytes > options->max_bytes) {
-        char need[24];
-        char cap[24];
-        od_bytes_text((double)s->plan.total_bytes, need);
-        od_bytes_text((double)options->max_bytes, cap);
-        return od_fail(err, OD_E_REFUSED,
-                       "the plan needs %s and may take %s: lower micro_batch_size or sequence_len",
-                       need, cap);
-    }
-    status = od_arrays_make(&s->plan, &s->arrays, err);
+    const enum od_status status = od_arrays_make(&s->plan, &s->arrays, err);
     if (status != OD_OK) {
         return status;
     }
@@ -118,8 +112,35 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
         largest = t->rows * t->cols > largest ? t->rows * t->cols : largest;
     }
     s->partials = od_alloc((size_t)(largest / OD_NORM_CHUNK + 1), sizeof *s->partials);
-    if (!s->partials) {
-        return od_fail(err, OD_E_MEMORY, "no memory for a session");
+    return s->partials ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a session");
+}
+
+// Plan for this machine, refuse what is too large, then take the memory.
+static enum od_status open_plan(struct od_session *s, const struct od_session_options *options,
+                                struct od_error *err)
+{
+    struct od_program_options program_options;
+    const bool gpu = options->on_gpu;
+    enum od_status status = od_cpu_open(options->threads, options->allow_vector, &s->cpu, err);
+    if (status != OD_OK ||
+        (status = od_session_program_options(s->recipe, &s->spec, od_pool_threads(s->cpu.pool),
+                                             &program_options, err)) != OD_OK) {
+        return status;
+    }
+    if (gpu) {
+        program_options.half = true;
+        program_options.head_rows = OD_GPU_HEAD_ROWS;
+    }
+    if ((status = od_program_build(&s->spec, &program_options, &s->program, err)) != OD_OK ||
+        (status = od_plan_make(&s->program, &s->plan, err)) != OD_OK) {
+        return status;
+    }
+    if (!gpu && options->max_bytes != 0 && s->plan.total_bytes > options->max_bytes) {
+        return od_session_refuse(s->plan.total_bytes, options->max_bytes, err);
+    }
+    status = gpu ? od_session_gpu_open(s, options, err) : open_cpu(s, err);
+    if (status != OD_OK) {
+        return status;
     }
     s->batch = (struct od_micro_batch){
         .ids = (int32_t *)(void *)s->arrays.tensor[s->program.io.ids],
@@ -197,7 +218,9 @@ enum od_status od_session_open(const struct od_recipe *recipe,
         od_session_close(s);
         return status;
     }
-    if (recipe->base_model) {
+    if (s->gpu) {
+        status = od_session_gpu_weights(s, options, err);
+    } else if (recipe->base_model) {
         status = od_weights_read(&s->program, s->arrays.tensor, recipe->base_model, err);
     } else {
         od_weights_init(&s->program, s->arrays.tensor, recipe->seed);
@@ -206,7 +229,7 @@ enum od_status od_session_open(const struct od_recipe *recipe,
         od_session_close(s);
         return status;
     }
-    if (recipe->method == OD_METHOD_LORA) {
+    if (!s->gpu && recipe->method == OD_METHOD_LORA) {
         od_adapters_init(&s->program, s->arrays.tensor, recipe->seed);
     }
     return OD_OK;
@@ -219,6 +242,7 @@ void od_session_close(struct od_session *s)
     }
     od_dataset_release(&s->dataset);
     od_free(s->partials);
+    od_session_gpu_close(s);
     od_arrays_release(&s->arrays);
     od_plan_release(&s->plan);
     od_program_release(&s->program);
@@ -249,8 +273,10 @@ double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t to
     return recipe->learning_rate * factor;
 }
 
-// Forward and, when learning, backward over the batch; returns the sum of row losses.
-static double run_pass(struct od_session *s, double labels, bool learn)
+// Forward and, when learning, backward over the batch; adds the sum of row losses. On a GPU the pass
+// is queued, and the losses are told at the end of the step.
+static enum od_status run_pass(struct od_session *s, double labels, bool learn, double *loss_sum,
+                               struct od_error *err)
 {
     struct od_batch batch = {.tokens = s->batch.tokens,
                              .ids = s->batch.ids,
@@ -261,10 +287,18 @@ static double run_pass(struct od_session *s, double labels, bool learn)
                              .loss_scale = (float)(1.0 / labels),
                              .want_gradient = learn};
     const int32_t count = learn ? s->program.op_count : s->program.forward_count;
+    if (s->gpu) {
+        const enum od_status status = od_gpu_batch(s->gpu, &batch, err);
+        if (status == OD_OK) {
+            od_gpu_pass(s->gpu);
+        }
+        return status;
+    }
     for (int32_t i = 0; i < count; i++) {
         od_cpu_run(&s->cpu, &s->program.ops[i], s->arrays.tensor, &batch);
     }
-    return batch.loss_sum;
+    *loss_sum += batch.loss_sum;
+    return OD_OK;
 }
 
 static double gradient_norm(struct od_session *s)
@@ -279,39 +313,67 @@ static double gradient_norm(struct od_session *s)
     return sqrt(sum);
 }
 
-static void update(struct od_session *s, double lr, double norm)
+// Scalars of this step's AdamW; the gradient's factor is left open.
+static struct od_adamw_step adamw_step(const struct od_session *s, double lr)
 {
     const struct od_recipe *recipe = s->recipe;
     const double t = (double)(s->place.step + 1);
     const double bc1 = 1.0 - pow(recipe->adam_beta1, t);
     const double bc2 = 1.0 - pow(recipe->adam_beta2, t);
-    double clip = 1.0;
-    if (recipe->max_grad_norm > 0.0 && norm > recipe->max_grad_norm) {
-        clip = recipe->max_grad_norm / (norm + 1e-6);
+    return (struct od_adamw_step){
+        .lr = (float)lr,
+        .beta1 = (float)recipe->adam_beta1,
+        .beta2 = (float)recipe->adam_beta2,
+        .one_minus_beta1 = (float)(1.0 - recipe->adam_beta1),
+        .one_minus_beta2 = (float)(1.0 - recipe->adam_beta2),
+        .step_size = (float)(lr / bc1),
+        .inv_sqrt_bc2 = (float)(1.0 / sqrt(bc2)),
+        .eps = (float)recipe->adam_epsilon,
+        .decay = (float)(1.0 - lr * recipe->weight_decay),
+        .grad_scale = 1.0F,
+    };
+}
+
+static void update_cpu(struct od_session *s, double lr, double norm)
+{
+    const double most = s->recipe->max_grad_norm;
+    struct od_adamw_step step = adamw_step(s, lr);
+    const float decay = step.decay;
+    if (most > 0.0 && norm > most) {
+        step.grad_scale = (float)(most / (norm + 1e-6));
     }
     for (int32_t i = 0; i < s->program.param_count; i++) {
         const struct od_param *param = &s->program.params[i];
         const struct od_tensor *tensor = &s->program.tensors[param->tensor];
-        const struct od_adamw_step step = {
-            .lr = (float)lr,
-            .beta1 = (float)recipe->adam_beta1,
-            .beta2 = (float)recipe->adam_beta2,
-            .one_minus_beta1 = (float)(1.0 - recipe->adam_beta1),
-            .one_minus_beta2 = (float)(1.0 - recipe->adam_beta2),
-            .step_size = (float)(lr / bc1),
-            .inv_sqrt_bc2 = (float)(1.0 / sqrt(bc2)),
-            .eps = (float)recipe->adam_epsilon,
-            .decay = param->decay ? (float)(1.0 - lr * recipe->weight_decay) : 1.0F,
-            .grad_scale = (float)clip,
-        };
+        step.decay = param->decay ? decay : 1.0F;
         od_cpu_adamw(&s->cpu, s->arrays.tensor[param->tensor], s->arrays.tensor[param->m],
                      s->arrays.tensor[param->v], s->arrays.tensor[param->gradient],
                      tensor->rows * tensor->cols, &step);
     }
 }
 
+static enum od_status update_gpu(struct od_session *s, double lr, double *loss_sum, double *norm,
+                                 struct od_error *err)
+{
+    const struct od_adamw_step step = adamw_step(s, lr);
+    const struct od_adamw_scalars scalars = {.beta1 = step.beta1,
+                                             .beta2 = step.beta2,
+                                             .one_minus_beta1 = step.one_minus_beta1,
+                                             .one_minus_beta2 = step.one_minus_beta2,
+                                             .step_size = step.step_size,
+                                             .inv_sqrt_bc2 = step.inv_sqrt_bc2,
+                                             .eps = step.eps,
+                                             .decay = step.decay,
+                                             .max_norm = (float)s->recipe->max_grad_norm};
+    return od_session_gpu_update(s, &scalars, loss_sum, norm, err);
+}
+
 static void clear_gradients(struct od_session *s)
 {
+    if (s->gpu) {
+        od_gpu_clear(s->gpu);
+        return;
+    }
     for (int32_t i = 0; i < s->program.param_count; i++) {
         const struct od_param *param = &s->program.params[i];
         const struct od_tensor *tensor = &s->program.tensors[param->tensor];
@@ -366,18 +428,30 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
         if (status != OD_OK) {
             return status;
         }
-        report.loss += run_pass(s, (double)report.labels, true);
+        status = run_pass(s, (double)report.labels, true, &report.loss, err);
+        if (status != OD_OK) {
+            return status;
+        }
         report.tokens += s->batch.tokens;
     }
-    report.loss /= (double)report.labels;
     report.lr = od_learning_rate(s->recipe, s->place.step, s->total_steps);
-    report.grad_norm = gradient_norm(s);
+    if (s->gpu) {  // which does not take a step whose numbers are none
+        status = update_gpu(s, report.lr, &report.loss, &report.grad_norm, err);
+        if (status != OD_OK) {
+            return status;
+        }
+    } else {
+        report.grad_norm = gradient_norm(s);
+    }
+    report.loss /= (double)report.labels;
     if (!isfinite(report.loss) || !isfinite(report.grad_norm)) {
         return od_fail(err, OD_E_REFUSED,
                        "step %lld: loss %g, gradient norm %g: no number; lower learning_rate",
                        (long long)report.step, report.loss, report.grad_norm);
     }
-    update(s, report.lr, report.grad_norm);
+    if (!s->gpu) {
+        update_cpu(s, report.lr, report.grad_norm);
+    }
     next.pack = last;
     next.step++;
     next.tokens += report.tokens;
@@ -401,16 +475,29 @@ enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od
 {
     double sum = 0.0;
     int64_t labels = 0;
+    if (s->gpu) {
+        od_gpu_clear(s->gpu);
+    }
     for (int64_t at = 0; at < s->packs.count; at += s->recipe->micro_batch_size) {
         const int64_t end = at + s->recipe->micro_batch_size < s->packs.count
                                 ? at + s->recipe->micro_batch_size
                                 : s->packs.count;
-        const enum od_status status = fill(s, at, end, err);
+        enum od_status status = fill(s, at, end, err);
+        if (status == OD_OK) {
+            status = run_pass(s, 1.0, false, &sum, err);
+        }
         if (status != OD_OK) {
             return status;
         }
-        sum += run_pass(s, 1.0, false);
         labels += s->batch.label_count;
+    }
+    if (s->gpu) {
+        struct od_adamw_stats stats;
+        const enum od_status status = od_gpu_finish(s->gpu, &stats, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        sum = stats.loss_sum;
     }
     *ret_loss = sum / (double)labels;
     return OD_OK;
@@ -419,6 +506,11 @@ enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od
 uint64_t od_session_weight_hash(const struct od_session *s)
 {
     uint64_t hash = 0;
+    if (s->gpu) {
+        struct od_adamw_stats stats;
+        od_gpu_hash(s->gpu);
+        return od_gpu_finish(s->gpu, &stats, NULL) == OD_OK ? stats.hash : 0;
+    }
     for (int32_t i = 0; i < s->program.param_count; i++) {
         const int32_t number = s->program.params[i].tensor;
         const struct od_tensor *tensor = &s->program.tensors[number];

@@ -17,9 +17,11 @@
 #include "base/status.h"
 #include "data/dataset.h"
 #include "data/pack.h"
+#include "device/cuda/cuda.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/cpu.h"
+#include "ops/gpu.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
 #include "tune/recipe.h"
@@ -48,10 +50,12 @@ struct od_session {
     const struct od_recipe *recipe;
     struct od_spec spec;
     struct od_tokenizer *tokenizer;
-    struct od_cpu cpu;
+    struct od_cpu cpu;     ///< where it computes when `gpu` is NULL
+    struct od_cuda *cuda;  ///< where it computes otherwise
+    struct od_gpu *gpu;
     struct od_program program;
     struct od_plan plan;
-    struct od_arrays arrays;
+    struct od_arrays arrays;  ///< on a GPU: inputs, and what is trained (od_session_fetch)
     struct od_dataset dataset;
     struct od_packs packs;
     bool packs_made;
@@ -63,7 +67,11 @@ struct od_session {
 
 /** How to run. */
 struct od_session_options {
-    int threads;  ///< 0: all processors
+    bool on_gpu;      ///< compute on a GPU
+    int gpu;          ///< which
+    bool no_library;  ///< GPU: own matrix products even where cuBLASLt is found
+    bool random;      ///< GPU: random base weights, made on the card (benchmarks)
+    int threads;      ///< 0: all processors
     bool allow_vector;
     uint64_t max_bytes;          ///< refuse a larger plan; 0: no cap
     struct od_dataset *dataset;  ///< taken instead of the recipe's files; NULL: none
@@ -103,7 +111,17 @@ enum od_status od_session_loss(struct od_session *session, double *ret_loss,
 /** Learning rate of step `step` (0 is the first) as Hugging Face's schedules have it. */
 double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps);
 
-/** XXH3 over all trained tensors, in order. */
+/** Bytes that the session takes where it computes, the GPU's context apart. */
+uint64_t od_session_bytes(const struct od_session *session);
+
+/** On a GPU: bring what is trained and its moments from the card into `arrays`, or back. Nothing to
+ *  do on the CPU. */
+enum od_status od_session_fetch(const struct od_session *session,
+                                struct od_error *err) OD_MUST_CHECK;
+enum od_status od_session_store(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
+
+/** Hash over all trained tensors, in order: XXH3 on the CPU, a sum of mixed elements on a GPU; 0
+ *  when the GPU fails. */
 uint64_t od_session_weight_hash(const struct od_session *session);
 
 #endif

@@ -1,0 +1,39 @@
+// Rows of the embedding, and their gradient.
+//
+//     y[t] = w[ids[t]];    dw[id] += sum over the rows t of that id, in order, of dy[t]
+//
+// The host sorts the rows by id, so that one block owns one row of dw.
+
+#include "ops/gpu.cuh"
+
+OD_KERNEL od_embed(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw, const int32_t *ids,
+                   int64_t cols)
+{
+    const od_bf16 *from = w + (int64_t)ids[blockIdx.x] * ldw;
+    od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
+    if (od_aligned(w, ldw) && od_aligned(y, ldy) && (cols & 7) == 0) {
+        for (int64_t c = threadIdx.x * 8; c < cols; c += OD_GPU_THREADS * 8) {
+            *(uint4 *)(to + c) = *(const uint4 *)(from + c);
+        }
+    } else {
+        for (int64_t c = threadIdx.x; c < cols; c += OD_GPU_THREADS) {
+            to[c] = from[c];
+        }
+    }
+}
+
+// dw is fp32 [V, cols], contiguous. Run r: rows order[runs[r]] .. order[runs[r + 1] - 1], one id.
+OD_KERNEL od_embed_bwd(float *dw, const od_bf16 *dy, int64_t lddy, const int32_t *ids,
+                       const int32_t *order, const int32_t *runs, int64_t cols)
+{
+    const int32_t first = runs[blockIdx.x];
+    const int32_t last = runs[blockIdx.x + 1];
+    float *to = dw + (int64_t)ids[order[first]] * cols;
+    for (int64_t c = threadIdx.x; c < cols; c += OD_GPU_THREADS) {
+        float sum = to[c];
+        for (int32_t i = first; i < last; i++) {
+            sum += od_f32(dy[(int64_t)order[i] * lddy + c]);
+        }
+        to[c] = sum;
+    }
+}

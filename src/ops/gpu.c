@@ -1,0 +1,737 @@
+#include "ops/gpu.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
+#include "ops/attention/attention_cuda.h"
+#include "ops/gpu_internal.h"
+#include "ops/op.h"
+
+static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
+                                                              "od_embed_bwd",
+                                                              "od_rms_norm",
+                                                              "od_rms_norm_bwd",
+                                                              "od_rms_norm_dw_parts",
+                                                              "od_rms_norm_dw_sum",
+                                                              "od_rope",
+                                                              "od_swiglu",
+                                                              "od_swiglu_bwd",
+                                                              "od_gather_rows",
+                                                              "od_scatter_rows",
+                                                              "od_cross_entropy",
+                                                              "od_sum_losses",
+                                                              "od_square_parts",
+                                                              "od_norm_finish",
+                                                              "od_adamw",
+                                                              "od_weight_hash",
+                                                              "od_cast_rows",
+                                                              "od_add",
+                                                              "od_load_values",
+                                                              "od_init_normal",
+                                                              "od_set_values"};
+
+enum { VALUES_PER_BLOCK = OD_GPU_THREADS_PER_BLOCK, SPAN = 8 * OD_GPU_THREADS_PER_BLOCK };
+
+struct od_gpu_tensor od_gpu_slot_tensor(const struct od_gpu *gpu, const struct od_op *op,
+                                        enum od_slot slot)
+{
+    const int32_t number = op->slot[slot];
+    return number < 0 ? (struct od_gpu_tensor){0} : gpu->tensors[number];
+}
+
+void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, unsigned y,
+                   void **args)
+{
+    od_cuda_launch(gpu->cuda, gpu->kernel[kernel],
+                   (struct od_cuda_grid){.x = x, .y = y, .threads = OD_GPU_THREADS_PER_BLOCK},
+                   args);
+}
+
+static unsigned blocks(int64_t count, int64_t per_block)
+{
+    return (unsigned)((count + per_block - 1) / per_block);
+}
+
+static od_dev input(const struct od_gpu *gpu, int32_t number)
+{
+    return number < 0 ? 0 : gpu->tensors[number].at;
+}
+
+static od_dev column(struct od_gpu_tensor tensor, int64_t c)
+{
+    return tensor.at + (uint64_t)c * (tensor.is_float ? 4u : 2u);
+}
+
+static od_dev row(struct od_gpu_tensor tensor, int64_t r)
+{
+    return column(tensor, r * tensor.stride);
+}
+
+static void embed(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    od_dev ids = input(gpu, gpu->inputs.ids);
+    int64_t cols = op->n;
+    void *args[] = {&y.at, &y.stride, &w.at, &w.stride, &ids, &cols};
+    od_gpu_launch(gpu, OD_GPU_EMBED, (unsigned)gpu->tokens, 1, args);
+}
+
+static void embed_bwd(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
+    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
+    od_dev ids = input(gpu, gpu->inputs.ids);
+    od_dev order = input(gpu, gpu->inputs.embed_order);
+    od_dev runs = input(gpu, gpu->inputs.embed_runs);
+    int64_t cols = op->n;
+    void *args[] = {&dw.at, &dy.at, &dy.stride, &ids, &order, &runs, &cols};
+    od_gpu_launch(gpu, OD_GPU_EMBED_BWD, (unsigned)gpu->now.embed_runs, 1, args);
+}
+
+static void rms_norm(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    struct od_gpu_tensor rstd = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
+    int64_t cols = op->n;
+    float eps = op->eps;
+    void *args[] = {&y.at, &y.stride, &rstd.at, &x.at, &x.stride, &w.at, &cols, &eps};
+    od_gpu_launch(gpu, OD_GPU_RMS_NORM, (unsigned)gpu->tokens, 1, args);
+}
+
+static void rms_norm_bwd(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    struct od_gpu_tensor rstd = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
+    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
+    struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
+    struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
+    int64_t cols = op->n;
+    if (dw.at != 0) {  // before DX, which may stand where DY does
+        struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
+        int64_t tokens = gpu->tokens;
+        int64_t parts = OD_NORM_SPLITS;
+        void *part_args[] = {&work.at,  &dy.at,   &dy.stride, &x.at,
+                             &x.stride, &rstd.at, &tokens,    &cols};
+        void *sum_args[] = {&dw.at, &work.at, &parts, &cols};
+        od_gpu_launch(gpu, OD_GPU_RMS_NORM_DW_PARTS, blocks(cols, VALUES_PER_BLOCK), OD_NORM_SPLITS,
+                      part_args);
+        od_gpu_launch(gpu, OD_GPU_RMS_NORM_DW_SUM, blocks(cols, VALUES_PER_BLOCK), 1, sum_args);
+    }
+    if (dx.at != 0) {
+        int accumulate = op->accumulate;
+        void *args[] = {&dx.at,    &dx.stride, &dy.at,   &dy.stride, &x.at,
+                        &x.stride, &w.at,      &rstd.at, &cols,      &accumulate};
+        od_gpu_launch(gpu, OD_GPU_RMS_NORM_BWD, (unsigned)gpu->tokens, 1, args);
+    }
+}
+
+static void rope(struct od_gpu *gpu, const struct od_op *op, enum od_slot slot, float direction)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, slot);
+    struct od_gpu_tensor table = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
+    od_dev positions = input(gpu, gpu->inputs.positions);
+    int32_t heads = op->heads + op->kv_heads;
+    int32_t d = op->head_dim;
+    void *args[] = {&x.at, &x.stride, &table.at, &positions, &heads, &d, &direction};
+    od_gpu_launch(gpu, OD_GPU_ROPE, (unsigned)gpu->tokens, 1, args);
+}
+
+static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, int tiles,
+                             struct od_attention_args *args)
+{
+    const struct od_attention_launch *launch = gpu->attention_launch[kind];
+    const int32_t lists[] = {gpu->inputs.query_tiles, gpu->inputs.key_tiles,
+                             gpu->inputs.dquery_tiles};
+    void *arguments[] = {args};
+    args->tiles = (const struct od_attention_tile *)(uintptr_t)input(gpu, lists[tiles]);
+    args->tile_count =
+        (const int32_t *)(uintptr_t)(input(gpu, gpu->inputs.tile_counts) + (uint64_t)tiles * 4u);
+    od_cuda_launch(gpu->cuda, gpu->attention[kind],
+                   (struct od_cuda_grid){
+                       .x = (unsigned)gpu->now.tiles[tiles],
+                       .y = (unsigned)(kind == OD_ATTENTION_DKDV ? args->kv_heads : args->heads),
+                       .threads = (unsigned)launch->threads,
+                       .shared_bytes = (unsigned)launch->shared_bytes},
+                   arguments);
+}
+
+static void *address(od_dev at)
+{
+    return (void *)(uintptr_t)at;
+}
+
+static void attention(struct od_gpu *gpu, const struct od_op *op, bool backward)
+{
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    const struct od_gpu_tensor lse = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
+    const struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
+    const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
+    const struct od_gpu_tensor delta = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
+    struct od_attention_args args = {.qkv = address(x.at),
+                                     .o = address(y.at),
+                                     .lse = address(lse.at),
+                                     .d_o = address(dy.at),
+                                     .dqkv = address(dx.at),
+                                     .delta = address(delta.at),
+                                     .ld_qkv = x.stride,
+                                     .ld_o = y.stride,
+                                     .ld_do = dy.stride,
+                                     .ld_dqkv = dx.stride,
+                                     .heads = op->heads,
+                                     .kv_heads = op->kv_heads,
+                                     .head_dim = op->head_dim,
+                                     .scale = op->scale};
+    if (!backward) {
+        attention_launch(gpu, OD_ATTENTION_FORWARD, 0, &args);
+        return;
+    }
+    attention_launch(gpu, OD_ATTENTION_DELTA, 0, &args);
+    attention_launch(gpu, OD_ATTENTION_DKDV, 1, &args);
+    attention_launch(gpu, OD_ATTENTION_DQ, 2, &args);
+}
+
+static void swiglu(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    int64_t f = op->n;
+    void *args[] = {&y.at, &y.stride, &x.at, &x.stride, &f};
+    od_gpu_launch(gpu, OD_GPU_SWIGLU, (unsigned)gpu->tokens, blocks(f, SPAN), args);
+}
+
+static void swiglu_bwd(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
+    struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
+    int64_t f = op->n;
+    void *args[] = {&dx.at, &dx.stride, &dy.at, &dy.stride, &x.at, &x.stride, &f};
+    od_gpu_launch(gpu, OD_GPU_SWIGLU_BWD, (unsigned)gpu->tokens, blocks(f, SPAN), args);
+}
+
+static void add(struct od_gpu *gpu, const struct od_op *op)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    int64_t cols = op->n;
+    void *args[] = {&y.at, &y.stride, &x.at, &x.stride, &cols};
+    od_gpu_launch(gpu, OD_GPU_ADD, (unsigned)gpu->tokens, blocks(cols, SPAN), args);
+}
+
+// Y = [X | X A^T] [W | s B]^T (+ RES)
+static void linear(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
+    if (op->fold > 0) {
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
+                                                            .n = op->fold,
+                                                            .k = op->k,
+                                                            .a = x.at,
+                                                            .lda = x.stride,
+                                                            .b = row(w, op->n),
+                                                            .ldb = w.stride,
+                                                            .b_transposed = true,
+                                                            .d = column(x, op->k),
+                                                            .ldd = x.stride,
+                                                            .alpha = 1.0F});
+    }
+    od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
+                                                        .n = op->n,
+                                                        .k = op->k + op->fold,
+                                                        .a = x.at,
+                                                        .lda = x.stride,
+                                                        .b = w.at,
+                                                        .ldb = w.stride,
+                                                        .b_transposed = true,
+                                                        .c = res.at,
+                                                        .ldc = res.stride,
+                                                        .d = y.at,
+                                                        .ldd = y.stride,
+                                                        .alpha = 1.0F});
+}
+
+// Gradients of A and B: sums over the tokens, added in fp32.
+static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor x,
+                        struct od_gpu_tensor dy)
+{
+    const struct od_gpu_tensor da = od_gpu_slot_tensor(gpu, op, OD_SLOT_DA);
+    const struct od_gpu_tensor db = od_gpu_slot_tensor(gpu, op, OD_SLOT_DB);
+    od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = op->rank * op->part_count,
+                                                        .n = op->k,
+                                                        .k = gpu->tokens,
+                                                        .a = column(dy, op->n),
+                                                        .lda = dy.stride,
+                                                        .a_transposed = true,
+                                                        .b = x.at,
+                                                        .ldb = x.stride,
+                                                        .c = da.at,
+                                                        .ldc = da.stride,
+                                                        .d = da.at,
+                                                        .ldd = da.stride,
+                                                        .d_is_float = true,
+                                                        .alpha = 1.0F});
+    for (int32_t i = 0; i < op->part_count; i++) {
+        const struct od_adapter_part *part = &op->part[i];
+        const od_dev d = row(db, part->b_row);
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = part->rows,
+                                                            .n = op->rank,
+                                                            .k = gpu->tokens,
+                                                            .a = column(dy, part->row),
+                                                            .lda = dy.stride,
+                                                            .a_transposed = true,
+                                                            .b = column(x, op->k + i * op->rank),
+                                                            .ldb = x.stride,
+                                                            .c = d,
+                                                            .ldc = db.stride,
+                                                            .d = d,
+                                                            .ldd = db.stride,
+                                                            .d_is_float = true,
+                                                            .alpha = op->scale});
+    }
+}
+
+// dX = [dY | s dY B] [W ; A]
+static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    const struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
+    const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
+    const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
+    if (op->fold > 0) {
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
+                                                            .n = op->fold,
+                                                            .k = op->n,
+                                                            .a = dy.at,
+                                                            .lda = dy.stride,
+                                                            .b = column(w, op->k),
+                                                            .ldb = w.stride,
+                                                            .d = column(dy, op->n),
+                                                            .ldd = dy.stride,
+                                                            .alpha = 1.0F});
+    }
+    if (dx.at != 0) {
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
+                                                            .n = op->k,
+                                                            .k = op->n + op->fold,
+                                                            .a = dy.at,
+                                                            .lda = dy.stride,
+                                                            .b = w.at,
+                                                            .ldb = w.stride,
+                                                            .c = op->accumulate ? dx.at : 0,
+                                                            .ldc = dx.stride,
+                                                            .d = dx.at,
+                                                            .ldd = dx.stride,
+                                                            .alpha = 1.0F});
+    }
+    if (dw.at != 0) {
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = op->n,
+                                                            .n = op->k,
+                                                            .k = gpu->tokens,
+                                                            .a = dy.at,
+                                                            .lda = dy.stride,
+                                                            .a_transposed = true,
+                                                            .b = x.at,
+                                                            .ldb = x.stride,
+                                                            .c = dw.at,
+                                                            .ldc = dw.stride,
+                                                            .d = dw.at,
+                                                            .ldd = dw.stride,
+                                                            .d_is_float = true,
+                                                            .alpha = 1.0F});
+    }
+    if (op->fold > 0) {
+        adapter_bwd(gpu, op, x, dy);
+    }
+}
+
+// Parts of the loss's scratch.
+struct head {
+    struct od_gpu_tensor x;
+    struct od_gpu_tensor w;
+    struct od_gpu_tensor dx;
+    struct od_gpu_tensor dw;
+    od_dev losses;
+    od_dev rows;
+    od_dev logits;
+    od_dev gathered;
+    od_dev dgathered;
+    int64_t ld_logits;
+};
+
+// Labelled rows [first, first + count): logits, losses, and where asked the gradients.
+static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *h, int64_t first,
+                       int64_t count)
+{
+    const int64_t padded = (count + OD_GPU_HEAD_STEP - 1) / OD_GPU_HEAD_STEP * OD_GPU_HEAD_STEP;
+    od_dev rows = h->rows + (uint64_t)first * 4u;
+    od_dev losses = h->losses + (uint64_t)first * 4u;
+    od_dev targets = input(gpu, gpu->inputs.targets);
+    int64_t v = op->n;
+    int64_t c = op->k;
+    int gradient = gpu->now.want_gradient;
+    float scale = gpu->now.loss_scale;
+    void *gather[] = {&h->gathered, &c, &h->x.at, &h->x.stride, &rows, &count, &c};
+    void *entropy[] = {&h->logits, &h->ld_logits, &v,      &rows,    &count,
+                       &targets,   &scale,        &losses, &gradient};
+    void *scatter[] = {&h->dx.at, &h->dx.stride, &h->dgathered, &c, &rows, &c};
+
+    od_gpu_launch(gpu, OD_GPU_GATHER_ROWS, (unsigned)padded, 1, gather);
+    od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = padded,
+                                                        .n = v,
+                                                        .k = c,
+                                                        .a = h->gathered,
+                                                        .lda = c,
+                                                        .b = h->w.at,
+                                                        .ldb = h->w.stride,
+                                                        .b_transposed = true,
+                                                        .d = h->logits,
+                                                        .ldd = h->ld_logits,
+                                                        .alpha = 1.0F});
+    od_gpu_launch(gpu, OD_GPU_CROSS_ENTROPY, (unsigned)padded, 1, entropy);
+    if (!gradient) {
+        return;
+    }
+    if (h->dx.at != 0) {
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = padded,
+                                                            .n = c,
+                                                            .k = v,
+                                                            .a = h->logits,
+                                                            .lda = h->ld_logits,
+                                                            .b = h->w.at,
+                                                            .ldb = h->w.stride,
+                                                            .d = h->dgathered,
+                                                            .ldd = c,
+                                                            .alpha = 1.0F});
+        od_gpu_launch(gpu, OD_GPU_SCATTER_ROWS, (unsigned)count, 1, scatter);
+    }
+    if (h->dw.at != 0) {
+        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = v,
+                                                            .n = c,
+                                                            .k = padded,
+                                                            .a = h->logits,
+                                                            .lda = h->ld_logits,
+                                                            .a_transposed = true,
+                                                            .b = h->gathered,
+                                                            .ldb = c,
+                                                            .c = h->dw.at,
+                                                            .ldc = h->dw.stride,
+                                                            .d = h->dw.at,
+                                                            .ldd = h->dw.stride,
+                                                            .d_is_float = true,
+                                                            .alpha = 1.0F});
+    }
+}
+
+static void head_loss(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
+    const int64_t chunk = work.rows;
+    struct head h = {.x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X),
+                     .w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W),
+                     .dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX),
+                     .dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW),
+                     .losses = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at,
+                     .rows = input(gpu, gpu->inputs.label_rows),
+                     .logits = work.at,
+                     .ld_logits = (op->n + 7) / 8 * 8};
+    od_dev sum = gpu->stats + offsetof(struct od_adamw_stats, loss_sum);
+    int64_t labels = gpu->now.labels;
+    void *args[] = {&sum, &h.losses, &labels};
+    h.gathered = h.logits + (uint64_t)(chunk * h.ld_logits) * 2u;
+    h.dgathered = h.gathered + (uint64_t)(chunk * op->k) * 2u;
+    if (h.dx.at != 0 && gpu->now.want_gradient) {
+        od_cuda_fill(gpu->cuda, h.dx.at, 0, h.dx.bytes);
+    }
+    for (int64_t first = 0; first < labels; first += chunk) {
+        head_chunk(gpu, op, &h, first, labels - first < chunk ? labels - first : chunk);
+    }
+    od_gpu_launch(gpu, OD_GPU_SUM_LOSSES, 1, 1, args);
+}
+
+void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
+{
+    switch (op->kind) {
+    case OD_OP_EMBED: embed(gpu, op); break;
+    case OD_OP_EMBED_BWD: embed_bwd(gpu, op); break;
+    case OD_OP_RMS_NORM: rms_norm(gpu, op); break;
+    case OD_OP_RMS_NORM_BWD: rms_norm_bwd(gpu, op); break;
+    case OD_OP_LINEAR: linear(gpu, op); break;
+    case OD_OP_LINEAR_BWD: linear_bwd(gpu, op); break;
+    case OD_OP_ROPE: rope(gpu, op, OD_SLOT_Y, 1.0F); break;
+    case OD_OP_ROPE_BWD: rope(gpu, op, OD_SLOT_DY, -1.0F); break;
+    case OD_OP_ATTENTION: attention(gpu, op, false); break;
+    case OD_OP_ATTENTION_BWD: attention(gpu, op, true); break;
+    case OD_OP_SWIGLU: swiglu(gpu, op); break;
+    case OD_OP_SWIGLU_BWD: swiglu_bwd(gpu, op); break;
+    case OD_OP_ADD: add(gpu, op); break;
+    case OD_OP_HEAD_LOSS: head_loss(gpu, op); break;
+    case OD_OP_ATTENTION_CACHED:  // programs for generation are refused before
+    case OD_OP_HEAD_LOGITS:
+    case OD_OP_COUNT: assert(false); break;
+    }
+}
+
+void od_gpu_pass(struct od_gpu *gpu)
+{
+    const int32_t count = gpu->now.want_gradient ? gpu->op_count : gpu->forward_count;
+    for (int32_t i = 0; i < count; i++) {
+        od_gpu_run(gpu, &gpu->ops[i]);
+    }
+}
+
+static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    int32_t head_dim = 0;
+    for (int i = 0; status == OD_OK && i < OD_GPU_KERNEL_COUNT; i++) {
+        status = od_cuda_kernel(gpu->cuda, kernel_names[i], &gpu->kernel[i], err);
+    }
+    for (int32_t i = 0; i < gpu->op_count; i++) {
+        if (gpu->ops[i].kind == OD_OP_ATTENTION) {
+            head_dim = gpu->ops[i].head_dim;
+        }
+    }
+    const bool sm90a = od_cuda_info(gpu->cuda)->capability == 90;
+    for (int i = 0; status == OD_OK && head_dim > 0 && i < 4; i++) {
+        const enum od_attention_kernel kind = (enum od_attention_kernel)i;
+        gpu->attention_launch[i] =
+            sm90a ? od_attention_launch_sm90a(kind, head_dim) : od_attention_launch(kind, head_dim);
+        if (!gpu->attention_launch[i]) {
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "heads of %d channels have no GPU kernel (64, 80, 96, 128, 256 have): "
+                           "use --device cpu",
+                           head_dim);
+        }
+        status = od_cuda_kernel(gpu->cuda, gpu->attention_launch[i]->name, &gpu->attention[i], err);
+    }
+    return status;
+}
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 511u) & ~(size_t)511u;
+}
+
+static int64_t chunks_of(const struct od_gpu_layout *layout)
+{
+    int64_t count = 0;
+    for (int32_t i = 0; i < layout->param_count; i++) {
+        const struct od_gpu_tensor *t = &layout->tensors[layout->params[i].tensor];
+        count += (t->rows * t->cols + OD_ADAMW_CHUNK - 1) / OD_ADAMW_CHUNK;
+    }
+    return count;
+}
+
+// What lies behind the plan, in order.
+struct extras {
+    size_t workspace;
+    size_t chunks;
+    size_t partials;
+    size_t stats;
+    size_t scalars;
+    size_t bad;
+    size_t ring;
+    size_t end;
+};
+
+static struct extras lay_out(const struct od_gpu_layout *layout)
+{
+    const size_t chunks = (size_t)chunks_of(layout);
+    struct extras at;
+    at.workspace = round_up(layout->plan_bytes);
+    at.chunks = at.workspace + round_up(OD_MATMUL_WORKSPACE_BYTES);
+    at.partials = at.chunks + round_up(chunks * sizeof(struct od_adamw_chunk));
+    at.stats = at.partials + round_up(chunks * sizeof(double));
+    at.scalars = at.stats + round_up(sizeof(struct od_adamw_stats));
+    at.bad = at.scalars + round_up(sizeof(struct od_adamw_scalars));
+    at.ring = at.bad + round_up(sizeof(uint64_t));
+    at.end = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
+    return at;
+}
+
+size_t od_gpu_bytes(const struct od_gpu_layout *layout)
+{
+    return lay_out(layout).end;
+}
+
+// The table of chunks of all trained tensors.
+static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
+{
+    struct od_adamw_chunk *chunks = od_alloc((size_t)gpu->chunk_count + 1, sizeof *chunks);
+    int64_t count = 0;
+    uint64_t index = 0;
+    if (!chunks) {
+        return od_fail(err, OD_E_MEMORY, "no memory for the optimiser's table");
+    }
+    for (int32_t i = 0; i < gpu->param_count; i++) {
+        const struct od_gpu_param *p = &gpu->params[i];
+        const struct od_gpu_tensor *t = &gpu->tensors[p->tensor];
+        const int64_t size = t->rows * t->cols;
+        for (int64_t at = 0; at < size; at += OD_ADAMW_CHUNK) {
+            const uint64_t bytes = (uint64_t)at * sizeof(float);
+            chunks[count++] = (struct od_adamw_chunk){
+                .w = t->at + bytes,
+                .m = gpu->tensors[p->m].at + bytes,
+                .v = gpu->tensors[p->v].at + bytes,
+                .g = gpu->tensors[p->gradient].at + bytes,
+                .count = (int32_t)(size - at < OD_ADAMW_CHUNK ? size - at : OD_ADAMW_CHUNK),
+                .decays = p->decay,
+                .index = index + (uint64_t)at};
+        }
+        index += (uint64_t)size;
+    }
+    od_cuda_upload(gpu->cuda, gpu->chunks, chunks, (size_t)count * sizeof *chunks);
+    const enum od_status status = od_cuda_sync(gpu->cuda, err);
+    od_free(chunks);
+    return status;
+}
+
+static enum od_status take_host_memory(struct od_gpu *gpu, struct od_error *err)
+{
+    const size_t slot_bytes = (size_t)gpu->tokens * 18u * sizeof(int32_t) + 4096u;
+    void *memory = NULL;
+    enum od_status status = OD_OK;
+    for (int i = 0; status == OD_OK && i < OD_GPU_SLOTS; i++) {
+        status = od_cuda_host_alloc(gpu->cuda, slot_bytes, &memory, err);
+        if (status == OD_OK) {
+            gpu->slot[i].memory = memory;
+            status = od_cuda_event_create(gpu->cuda, &gpu->slot[i].sent, err);
+        }
+    }
+    for (int i = 0; status == OD_OK && i < 2; i++) {
+        status = od_cuda_host_alloc(gpu->cuda, OD_GPU_PIECE_BYTES, &gpu->ring.host[i], err);
+        if (status == OD_OK) {
+            status = od_cuda_event_create(gpu->cuda, &gpu->ring.passed[i], err);
+        }
+    }
+    if (status == OD_OK) {
+        status = od_cuda_host_alloc(gpu->cuda, sizeof *gpu->host_scalars, &memory, err);
+        gpu->host_scalars = memory;
+    }
+    if (status == OD_OK) {
+        memory = NULL;
+        status = od_cuda_host_alloc(gpu->cuda, sizeof *gpu->host_stats, &memory, err);
+        gpu->host_stats = memory;
+    }
+    return status;
+}
+
+static enum od_status copy_layout(struct od_gpu *gpu, const struct od_gpu_layout *layout,
+                                  struct od_error *err)
+{
+    gpu->tensors = od_alloc((size_t)layout->tensor_count, sizeof *gpu->tensors);
+    gpu->ops = od_alloc((size_t)layout->op_count, sizeof *gpu->ops);
+    gpu->params = od_alloc((size_t)layout->param_count + 1, sizeof *gpu->params);
+    gpu->sort = od_alloc((size_t)layout->tokens * 2 + 2, sizeof *gpu->sort);
+    if (!gpu->tensors || !gpu->ops || !gpu->params || !gpu->sort) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a program");
+    }
+    memcpy(gpu->tensors, layout->tensors, (size_t)layout->tensor_count * sizeof *gpu->tensors);
+    memcpy(gpu->ops, layout->ops, (size_t)layout->op_count * sizeof *gpu->ops);
+    memcpy(gpu->params, layout->params, (size_t)layout->param_count * sizeof *gpu->params);
+    gpu->tensor_count = layout->tensor_count;
+    gpu->op_count = layout->op_count;
+    gpu->forward_count = layout->forward_count;
+    gpu->param_count = layout->param_count;
+    gpu->inputs = layout->inputs;
+    gpu->tokens = layout->tokens;
+    gpu->chunk_count = chunks_of(layout);
+    return OD_OK;
+}
+
+enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *layout,
+                           struct od_gpu **ret, struct od_error *err)
+{
+    const struct extras extras = lay_out(layout);
+    struct od_gpu *gpu = od_alloc(1, sizeof *gpu);
+    enum od_status status;
+    if (!gpu) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a program");
+    }
+    *gpu = (struct od_gpu){.cuda = cuda};
+    if ((status = copy_layout(gpu, layout, err)) != OD_OK ||
+        (status = find_kernels(gpu, err)) != OD_OK ||
+        (status = od_cuda_alloc(cuda, extras.end, &gpu->memory, err)) != OD_OK ||
+        (status = take_host_memory(gpu, err)) != OD_OK) {
+        goto done;
+    }
+    for (int32_t i = 0; i < gpu->tensor_count; i++) {
+        gpu->tensors[i].at += gpu->memory;
+    }
+    gpu->chunks = gpu->memory + extras.chunks;
+    gpu->partials = gpu->memory + extras.partials;
+    gpu->stats = gpu->memory + extras.stats;
+    gpu->scalars = gpu->memory + extras.scalars;
+    gpu->bad = gpu->memory + extras.bad;
+    gpu->ring.device[0] = gpu->memory + extras.ring;
+    gpu->ring.device[1] = gpu->ring.device[0] + OD_GPU_PIECE_BYTES;
+    // Weights' spare rows and columns stay zero; what is written before it is read starts as NaN, so
+    // that a gap shows.
+    od_cuda_fill(cuda, gpu->memory, 0, layout->persistent_bytes);
+    od_cuda_fill(cuda, gpu->memory + layout->persistent_bytes, 0xFF,
+                 extras.stats - layout->persistent_bytes);
+    od_cuda_fill(cuda, gpu->stats, 0, extras.ring - extras.stats);
+    status = od_matmul_create(cuda, gpu->memory + extras.workspace, layout->use_library,
+                              &gpu->matmul, err);
+    if (status == OD_OK) {
+        status = send_chunks(gpu, err);
+    }
+
+done:
+    if (status != OD_OK) {
+        od_gpu_close(gpu);
+        return status;
+    }
+    *ret = gpu;
+    return OD_OK;
+}
+
+void od_gpu_close(struct od_gpu *gpu)
+{
+    if (!gpu) {
+        return;
+    }
+    const enum od_status status = od_cuda_sync(gpu->cuda, NULL);
+    (void)status;  // on the way out
+    od_matmul_free(gpu->matmul);
+    for (int i = 0; i < OD_GPU_SLOTS; i++) {
+        od_cuda_event_free(gpu->cuda, gpu->slot[i].sent);
+        od_cuda_host_free(gpu->cuda, gpu->slot[i].memory);
+    }
+    for (int i = 0; i < 2; i++) {
+        od_cuda_event_free(gpu->cuda, gpu->ring.passed[i]);
+        od_cuda_host_free(gpu->cuda, gpu->ring.host[i]);
+    }
+    od_cuda_host_free(gpu->cuda, gpu->host_scalars);
+    od_cuda_host_free(gpu->cuda, gpu->host_stats);
+    od_cuda_free(gpu->cuda, gpu->memory);
+    od_free(gpu->sort);
+    od_free(gpu->params);
+    od_free(gpu->ops);
+    od_free(gpu->tensors);
+    od_free(gpu);
+}
+
+struct od_matmul *od_gpu_matmul(struct od_gpu *gpu)
+{
+    return gpu->matmul;
+}
+
+struct od_gpu_tensor od_gpu_tensor(const struct od_gpu *gpu, int32_t number)
+{
+    return gpu->tensors[number];
+}

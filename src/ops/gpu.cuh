@@ -1,0 +1,120 @@
+/**
+ * @file
+ * What the GPU kernels share: eight bf16 at a time, sums over a block in a fixed tree.
+ *
+ * Kernels read and write bf16 (or fp32 where they say so) and compute in fp32. Rows are `ld`
+ * elements apart. Rows whose length or place is not a multiple of eight elements take the scalar
+ * path. Sums depend on the shape alone: no floating-point atomics.
+ */
+#ifndef OD_OPS_GPU_CUH
+#define OD_OPS_GPU_CUH
+
+#include <cuda_bf16.h>
+#include <stdint.h>
+
+typedef __nv_bfloat16 od_bf16;
+
+enum { OD_GPU_THREADS = 256 };
+
+#define OD_KERNEL extern "C" __global__ void __launch_bounds__(OD_GPU_THREADS)
+
+static __device__ __forceinline__ float od_f32(od_bf16 x)
+{
+    return __bfloat162float(x);
+}
+
+static __device__ __forceinline__ od_bf16 od_round(float x)
+{
+    return __float2bfloat16_rn(x);
+}
+
+static __device__ __forceinline__ void od_load8(float x[8], const od_bf16 *from)
+{
+    const uint4 raw = *(const uint4 *)from;
+    const uint32_t word[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        x[2 * i] = __uint_as_float(word[i] << 16);
+        x[2 * i + 1] = __uint_as_float(word[i] & 0xFFFF0000u);
+    }
+}
+
+static __device__ __forceinline__ uint32_t od_pack2(float low, float high)
+{
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    return *(const uint32_t *)&pair;
+}
+
+static __device__ __forceinline__ void od_store8(od_bf16 *to, const float x[8])
+{
+    uint4 raw;
+    raw.x = od_pack2(x[0], x[1]);
+    raw.y = od_pack2(x[2], x[3]);
+    raw.z = od_pack2(x[4], x[5]);
+    raw.w = od_pack2(x[6], x[7]);
+    *(uint4 *)to = raw;
+}
+
+/** True when `a` and rows of `ld` elements are good for 16-byte accesses. */
+static __device__ __forceinline__ bool od_aligned(const void *a, int64_t ld)
+{
+    return ((uintptr_t)a & 15u) == 0 && (ld & 7) == 0;
+}
+
+/** Sum over the block's OD_GPU_THREADS threads, the same in every thread. */
+static __device__ __forceinline__ float od_block_sum(float x)
+{
+    __shared__ float warp_sum[OD_GPU_THREADS / 32];
+#pragma unroll
+    for (int offset = 16; offset > 0; offset >>= 1) {
+        x += __shfl_xor_sync(0xFFFFFFFFu, x, offset);
+    }
+    __syncthreads();  // a former call may still be read
+    if ((threadIdx.x & 31u) == 0) {
+        warp_sum[threadIdx.x >> 5] = x;
+    }
+    __syncthreads();
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < OD_GPU_THREADS / 32; i++) {
+        sum += warp_sum[i];
+    }
+    return sum;
+}
+
+static __device__ __forceinline__ float od_block_max(float x)
+{
+    __shared__ float warp_max[OD_GPU_THREADS / 32];
+#pragma unroll
+    for (int offset = 16; offset > 0; offset >>= 1) {
+        x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, offset));
+    }
+    __syncthreads();
+    if ((threadIdx.x & 31u) == 0) {
+        warp_max[threadIdx.x >> 5] = x;
+    }
+    __syncthreads();
+    float most = warp_max[0];
+#pragma unroll
+    for (int i = 1; i < OD_GPU_THREADS / 32; i++) {
+        most = fmaxf(most, warp_max[i]);
+    }
+    return most;
+}
+
+static __device__ __forceinline__ double od_block_sum_f64(double x)
+{
+    __shared__ double part[OD_GPU_THREADS];
+    __syncthreads();
+    part[threadIdx.x] = x;
+    __syncthreads();
+    for (unsigned width = OD_GPU_THREADS / 2; width > 0; width >>= 1) {
+        if (threadIdx.x < width) {
+            part[threadIdx.x] += part[threadIdx.x + width];
+        }
+        __syncthreads();
+    }
+    return part[0];
+}
+
+#endif

@@ -1,0 +1,141 @@
+/**
+ * @file
+ * Runs the operations of a program on a GPU: the same list that the CPU walks, with bf16 data.
+ *
+ * A pass always covers the program's full number of tokens: rows behind those in use become a
+ * document of their own without labels, whose gradients are zero. So every shape is fixed, whatever
+ * the batch. All memory is one allocation that is laid out before the first pass: the plan, then
+ * what the optimiser and the libraries need.
+ *
+ * Work is queued; od_gpu_finish waits and reports.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_OPS_GPU_H
+#define OD_OPS_GPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
+#include "ops/adamw/adamw_cuda.h"
+#include "ops/op.h"
+
+/** Rows of logits that the loss holds on a GPU, and what their number is rounded up to. */
+enum { OD_GPU_HEAD_ROWS = 2048, OD_GPU_HEAD_STEP = 256 };
+
+struct od_gpu;
+
+/** A tensor as operations see it: where it lies and how. */
+struct od_gpu_tensor {
+    od_dev at;
+    int64_t rows;
+    int64_t cols;
+    int64_t stride;  ///< elements from row to row
+    bool is_float;   ///< fp32; else bf16 (or int32 for inputs)
+    size_t bytes;    ///< all of it, spare rows and columns too
+};
+
+/** A trained tensor: numbers of itself, gradient, moments, bf16 copy (-1: none). */
+struct od_gpu_param {
+    int32_t tensor;
+    int32_t gradient;
+    int32_t m;
+    int32_t v;
+    int32_t copy;
+    bool decay;
+};
+
+/** Which tensors carry the batch; -1: none. */
+struct od_gpu_inputs {
+    int32_t ids;
+    int32_t positions;
+    int32_t targets;
+    int32_t label_rows;
+    int32_t query_tiles;
+    int32_t key_tiles;
+    int32_t dquery_tiles;
+    int32_t tile_counts;
+    int32_t embed_order;
+    int32_t embed_runs;
+};
+
+/** What a program needs from a GPU. Everything is borrowed for od_gpu_open only. */
+struct od_gpu_layout {
+    const struct od_gpu_tensor *tensors;  ///< `at` counts from the start of the arena
+    int32_t tensor_count;
+    const struct od_op *ops;
+    int32_t op_count;
+    int32_t forward_count;
+    const struct od_gpu_param *params;
+    int32_t param_count;
+    struct od_gpu_inputs inputs;
+    int64_t tokens;
+    size_t persistent_bytes;  ///< cleared at the start
+    size_t plan_bytes;
+    bool use_library;  ///< cuBLASLt where it is found
+};
+
+/** Bytes that a layout takes on the card, without the driver's context. */
+size_t od_gpu_bytes(const struct od_gpu_layout *layout);
+
+/** Take the memory and find the kernels. @memory Gives: od_gpu_close. Borrows `cuda`. */
+enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *layout,
+                           struct od_gpu **ret, struct od_error *err) OD_MUST_CHECK;
+void od_gpu_close(struct od_gpu *gpu);
+struct od_matmul *od_gpu_matmul(struct od_gpu *gpu);
+/** Where tensor `number` lies now. */
+struct od_gpu_tensor od_gpu_tensor(const struct od_gpu *gpu, int32_t number);
+
+/** Send a batch: od_batch's ids, positions, targets and segments. Allocates nothing. */
+enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch,
+                            struct od_error *err) OD_MUST_CHECK;
+/** Queue one operation over the batch that was sent. */
+void od_gpu_run(struct od_gpu *gpu, const struct od_op *op);
+/** Queue forward and, when the batch wants gradients, backward; losses add to the step's sum. */
+void od_gpu_pass(struct od_gpu *gpu);
+
+/** Begin a step: gradients and the sum of losses are zero. */
+void od_gpu_clear(struct od_gpu *gpu);
+/** Norm, clipping, AdamW, bf16 copies. Skipped on the device when loss or norm are no numbers. */
+void od_gpu_update(struct od_gpu *gpu, const struct od_adamw_scalars *scalars);
+/** Bring bf16 copies and folded adapters up to date after masters were written. */
+void od_gpu_refresh(struct od_gpu *gpu);
+/** Hash of the trained weights into the stats. */
+void od_gpu_hash(struct od_gpu *gpu);
+/** Wait, and read what the device says of the step. */
+enum od_status od_gpu_finish(struct od_gpu *gpu, struct od_adamw_stats *ret,
+                             struct od_error *err) OD_MUST_CHECK;
+
+/** Copy an fp32 tensor without spare columns to or from the host; waits. */
+enum od_status od_gpu_write(struct od_gpu *gpu, int32_t tensor, const float *from,
+                            struct od_error *err) OD_MUST_CHECK;
+enum od_status od_gpu_read(struct od_gpu *gpu, int32_t tensor, float *to,
+                           struct od_error *err) OD_MUST_CHECK;
+
+/** A piece of a tensor of a file: elements [first, first + count) of a [rows, cols] part. */
+struct od_gpu_piece {
+    int32_t tensor;
+    int64_t row;  ///< of the part in the tensor
+    int64_t cols;
+    int64_t first;
+    int64_t count;
+    int type;          ///< 0: fp32, 1: fp16, 2: bf16
+    const void *data;  ///< count values
+};
+/** Largest piece. */
+enum { OD_GPU_PIECE_BYTES = 16 << 20 };
+/** Memory for the next piece's data; waits until its last use has passed. */
+void *od_gpu_piece_buffer(struct od_gpu *gpu, struct od_error *err);
+/** Send a piece whose data lies in the buffer that was asked for last. */
+void od_gpu_put(struct od_gpu *gpu, const struct od_gpu_piece *piece);
+/** Values that were no numbers since the last call; waits. */
+enum od_status od_gpu_put_finish(struct od_gpu *gpu, uint64_t *ret_bad,
+                                 struct od_error *err) OD_MUST_CHECK;
+/** Random weights made on the card: normal(0, deviation); deviation 0: all ones. */
+void od_gpu_init(struct od_gpu *gpu, int32_t tensor, uint64_t seed, float deviation);
+
+#endif

@@ -1,0 +1,104 @@
+/**
+ * @file
+ * Shared by the files of the GPU walker.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_OPS_GPU_INTERNAL_H
+#define OD_OPS_GPU_INTERNAL_H
+
+#include "ops/gpu.h"
+
+enum { OD_GPU_SLOTS = 4, OD_GPU_THREADS_PER_BLOCK = 256 };
+
+/** Kernels by name; the order of names in gpu.c. */
+enum od_gpu_kernel {
+    OD_GPU_EMBED,
+    OD_GPU_EMBED_BWD,
+    OD_GPU_RMS_NORM,
+    OD_GPU_RMS_NORM_BWD,
+    OD_GPU_RMS_NORM_DW_PARTS,
+    OD_GPU_RMS_NORM_DW_SUM,
+    OD_GPU_ROPE,
+    OD_GPU_SWIGLU,
+    OD_GPU_SWIGLU_BWD,
+    OD_GPU_GATHER_ROWS,
+    OD_GPU_SCATTER_ROWS,
+    OD_GPU_CROSS_ENTROPY,
+    OD_GPU_SUM_LOSSES,
+    OD_GPU_SQUARE_PARTS,
+    OD_GPU_NORM_FINISH,
+    OD_GPU_ADAMW,
+    OD_GPU_WEIGHT_HASH,
+    OD_GPU_CAST_ROWS,
+    OD_GPU_ADD,
+    OD_GPU_LOAD_VALUES,
+    OD_GPU_INIT_NORMAL,
+    OD_GPU_SET_VALUES,
+    OD_GPU_KERNEL_COUNT
+};
+
+/** The batch on the device. */
+struct od_gpu_now {
+    int64_t labels;
+    int64_t tiles[3];  ///< query, key, dquery
+    int64_t embed_runs;
+    float loss_scale;
+    bool want_gradient;
+};
+
+/** Host memory for one batch, free once its event has passed. */
+struct od_gpu_slot {
+    int32_t *memory;
+    struct od_cuda_event *sent;
+    bool used;
+};
+
+/** A ring of pinned pieces on their way into weights. */
+struct od_gpu_ring {
+    void *host[2];
+    od_dev device[2];
+    struct od_cuda_event *passed[2];
+    bool used[2];
+    int next;
+};
+
+struct od_gpu {
+    struct od_cuda *cuda;
+    struct od_matmul *matmul;
+    struct od_cuda_kernel *kernel[OD_GPU_KERNEL_COUNT];
+    struct od_cuda_kernel *attention[4];
+    const struct od_attention_launch *attention_launch[4];
+    struct od_gpu_tensor *tensors;
+    struct od_op *ops;
+    struct od_gpu_param *params;
+    int32_t tensor_count;
+    int32_t op_count;
+    int32_t forward_count;
+    int32_t param_count;
+    struct od_gpu_inputs inputs;
+    int64_t tokens;
+    od_dev memory;
+    // behind the plan
+    od_dev chunks;  ///< [chunk_count] of struct od_adamw_chunk
+    od_dev partials;
+    od_dev stats;
+    od_dev scalars;
+    od_dev bad;
+    int64_t chunk_count;
+    struct od_gpu_now now;
+    struct od_gpu_slot slot[OD_GPU_SLOTS];
+    int next_slot;
+    struct od_adamw_scalars *host_scalars;  ///< pinned
+    struct od_adamw_stats *host_stats;      ///< pinned
+    struct od_gpu_ring ring;
+    int32_t *sort;  ///< [2 * tokens] scratch of the host
+};
+
+/** The tensor of a slot; `at` 0 when there is none. */
+struct od_gpu_tensor od_gpu_slot_tensor(const struct od_gpu *gpu, const struct od_op *op,
+                                        enum od_slot slot);
+void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, unsigned y,
+                   void **args);
+
+#endif

@@ -1,0 +1,28 @@
+/**
+ * @file
+ * Shared by the files of a session: the parts that differ on a GPU.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_TUNE_SESSION_INTERNAL_H
+#define OD_TUNE_SESSION_INTERNAL_H
+
+#include "tune/session.h"
+
+/** Open the GPU, lay out the program for it and take the memory. */
+enum od_status od_session_gpu_open(struct od_session *session,
+                                   const struct od_session_options *options,
+                                   struct od_error *err) OD_MUST_CHECK;
+void od_session_gpu_close(struct od_session *session);
+/** Base weights and fresh adapters. */
+enum od_status od_session_gpu_weights(struct od_session *session,
+                                      const struct od_session_options *options,
+                                      struct od_error *err) OD_MUST_CHECK;
+/** Clip, update, wait; loss_sum and norm of the step. */
+enum od_status od_session_gpu_update(struct od_session *session,
+                                     const struct od_adamw_scalars *scalars, double *ret_loss_sum,
+                                     double *ret_norm, struct od_error *err) OD_MUST_CHECK;
+/** Say why a plan is refused. */
+enum od_status od_session_refuse(uint64_t need, uint64_t cap, struct od_error *err);
+
+#endif
