@@ -8,7 +8,7 @@ DEMO   ?= demo
 SOURCES = $(shell find src tests examples -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install reference clean
+.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install kernels reference clean
 
 all: build
 
@@ -19,6 +19,7 @@ help:
 	@echo "make check      format, layers, clang-tidy, and the tests under ASan and UBSan"
 	@echo "make test-long  the tests that take minutes to hours"
 	@echo "make bench      measure the program on this machine"
+	@echo "make kernels    the CUDA kernels alone, into $(BUILD)/kernels, for machines without nvcc"
 	@echo "make install    into PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make reference  pages of the code, into $(BUILD)/reference/html"
 	@echo "make format     lay the source out with clang-format"
@@ -77,6 +78,11 @@ bench: build
 install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD) --quiet
+
+kernels:
+	@tools/setup build
+	@tools/configure $(BUILD) -Dwerror=$(WERROR)
+	@ninja -C $(BUILD) kernels
 
 reference:
 	@tools/setup docs

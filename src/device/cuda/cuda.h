@@ -40,10 +40,10 @@ struct od_cuda_event;
 
 /** What a GPU is. */
 struct od_cuda_info {
-    char name[128];           ///< "NVIDIA H200"
-    char driver[32];          ///< "580.159.04", or "" when NVML does not say
-    int driver_version;       ///< of the API: 13000
-    int capability;           ///< 90 for 9.0
+    char name[128];      ///< "NVIDIA H200"
+    char driver[32];     ///< "580.159.04", or "" when NVML does not say
+    int driver_version;  ///< of the API: 13000
+    int capability;      ///< 90 for 9.0
     int multiprocessors;
     size_t memory_bytes;      ///< of the card
     size_t shared_bytes_max;  ///< per block, opt-in

@@ -67,11 +67,12 @@ const char *od_matmul_library(const struct od_matmul *matmul);
 enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_call *call,
                               struct od_error *err) OD_MUST_CHECK;
 
-/** A choice, as device.json keeps it. */
+/** A choice, as device.json keeps it. ldc is 0 without C; operands that are aligned to less than 16
+ *  bytes add their alignment. An `algo` of zeros is the own kernel. */
 struct od_matmul_choice {
-    char shape[96];     ///< "m,n,k,lda,ta,ldb,tb,ldd,f32,c": the key
-    uint64_t algo[8];   ///< cublasLtMatmulAlgo_t
-    double us;          ///< measured; 0: the heuristic's
+    char shape[96];    ///< "m,n,k,lda,ta,ldb,tb,ldd,f32,ldc": the key
+    uint64_t algo[8];  ///< cublasLtMatmulAlgo_t
+    double us;         ///< measured; 0: the heuristic's
 };
 /** Choices so far, in the order in which shapes came. @memory Lends. */
 const struct od_matmul_choice *od_matmul_choices(const struct od_matmul *matmul, size_t *ret_count);

@@ -17,12 +17,12 @@ struct od_nvml;
 
 /** One reading; a negative number is not known. */
 struct od_nvml_reading {
-    double energy_j;         ///< since the driver was loaded
+    double energy_j;  ///< since the driver was loaded
     double power_w;
     double temperature_c;
-    double clock_mhz;        ///< of the multiprocessors
-    double throttle;         ///< bit mask of reasons (nvmlClocksEventReason*), 0: none
-    double process_bytes;    ///< taken by this process on the card
+    double clock_mhz;      ///< of the multiprocessors
+    double throttle;       ///< bit mask of reasons (nvmlClocksEventReason*), 0: none
+    double process_bytes;  ///< taken by this process on the card
 };
 
 /** `pci_bus_id` as the driver gives it ("0000:1B:00.0"). NULL when NVML is not there.

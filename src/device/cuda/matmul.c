@@ -1,0 +1,598 @@
+#include "device/cuda/matmul.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/cuda_internal.h"
+#include "device/cuda/library.h"
+#include "device/cuda/lt_api.h"
+
+enum {
+    CANDIDATES_MAX = 16,
+    ROUNDS = 9,         // of timing; odd, for the median
+    VECTOR_BYTES = 16,  // what both the library and the own kernel want operands aligned to
+    TILE = 128,         // of the own kernel
+    OWN_THREADS = 256,
+    OWN_SHARED_BYTES =
+        4 * 2 * TILE * 32 * 2,  // stages, operands, rows, depth, bytes; see matmul.cu
+    GRID_Y_MAX = 65535
+};
+static const double TIE = 1.01;
+
+/** What an algorithm is chosen for. Compared byte by byte: cleared before it is filled in. */
+struct shape {
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    int64_t lda;
+    int64_t ldb;
+    int64_t ldc;  // 0: no C
+    int64_t ldd;
+    int32_t a_transposed;
+    int32_t b_transposed;
+    int32_t d_is_float;
+    int32_t align_bytes;  // that all operands have, 16 at most
+};
+
+/** A shape with its descriptors. */
+struct entry {
+    struct shape shape;
+    void *desc;
+    void *layout_a;  // the library's A is this program's B, and the other way round
+    void *layout_b;
+    void *layout_c;
+    void *layout_d;
+    struct od_lt_algo algo;
+    bool has_algo;  // false: the own kernel
+    bool is_tuned;
+};
+
+struct od_matmul {
+    struct od_cuda *cuda;
+    od_dev workspace;
+    struct od_lt_api lt;
+    void *handle;  // NULL: the own kernel only
+    void *preference;
+    char name[64];
+    struct od_cuda_kernel *kernels[2][2][2][2];  // A transposed, B transposed, fp32, aligned
+    struct entry entries[OD_MATMUL_SHAPES_MAX];
+    struct od_matmul_choice choices[OD_MATMUL_SHAPES_MAX];
+    size_t count;        // of entries and choices
+    struct entry spare;  // for a shape that finds the table full
+    struct od_matmul_choice offered[OD_MATMUL_SHAPES_MAX];
+    size_t offered_count;
+};
+
+// The library.
+
+static bool bind_library(void *library, struct od_lt_api *api)
+{
+    void *symbol = NULL;
+#define FIND(name, arguments)       \
+    symbol = dlsym(library, #name); \
+    if (!symbol) {                  \
+        return false;               \
+    }                               \
+    memcpy((void *)&api->name, (const void *)&symbol, sizeof symbol);
+    OD_LT_FUNCTIONS(FIND)
+    FIND(cublasLtGetVersion, )
+#undef FIND
+    return true;
+}
+
+/** Take the library at `path` when it loads, is whole and starts on this GPU. */
+static bool try_library(void *context, const char *path)
+{
+    struct od_matmul *matmul = context;
+    struct od_lt_api api = {0};
+    void *handle = NULL;
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+    if (!library) {
+        return false;
+    }
+    const bool works = bind_library(library, &api) && api.cublasLtCreate(&handle) == OD_LT_SUCCESS;
+    (void)dlclose(library);  // stays loaded, as asked for above
+    if (!works) {
+        od_log(OD_LOG_DEBUG, "'%s' does not work with this GPU or driver", path);
+        return false;
+    }
+    const size_t version = api.cublasLtGetVersion();
+    matmul->lt = api;
+    matmul->handle = handle;
+    // 130100 is 13.1.0.
+    (void)snprintf(matmul->name, sizeof matmul->name, "cuBLASLt %zu.%zu.%zu", version / 10000,
+                   version / 100 % 100, version % 100);
+    od_log(OD_LOG_DEBUG, "%s: '%s'", matmul->name, path);
+    return true;
+}
+
+/** The wishes that hold for every shape. */
+static bool make_preference(struct od_matmul *matmul)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    const uint64_t workspace = OD_MATMUL_WORKSPACE_BYTES;
+    const uint32_t reduction = OD_LT_REDUCTION_NONE | OD_LT_REDUCTION_COMPUTE_TYPE;
+    return lt->cublasLtMatmulPreferenceCreate(&matmul->preference) == OD_LT_SUCCESS &&
+           lt->cublasLtMatmulPreferenceSetAttribute(matmul->preference, OD_LT_PREF_WORKSPACE_BYTES,
+                                                    &workspace,
+                                                    sizeof workspace) == OD_LT_SUCCESS &&
+           lt->cublasLtMatmulPreferenceSetAttribute(matmul->preference, OD_LT_PREF_REDUCTION_MASK,
+                                                    &reduction, sizeof reduction) == OD_LT_SUCCESS;
+}
+
+static void find_library(struct od_matmul *matmul)
+{
+    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+    if (!od_library_search(names, sizeof names / sizeof names[0], try_library, matmul)) {
+        od_log(OD_LOG_WARNING,
+               "cuBLASLt was not found: matrix products run on this program's own kernel, slower "
+               "(install NVIDIA's cuBLAS 12 or 13, or name its folder in ONEDAY_CUDA_LIBS)");
+    } else if (!make_preference(matmul)) {
+        od_log(OD_LOG_WARNING, "%s does not take this program's settings: own kernel",
+               matmul->name);
+        (void)matmul->lt.cublasLtDestroy(matmul->handle);
+        matmul->handle = NULL;
+    }
+}
+
+/** Load the own kernels, so that none is loaded while a graph is recorded. */
+static enum od_status load_kernels(struct od_matmul *matmul, struct od_error *err)
+{
+    char name[48];
+    for (unsigned i = 0; i < 16; i++) {
+        const unsigned ta = i >> 3 & 1;
+        const unsigned tb = i >> 2 & 1;
+        const unsigned f32 = i >> 1 & 1;
+        const unsigned aligned = i & 1;
+        (void)snprintf(name, sizeof name, "od_matmul_%c%c_%s%s", ta ? 't' : 'n', tb ? 't' : 'n',
+                       f32 ? "f32" : "bf16", aligned ? "" : "_any");
+        const enum od_status status =
+            od_cuda_kernel(matmul->cuda, name, &matmul->kernels[ta][tb][f32][aligned], err);
+        if (status) {
+            return status;
+        }
+    }
+    return OD_OK;
+}
+
+enum od_status od_matmul_create(struct od_cuda *cuda, od_dev workspace, bool use_library,
+                                struct od_matmul **ret, struct od_error *err)
+{
+    struct od_matmul *matmul = od_alloc(1, sizeof *matmul);
+    if (!matmul) {
+        return od_fail(err, OD_E_MEMORY, "cannot hold the table of matrix products");
+    }
+    memset(matmul, 0, sizeof *matmul);
+    matmul->cuda = cuda;
+    matmul->workspace = workspace;
+    const enum od_status status = load_kernels(matmul, err);
+    if (status) {
+        od_free(matmul);
+        return status;
+    }
+    if (use_library) {
+        find_library(matmul);
+    }
+    if (!matmul->handle) {
+        (void)snprintf(matmul->name, sizeof matmul->name, "own kernel");
+    }
+    *ret = matmul;
+    return OD_OK;
+}
+
+const char *od_matmul_library(const struct od_matmul *matmul)
+{
+    return matmul->name;
+}
+
+// Shapes.
+
+static int32_t alignment(const struct od_matmul_call *call)
+{
+    const uint64_t element = call->d_is_float ? 4 : 2;
+    // The lowest bit that is set in any address or row size is the alignment of all.
+    uint64_t bits = VECTOR_BYTES | call->a | call->b | call->c | call->d | (uint64_t)call->lda * 2 |
+                    (uint64_t)call->ldb * 2 | (uint64_t)call->ldd * element;
+    if (call->c) {
+        bits |= (uint64_t)call->ldc * element;
+    }
+    return (int32_t)(bits & (~bits + 1));
+}
+
+static struct shape shape_of(const struct od_matmul_call *call)
+{
+    struct shape shape;
+    memset(&shape, 0, sizeof shape);
+    shape.m = call->m;
+    shape.n = call->n;
+    shape.k = call->k;
+    shape.lda = call->lda;
+    shape.ldb = call->ldb;
+    shape.ldc = call->c ? call->ldc : 0;
+    shape.ldd = call->ldd;
+    shape.a_transposed = call->a_transposed;
+    shape.b_transposed = call->b_transposed;
+    shape.d_is_float = call->d_is_float;
+    shape.align_bytes = alignment(call);
+    return shape;
+}
+
+/** The key of device.json; the alignment is added when it is not the usual one. */
+static void shape_text(const struct shape *shape, char out[96])
+{
+    int size = snprintf(out, 96,
+                        "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%d,%" PRId64 ",%d,%" PRId64
+                        ",%d,%" PRId64,
+                        shape->m, shape->n, shape->k, shape->lda, shape->a_transposed, shape->ldb,
+                        shape->b_transposed, shape->ldd, shape->d_is_float, shape->ldc);
+    if (shape->align_bytes < VECTOR_BYTES && size > 0 && size < 96) {
+        (void)snprintf(out + size, 96 - (size_t)size, ",%d", shape->align_bytes);
+    }
+}
+
+static void entry_release(struct od_matmul *matmul, struct entry *entry)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    void *const layouts[] = {entry->layout_a, entry->layout_b, entry->layout_c, entry->layout_d};
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        if (layouts[i]) {
+            (void)lt->cublasLtMatrixLayoutDestroy(layouts[i]);
+        }
+    }
+    if (entry->desc) {
+        (void)lt->cublasLtMatmulDescDestroy(entry->desc);
+    }
+    *entry = (struct entry){0};
+}
+
+void od_matmul_free(struct od_matmul *matmul)
+{
+    if (!matmul) {
+        return;
+    }
+    for (size_t i = 0; i < matmul->count; i++) {
+        entry_release(matmul, &matmul->entries[i]);
+    }
+    entry_release(matmul, &matmul->spare);
+    if (matmul->preference) {
+        (void)matmul->lt.cublasLtMatmulPreferenceDestroy(matmul->preference);
+    }
+    if (matmul->handle) {
+        (void)matmul->lt.cublasLtDestroy(matmul->handle);
+    }
+    od_free(matmul);
+}
+
+/**
+ * Describe a shape to the library, which stores by columns: D^T = op(B)^T op(A)^T, so that its A is
+ * our B. A matrix that lies [rows, cols] by rows is [cols, rows] by columns with the same ld.
+ */
+static bool describe(struct od_matmul *matmul, struct entry *entry)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    const struct shape *shape = &entry->shape;
+    const int type = shape->d_is_float ? OD_LT_R_32F : OD_LT_R_16BF;
+    const int32_t op_a = shape->b_transposed ? OD_LT_OP_T : OD_LT_OP_N;
+    const int32_t op_b = shape->a_transposed ? OD_LT_OP_T : OD_LT_OP_N;
+    const uint64_t m = (uint64_t)shape->m;
+    const uint64_t n = (uint64_t)shape->n;
+    const uint64_t k = (uint64_t)shape->k;
+    return lt->cublasLtMatmulDescCreate(&entry->desc, OD_LT_COMPUTE_32F, OD_LT_R_32F) ==
+               OD_LT_SUCCESS &&
+           lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_TRANSA, &op_a, sizeof op_a) ==
+               OD_LT_SUCCESS &&
+           lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_TRANSB, &op_b, sizeof op_b) ==
+               OD_LT_SUCCESS &&
+           lt->cublasLtMatrixLayoutCreate(&entry->layout_a, OD_LT_R_16BF,
+                                          shape->b_transposed ? k : n, shape->b_transposed ? n : k,
+                                          shape->ldb) == OD_LT_SUCCESS &&
+           lt->cublasLtMatrixLayoutCreate(&entry->layout_b, OD_LT_R_16BF,
+                                          shape->a_transposed ? m : k, shape->a_transposed ? k : m,
+                                          shape->lda) == OD_LT_SUCCESS &&
+           lt->cublasLtMatrixLayoutCreate(&entry->layout_c, type, n, m,
+                                          shape->ldc ? shape->ldc : shape->ldd) == OD_LT_SUCCESS &&
+           lt->cublasLtMatrixLayoutCreate(&entry->layout_d, type, n, m, shape->ldd) ==
+               OD_LT_SUCCESS;
+}
+
+/** The library's proposals, best first. */
+static int propose(struct od_matmul *matmul, const struct entry *entry, int wanted,
+                   struct od_lt_heuristic results[CANDIDATES_MAX])
+{
+    static const int attributes[] = {OD_LT_PREF_ALIGNMENT_A, OD_LT_PREF_ALIGNMENT_B,
+                                     OD_LT_PREF_ALIGNMENT_C, OD_LT_PREF_ALIGNMENT_D};
+    const struct od_lt_api *lt = &matmul->lt;
+    const uint32_t align = (uint32_t)entry->shape.align_bytes;
+    struct od_lt_heuristic found[CANDIDATES_MAX];
+    int count = 0;
+    int kept = 0;
+    for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++) {
+        if (lt->cublasLtMatmulPreferenceSetAttribute(matmul->preference, attributes[i], &align,
+                                                     sizeof align) != OD_LT_SUCCESS) {
+            return 0;
+        }
+    }
+    memset(found, 0, sizeof found);
+    if (lt->cublasLtMatmulAlgoGetHeuristic(
+            matmul->handle, entry->desc, entry->layout_a, entry->layout_b, entry->layout_c,
+            entry->layout_d, matmul->preference, wanted, found, &count) != OD_LT_SUCCESS) {
+        return 0;
+    }
+    for (int i = 0; i < count && i < wanted; i++) {
+        if (found[i].state == OD_LT_SUCCESS &&
+            found[i].workspace_bytes <= OD_MATMUL_WORKSPACE_BYTES) {
+            results[kept++] = found[i];
+        }
+    }
+    return kept;
+}
+
+/** Take the choice that was offered for this shape, when the library still knows it. */
+static bool take_offered(struct od_matmul *matmul, struct entry *entry, const char *text,
+                         double *ret_us)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    struct od_lt_heuristic result;
+    for (size_t i = 0; i < matmul->offered_count; i++) {
+        const struct od_matmul_choice *offer = &matmul->offered[i];
+        if (strcmp(offer->shape, text) != 0) {
+            continue;
+        }
+        memcpy(entry->algo.data, offer->algo, sizeof entry->algo.data);
+        memset(&result, 0, sizeof result);
+        if (lt->cublasLtMatmulAlgoCheck(matmul->handle, entry->desc, entry->layout_a,
+                                        entry->layout_b, entry->layout_c, entry->layout_d,
+                                        &entry->algo, &result) == OD_LT_SUCCESS &&
+            result.workspace_bytes <= OD_MATMUL_WORKSPACE_BYTES) {
+            *ret_us = offer->us;
+            return true;
+        }
+        od_log(OD_LOG_WARNING,
+               "%s does not take the recorded algorithm for the product %s: its own choice, bits "
+               "may change",
+               matmul->name, text);
+        return false;
+    }
+    return false;
+}
+
+/** The entry of a shape; a new one is described and gets the offered or the heuristic's choice. */
+static struct entry *find_entry(struct od_matmul *matmul, const struct shape *shape)
+{
+    struct od_lt_heuristic best[CANDIDATES_MAX];
+    struct od_matmul_choice choice = {.us = 0.0};
+    for (size_t i = 0; i < matmul->count; i++) {
+        if (memcmp(&matmul->entries[i].shape, shape, sizeof *shape) == 0) {
+            return &matmul->entries[i];
+        }
+    }
+    const bool is_full = matmul->count == OD_MATMUL_SHAPES_MAX;
+    struct entry *entry = is_full ? &matmul->spare : &matmul->entries[matmul->count];
+    if (is_full && memcmp(&entry->shape, shape, sizeof *shape) == 0) {
+        return entry;
+    }
+    entry_release(matmul, entry);
+    entry->shape = *shape;
+    shape_text(shape, choice.shape);
+    if (matmul->handle && describe(matmul, entry)) {
+        entry->has_algo = take_offered(matmul, entry, choice.shape, &choice.us);
+        entry->is_tuned = entry->has_algo && choice.us > 0.0;
+        if (!entry->has_algo && propose(matmul, entry, 1, best) == 1) {
+            entry->algo = best[0].algo;
+            entry->has_algo = true;
+        }
+    }
+    if (matmul->handle && !entry->has_algo) {
+        od_log(OD_LOG_DEBUG, "%s has nothing for the product %s: own kernel", matmul->name,
+               choice.shape);
+    }
+    if (!is_full) {
+        memcpy(choice.algo, entry->algo.data, sizeof choice.algo);
+        matmul->choices[matmul->count++] = choice;
+    }
+    return entry;
+}
+
+const struct od_matmul_choice *od_matmul_choices(const struct od_matmul *matmul, size_t *ret_count)
+{
+    *ret_count = matmul->count;
+    return matmul->choices;
+}
+
+enum od_status od_matmul_choose(struct od_matmul *matmul, const struct od_matmul_choice *choice,
+                                struct od_error *err)
+{
+    bool is_empty = true;
+    for (size_t i = 0; i < sizeof choice->algo / sizeof choice->algo[0]; i++) {
+        is_empty = is_empty && choice->algo[i] == 0;
+    }
+    if (is_empty) {
+        return OD_OK;  // the own kernel: nothing to choose
+    }
+    if (matmul->offered_count == OD_MATMUL_SHAPES_MAX) {
+        return od_fail(err, OD_E_LIMIT, "more than %d recorded matrix products",
+                       OD_MATMUL_SHAPES_MAX);
+    }
+    struct od_matmul_choice *offer = &matmul->offered[matmul->offered_count++];
+    *offer = *choice;
+    offer->shape[sizeof offer->shape - 1] = '\0';
+    return OD_OK;
+}
+
+// Running.
+
+static void run_own(struct od_matmul *matmul, const struct od_matmul_call *call)
+{
+    const bool aligned = alignment(call) == VECTOR_BYTES;
+    struct od_cuda_kernel *kernel =
+        matmul->kernels[call->a_transposed][call->b_transposed][call->d_is_float][aligned];
+    od_dev a = call->a;
+    od_dev b = call->b;
+    od_dev c = call->c;
+    od_dev d = call->d;
+    int64_t lda = call->lda;
+    int64_t ldb = call->ldb;
+    int64_t ldc = call->ldc;
+    int64_t ldd = call->ldd;
+    int64_t m = call->m;
+    int64_t n = call->n;
+    int64_t k = call->k;
+    float alpha = call->alpha;
+    void *args[] = {&a, &lda, &b, &ldb, &c, &ldc, &d, &ldd, &m, &n, &k, &alpha};
+    const int64_t tiles = ((m + TILE - 1) / TILE) * ((n + TILE - 1) / TILE);
+    if (tiles > INT32_MAX || k > INT32_MAX) {
+        od_cuda_fault(matmul->cuda, OD_E_LIMIT,
+                      "a product of %" PRId64 " x %" PRId64 " x %" PRId64 " is too large", m, n, k);
+        return;
+    }
+    od_cuda_launch(matmul->cuda, kernel,
+                   (struct od_cuda_grid){.x = (unsigned)tiles,
+                                         .threads = OWN_THREADS,
+                                         .shared_bytes = OWN_SHARED_BYTES},
+                   args);
+}
+
+static int run_library(struct od_matmul *matmul, const struct entry *entry,
+                       const struct od_lt_algo *algo, const struct od_matmul_call *call)
+{
+    const float beta = call->c ? 1.0F : 0.0F;
+    const od_dev c = call->c ? call->c : call->d;
+    return matmul->lt.cublasLtMatmul(
+        matmul->handle, entry->desc, &call->alpha, (const void *)(uintptr_t)call->b,
+        entry->layout_a, (const void *)(uintptr_t)call->a, entry->layout_b, &beta,
+        (const void *)(uintptr_t)c, entry->layout_c, (void *)(uintptr_t)call->d, entry->layout_d,
+        algo, (void *)(uintptr_t)matmul->workspace, OD_MATMUL_WORKSPACE_BYTES,
+        od_cuda_stream(matmul->cuda));
+}
+
+void od_matmul_run(struct od_matmul *matmul, const struct od_matmul_call *call)
+{
+    if (call->m <= 0 || call->n <= 0) {
+        return;
+    }
+    if (call->k <= 0 || !matmul->handle) {
+        run_own(matmul, call);
+        return;
+    }
+    const struct shape shape = shape_of(call);
+    const struct entry *entry = find_entry(matmul, &shape);
+    if (!entry->has_algo) {
+        run_own(matmul, call);
+        return;
+    }
+    const int result = run_library(matmul, entry, &entry->algo, call);
+    if (result != OD_LT_SUCCESS) {
+        char text[96];
+        shape_text(&shape, text);
+        od_cuda_fault(matmul->cuda, OD_E_IO, "%s failed with status %d on the product %s",
+                      matmul->name, result, text);
+    }
+}
+
+// Measuring.
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/** Time all candidates in turns. The workspace is filled before each, which empties the L2 cache of
+ *  the operands as the work between two products of a step does, and keeps the GPU busy while the
+ *  product is queued, so that only the product lies between the two events. */
+static enum od_status time_candidates(struct od_matmul *matmul, const struct entry *entry,
+                                      const struct od_matmul_call *call,
+                                      const struct od_lt_heuristic *candidates, int count,
+                                      double us[CANDIDATES_MAX], struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    struct od_cuda_event *events[CANDIDATES_MAX][2] = {{0}};
+    double times[CANDIDATES_MAX][ROUNDS];
+    bool failed[CANDIDATES_MAX] = {0};
+    for (int i = 0; i < count && !status; i++) {
+        status = od_cuda_event_create(matmul->cuda, &events[i][0], err);
+        if (!status) {
+            status = od_cuda_event_create(matmul->cuda, &events[i][1], err);
+        }
+    }
+    // One round more, the first: it loads the kernels and is not counted.
+    for (int round = -1; round < ROUNDS && !status; round++) {
+        for (int i = 0; i < count; i++) {
+            od_cuda_fill(matmul->cuda, matmul->workspace, 0, OD_MATMUL_WORKSPACE_BYTES);
+            od_cuda_event_record(matmul->cuda, events[i][0]);
+            failed[i] =
+                failed[i] || run_library(matmul, entry, &candidates[i].algo, call) != OD_LT_SUCCESS;
+            od_cuda_event_record(matmul->cuda, events[i][1]);
+        }
+        status = od_cuda_sync(matmul->cuda, err);
+        for (int i = 0; i < count && !status && round >= 0; i++) {
+            times[i][round] = od_cuda_event_ms(matmul->cuda, events[i][0], events[i][1]) * 1e3;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        if (!status) {
+            qsort(times[i], ROUNDS, sizeof times[i][0], compare_doubles);
+            us[i] = failed[i] ? 0.0 : times[i][ROUNDS / 2];
+        }
+        od_cuda_event_free(matmul->cuda, events[i][0]);
+        od_cuda_event_free(matmul->cuda, events[i][1]);
+    }
+    return status;
+}
+
+enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_call *call,
+                              struct od_error *err)
+{
+    struct od_lt_heuristic candidates[CANDIDATES_MAX];
+    double us[CANDIDATES_MAX] = {0};
+    int best = -1;
+    if (od_cuda_is_recording(matmul->cuda)) {
+        return od_fail(err, OD_E_ARGUMENT, "products cannot be measured while a graph is recorded");
+    }
+    if (call->m <= 0 || call->n <= 0 || call->k <= 0 || !matmul->handle) {
+        return OD_OK;
+    }
+    const struct shape shape = shape_of(call);
+    struct entry *entry = find_entry(matmul, &shape);
+    if (!entry->has_algo || entry->is_tuned || entry == &matmul->spare) {
+        return OD_OK;
+    }
+    const int count = propose(matmul, entry, CANDIDATES_MAX, candidates);
+    if (count == 0) {
+        return OD_OK;
+    }
+    const enum od_status status = time_candidates(matmul, entry, call, candidates, count, us, err);
+    if (status) {
+        return status;
+    }
+    for (int i = 0; i < count; i++) {
+        if (us[i] > 0.0 && (best < 0 || us[i] < us[best])) {
+            best = i;
+        }
+    }
+    if (best < 0) {
+        return od_fail(err, OD_E_IO, "%s offers %d algorithms and runs none", matmul->name, count);
+    }
+    if (us[0] > 0.0 && us[0] <= us[best] * TIE) {
+        best = 0;
+    }
+    struct od_matmul_choice *choice = &matmul->choices[entry - matmul->entries];
+    entry->algo = candidates[best].algo;
+    entry->is_tuned = true;
+    memcpy(choice->algo, entry->algo.data, sizeof choice->algo);
+    choice->us = us[best];
+    od_log(OD_LOG_DEBUG, "product %s: %.1f us, the %s's first choice takes %.1f us (%d measured)",
+           choice->shape, us[best], matmul->name, us[0], count);
+    return OD_OK;
+}
