@@ -82,6 +82,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
 {
     const char *output = NULL;
     const char *memory = NULL;
+    const char *vram = NULL;
     bool resume = false;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
@@ -89,6 +90,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint of the run"),
         OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory,
                           "refuse a plan that needs more, such as 8GB", "no cap"),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
+                          "on a GPU: refuse when the process would take more of the card",
+                          "what is free"),
     };
     const struct od_command_spec spec = {
         .name = "tune",
@@ -109,14 +113,16 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     int exit_code = 0;
     char run_dir[OD_PATH_MAX_BYTES];
     struct od_tune_result result;
+    struct od_cli_device device = {0};
     uint64_t max_bytes = 0;
 
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
         return exit_code;
     }
-    enum od_status status = od_cli_cpu_only(cli, &err);
-    if (status == OD_OK && memory) {
-        status = od_size_read(memory, &max_bytes, &err);
+    enum od_status status = od_cli_device(cli, &device, &err);
+    const char *cap = device.on_gpu ? vram : memory;
+    if (status == OD_OK && cap) {
+        status = od_size_read(cap, &max_bytes, &err);
     }
     if (status != OD_OK) {
         return od_command_fail(&spec, status, &err);
@@ -132,6 +138,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const struct od_tune_options run_options = {.recipe_path = args.values[0],
                                                 .run_dir = run_dir,
                                                 .resume = resume,
+                                                .on_gpu = device.on_gpu,
+                                                .gpu_optional = device.optional,
+                                                .gpu = device.gpu,
                                                 .threads = (int)cli->threads,
                                                 .allow_vector = !cli->no_vector,
                                                 .max_bytes = max_bytes,

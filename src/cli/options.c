@@ -172,13 +172,10 @@ static enum od_status check_shared(const struct od_cli *cli, struct od_error *er
         return od_fail(err, OD_E_ARGUMENT, "option '--threads' takes 0 to %d, not %lld",
                        OD_THREADS_MAX, (long long)cli->threads);
     }
-    if (is_word(cli->device, "auto") || is_word(cli->device, "cpu")) {
+    if (is_word(cli->device, "auto") || is_word(cli->device, "cpu") ||
+        (strncmp(cli->device, "cuda", 4) == 0 &&
+         (cli->device[4] == '\0' || cli->device[4] == ':'))) {
         return OD_OK;
-    }
-    if (strncmp(cli->device, "cuda", 4) == 0 && (cli->device[4] == '\0' || cli->device[4] == ':')) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "device '%s': this version computes on the CPU only; use --device cpu",
-                       cli->device);
     }
     return od_fail(err, OD_E_ARGUMENT, "unknown device '%s'; known are auto, cpu, cuda and cuda:N",
                    cli->device);

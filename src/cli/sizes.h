@@ -21,6 +21,16 @@ enum od_status od_time_read(const char *text, double *ret_seconds,
                             struct od_error *err) OD_MUST_CHECK;
 
 /** Refuse a --device that this build cannot use, and a number of threads that makes no sense. */
+/** Where --device says to compute. */
+struct od_cli_device {
+    bool on_gpu;
+    bool optional;  ///< --device auto: the CPU will do where the GPU cannot
+    int gpu;
+};
+/** Read --device and --threads. auto takes a GPU where one can be used.
+ *  @error OD_E_NOT_FOUND with the reason when a GPU is asked for and none can be used. */
+enum od_status od_cli_device(const struct od_cli *cli, struct od_cli_device *ret,
+                             struct od_error *err) OD_MUST_CHECK;
 enum od_status od_cli_cpu_only(const struct od_cli *cli, struct od_error *err) OD_MUST_CHECK;
 
 #endif

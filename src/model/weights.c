@@ -171,26 +171,33 @@ enum od_status od_weights_read(const struct od_program *program, float *const *t
     return status;
 }
 
+void od_weights_init_values(const struct od_program *program, int32_t part, uint64_t seed,
+                            int64_t first, int64_t count, float *to)
+{
+    const bool matrix = program->weights[part].rank == 2;
+    for (int64_t j = 0; j < count; j += 2) {
+        double a = 1.0;
+        double b = 1.0;
+        if (matrix) {
+            od_normal_pair(
+                od_philox_draw(seed, OD_STREAM_INIT, (uint32_t)part, (uint64_t)(first + j)), &a,
+                &b);
+            a *= program->spec.init_std;
+            b *= program->spec.init_std;
+        }
+        to[j] = (float)a;
+        if (j + 1 < count) {
+            to[j + 1] = (float)b;
+        }
+    }
+}
+
 void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed)
 {
     for (int32_t i = 0; i < program->weight_count; i++) {
         const struct od_part *part = &program->weights[i];
-        float *to = tensors[part->tensor] + part->row * part->cols;
-        const int64_t count = part->rows * part->cols;
-        for (int64_t j = 0; j < count; j += 2) {
-            double a = 1.0;
-            double b = 1.0;
-            if (part->rank == 2) {
-                od_normal_pair(od_philox_draw(seed, OD_STREAM_INIT, (uint32_t)i, (uint64_t)j), &a,
-                               &b);
-                a *= program->spec.init_std;
-                b *= program->spec.init_std;
-            }
-            to[j] = (float)a;
-            if (j + 1 < count) {
-                to[j + 1] = (float)b;
-            }
-        }
+        od_weights_init_values(program, i, seed, 0, part->rows * part->cols,
+                               tensors[part->tensor] + part->row * part->cols);
     }
 }
 

@@ -48,6 +48,11 @@ enum od_status od_weights_stream(const struct od_program *program, const char *f
  *  drawn from (seed, t, i) alone. */
 void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed);
 
+/** Elements [first, first + count) of base weight `part` (its index in program->weights) as
+ *  od_weights_init draws them; `first` is even. */
+void od_weights_init_values(const struct od_program *program, int32_t part, uint64_t seed,
+                            int64_t first, int64_t count, float *to);
+
 /** Fresh adapters as PEFT makes them: A uniform(-1/sqrt(K), 1/sqrt(K)), B zero. */
 void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed);
 

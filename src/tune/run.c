@@ -15,8 +15,11 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "data/dataset.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
 #include "formats/json.h"
 #include "model/spec.h"
+#include "ops/gpu.h"
 #include "plan/plan.h"
 #include "tune/checkpoint.h"
 #include "tune/export.h"
@@ -52,6 +55,36 @@ static enum od_status write_text(const char *folder, const char *name, const str
     return status == OD_OK ? od_file_write(path, od_buf_text(buf), buf->size, err) : status;
 }
 
+// The card, its libraries, and the algorithm of every matrix product.
+static void write_gpu(const struct run *run, struct od_json_writer *w)
+{
+    const struct od_cuda_info *info = od_cuda_info(run->session.cuda);
+    const struct od_matmul *matmul = od_gpu_matmul(run->session.gpu);
+    size_t count = 0;
+    const struct od_matmul_choice *choices = od_matmul_choices(matmul, &count);
+    od_json_member_text(w, "device", info->name);
+    od_json_member_int(w, "capability", info->capability);
+    od_json_member_int(w, "multiprocessors", info->multiprocessors);
+    od_json_member_text(w, "driver", info->driver);
+    od_json_member_text(w, "matrix_products", od_matmul_library(matmul));
+    od_json_key(w, "algorithms");
+    od_json_array_begin(w);
+    for (size_t i = 0; i < count; i++) {
+        char hex[8 * 17] = "";
+        size_t at = 0;
+        for (int j = 0; j < 8; j++) {
+            at += (size_t)snprintf(hex + at, sizeof hex - at, "%s%llx", j > 0 ? " " : "",
+                                   (unsigned long long)choices[i].algo[j]);
+        }
+        od_json_object_begin(w);
+        od_json_member_text(w, "shape", choices[i].shape);
+        od_json_member_text(w, "algo", hex);
+        od_json_member_number(w, "us", choices[i].us);
+        od_json_object_end(w);
+    }
+    od_json_array_end(w);
+}
+
 static enum od_status write_device(const struct run *run, struct od_error *err)
 {
     struct od_buf buf;
@@ -59,9 +92,13 @@ static enum od_status write_device(const struct run *run, struct od_error *err)
     od_buf_init(&buf, 1 << 16);
     od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
     od_json_object_begin(&w);
-    od_json_member_text(&w, "device", "cpu");
-    od_json_member_bool(&w, "avx2_fma", run->session.cpu.features.avx2_fma);
-    od_json_member_int(&w, "threads", od_pool_threads(run->session.cpu.pool));
+    if (run->session.gpu) {
+        write_gpu(run, &w);
+    } else {
+        od_json_member_text(&w, "device", "cpu");
+        od_json_member_bool(&w, "avx2_fma", run->session.cpu.features.avx2_fma);
+        od_json_member_int(&w, "threads", od_pool_threads(run->session.cpu.pool));
+    }
     od_json_object_end(&w);
     od_buf_putc(&buf, '\n');
     const enum od_status status = write_text(run->options->run_dir, "device.json", &buf, err);
@@ -279,20 +316,28 @@ static void tell_data(const struct run *run)
 static enum od_status begin(struct run *run, struct od_tune_result *result, struct od_error *err)
 {
     const struct od_tune_options *options = run->options;
-    const struct od_session_options session_options = {.threads = options->threads,
-                                                       .allow_vector = options->allow_vector,
-                                                       .max_bytes = options->max_bytes};
+    struct od_session_options session_options = {.on_gpu = options->on_gpu,
+                                                 .gpu = options->gpu,
+                                                 .threads = options->threads,
+                                                 .allow_vector = options->allow_vector,
+                                                 .max_bytes = options->max_bytes};
     char plan[24];
     bool found = false;
     struct od_checkpoint_state restored = {0};
     enum od_status status = od_session_open(&run->recipe, &session_options, &run->session, err);
+    if (status == OD_E_UNSUPPORTED && options->on_gpu && options->gpu_optional) {
+        od_log(OD_LOG_INFO, "on the CPU: %s", err ? err->message : "no GPU kernels for this model");
+        session_options.on_gpu = false;
+        status = od_session_open(&run->recipe, &session_options, &run->session, err);
+    }
     if (status != OD_OK) {
         return status;
     }
     run->session_open = true;
-    od_bytes_text((double)run->session.plan.total_bytes, plan);
-    od_log(OD_LOG_INFO, "model of %lld weights; plan: %s, all of it taken now",
-           (long long)od_spec_parameters(&run->session.spec), plan);
+    od_bytes_text((double)od_session_bytes(&run->session), plan);
+    od_log(OD_LOG_INFO, "model of %lld weights on %s; plan: %s, all of it taken now",
+           (long long)od_spec_parameters(&run->session.spec),
+           run->session.gpu ? od_cuda_info(run->session.cuda)->name : "the CPU", plan);
     tell_data(run);
     if ((status = open_dir(run, err)) != OD_OK || (status = write_inputs(run, err)) != OD_OK) {
         return status;
@@ -347,7 +392,7 @@ enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune
     result.tokens_per_s =
         run.state.train_s > 0.0 ? (double)run.session.place.tokens / run.state.train_s : 0.0;
     result.weight_hash = run.state.weight_hash;
-    result.plan_bytes = run.session.plan.total_bytes;
+    result.plan_bytes = od_session_bytes(&run.session);
     *ret = result;
 
 done:

@@ -27,6 +27,9 @@ struct od_tune_options {
     const char *recipe_path;
     const char *run_dir;
     bool resume;  ///< go on from the newest checkpoint; a run without one starts anew
+    bool on_gpu;
+    bool gpu_optional;  ///< a model without GPU kernels is computed on the CPU
+    int gpu;            ///< which
     int threads;
     bool allow_vector;
     uint64_t max_bytes;                 ///< cap on the plan; 0: none

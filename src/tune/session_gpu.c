@@ -12,83 +12,18 @@
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/gpu.h"
+#include "plan/layout.h"
 #include "plan/plan.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 #include "tune/session_internal.h"
 
-// A layout that owns its tables.
-struct layout {
-    struct od_gpu_layout gpu;
-    struct od_gpu_tensor *tensors;
-    struct od_gpu_param *params;
-};
-
-static void layout_release(struct layout *layout)
-{
-    od_free(layout->params);
-    od_free(layout->tensors);
-    *layout = (struct layout){0};
-}
-
-static enum od_status layout_make(const struct od_session *s, bool use_library, struct layout *ret,
-                                  struct od_error *err)
-{
-    const struct od_program *p = &s->program;
-    struct layout layout = {0};
-    layout.tensors = od_alloc((size_t)p->tensor_count, sizeof *layout.tensors);
-    layout.params = od_alloc((size_t)p->param_count + 1, sizeof *layout.params);
-    if (!layout.tensors || !layout.params) {
-        layout_release(&layout);
-        return od_fail(err, OD_E_MEMORY, "no memory for a program");
-    }
-    for (int32_t i = 0; i < p->tensor_count; i++) {
-        const struct od_tensor *t = &p->tensors[i];
-        const int64_t stride = od_tensor_stride(t);
-        layout.tensors[i] = (struct od_gpu_tensor){
-            .at = s->plan.offset[i],
-            .rows = t->rows,
-            .cols = t->cols,
-            .stride = stride,
-            .is_float = t->dtype == OD_DTYPE_F32,
-            .bytes = (size_t)((t->rows + t->pad_rows) * stride) * od_dtype_size(t->dtype)};
-    }
-    for (int32_t i = 0; i < p->param_count; i++) {
-        const struct od_param *param = &p->params[i];
-        layout.params[i] = (struct od_gpu_param){.tensor = param->tensor,
-                                                 .gradient = param->gradient,
-                                                 .m = param->m,
-                                                 .v = param->v,
-                                                 .copy = param->copy,
-                                                 .decay = param->decay};
-    }
-    layout.gpu = (struct od_gpu_layout){.tensors = layout.tensors,
-                                        .tensor_count = p->tensor_count,
-                                        .ops = p->ops,
-                                        .op_count = p->op_count,
-                                        .forward_count = p->forward_count,
-                                        .params = layout.params,
-                                        .param_count = p->param_count,
-                                        .inputs = {.ids = p->io.ids,
-                                                   .positions = p->io.positions,
-                                                   .targets = p->io.targets,
-                                                   .label_rows = p->io.label_rows,
-                                                   .query_tiles = p->io.query_tiles,
-                                                   .key_tiles = p->io.key_tiles,
-                                                   .dquery_tiles = p->io.dquery_tiles,
-                                                   .tile_counts = p->io.tile_counts,
-                                                   .embed_order = p->io.embed_order,
-                                                   .embed_runs = p->io.embed_runs},
-                                        .tokens = p->options.tokens,
-                                        .persistent_bytes = s->plan.persistent_bytes,
-                                        .plan_bytes = s->plan.total_bytes,
-                                        .use_library = use_library};
-    *ret = layout;
-    return OD_OK;
-}
+// What the driver takes beside the arena when NVML does not say, and what is left free for it to
+// grow.
+enum { CONTEXT_BYTES = 600 << 20, GUARD_BYTES = 64 << 20 };
 
 static enum od_status open_card(struct od_session *s, const struct od_session_options *options,
-                                const struct layout *layout, struct od_error *err)
+                                const struct od_layout *layout, struct od_error *err)
 {
     size_t free_bytes = 0;
     size_t total_bytes = 0;
@@ -98,7 +33,6 @@ static enum od_status open_card(struct od_session *s, const struct od_session_op
         (status = od_cuda_memory(s->cuda, &free_bytes, &total_bytes, err)) != OD_OK) {
         return status;
     }
-    const uint64_t context = total_bytes - free_bytes;
     if (options->max_bytes > total_bytes) {
         char cap[24];
         char card[24];
@@ -107,11 +41,13 @@ static enum od_status open_card(struct od_session *s, const struct od_session_op
         return od_fail(err, OD_E_REFUSED, "a cap of %s is more than the card's %s", cap, card);
     }
     // The cap counts all that the process takes; what others hold counts against the card.
-    if (need > free_bytes) {
-        return od_session_refuse(need, free_bytes, err);
+    const uint64_t known = od_cuda_process_bytes(s->cuda);
+    const uint64_t context = known > 0 ? known : CONTEXT_BYTES;
+    if (need + GUARD_BYTES > free_bytes) {
+        return od_session_refuse(need + GUARD_BYTES, free_bytes, err);
     }
-    if (options->max_bytes != 0 && need + (context < need ? 0u : 0u) > options->max_bytes) {
-        return od_session_refuse(need, options->max_bytes, err);
+    if (options->max_bytes != 0 && need + context + GUARD_BYTES > options->max_bytes) {
+        return od_session_refuse(need + context + GUARD_BYTES, options->max_bytes, err);
     }
     return od_gpu_open(s->cuda, &layout->gpu, &s->gpu, err);
 }
@@ -119,12 +55,13 @@ static enum od_status open_card(struct od_session *s, const struct od_session_op
 enum od_status od_session_gpu_open(struct od_session *s, const struct od_session_options *options,
                                    struct od_error *err)
 {
-    struct layout layout = {0};
-    enum od_status status = layout_make(s, !options->no_library, &layout, err);
+    struct od_layout layout = {0};
+    enum od_status status =
+        od_layout_make(&s->program, &s->plan, !options->no_library, &layout, err);
     if (status == OD_OK) {
         status = open_card(s, options, &layout, err);
     }
-    layout_release(&layout);
+    od_layout_release(&layout);
     if (status != OD_OK) {
         return status;
     }
@@ -148,12 +85,12 @@ void od_session_gpu_close(struct od_session *s)
 
 uint64_t od_session_bytes(const struct od_session *s)
 {
-    struct layout layout;
-    if (!s->gpu || layout_make(s, true, &layout, NULL) != OD_OK) {
+    struct od_layout layout;
+    if (!s->gpu || od_layout_make(&s->program, &s->plan, true, &layout, NULL) != OD_OK) {
         return s->plan.total_bytes;
     }
     const uint64_t bytes = od_gpu_bytes(&layout.gpu);
-    layout_release(&layout);
+    od_layout_release(&layout);
     return bytes;
 }
 
@@ -194,6 +131,26 @@ static void random_weights(struct od_session *s)
     }
 }
 
+// Fresh frozen weights, the same values as on the CPU.
+static enum od_status fresh_weights(struct od_session *s, struct od_error *err)
+{
+    const int64_t most = OD_GPU_PIECE_BYTES / (int64_t)sizeof(float);
+    for (int32_t i = 0; i < s->program.weight_count; i++) {
+        const struct od_part *part = &s->program.weights[i];
+        const int64_t total = part->rows * part->cols;
+        for (int64_t first = 0; first < total; first += most) {
+            const int64_t count = total - first < most ? total - first : most;
+            float *buffer = od_gpu_piece_buffer(s->gpu, err);
+            if (!buffer) {
+                return OD_E_IO;
+            }
+            od_weights_init_values(&s->program, i, s->recipe->seed, first, count, buffer);
+            put_piece(s, part, OD_DTYPE_F32, first, count);
+        }
+    }
+    return od_cuda_sync(s->cuda, err);
+}
+
 enum od_status od_session_gpu_weights(struct od_session *s,
                                       const struct od_session_options *options,
                                       struct od_error *err)
@@ -208,6 +165,8 @@ enum od_status od_session_gpu_weights(struct od_session *s,
         random_weights(s);
     } else if (s->recipe->base_model) {
         status = od_weights_stream(&s->program, s->recipe->base_model, &sink, err);
+    } else if (s->recipe->method == OD_METHOD_LORA) {
+        status = fresh_weights(s, err);
     } else {
         od_weights_init(&s->program, s->arrays.tensor, s->recipe->seed);
     }

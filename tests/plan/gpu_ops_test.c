@@ -1,0 +1,418 @@
+// Goal: every operation on the GPU computes what the CPU computes.
+// Method: one program, once for the CPU (fp32) and once for the GPU (bf16, folded adapters), walked
+// side by side. After each operation its outputs are compared; then the CPU's values, rounded to
+// bf16, are put into both, so that every operation is measured by itself, on inputs that occur.
+// The GPU's memory starts as NaN. Ragged documents, rows that are not in use, fresh random weights.
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "device/cuda/cuda.h"
+#include "model/program.h"
+#include "ops/cpu.h"
+#include "ops/gpu.h"
+#include "plan/layout.h"
+#include "plan/plan.h"
+#include "support.h"
+
+enum { SPARE_TOKENS = 37, DOCUMENTS = 4 };
+
+static uint64_t drawn;
+
+static float normal(void)
+{
+    double a;
+    double b;
+    od_normal_pair(od_philox_draw(test_seed(), 21, 0, drawn++), &a, &b);
+    return (float)a;
+}
+
+static uint32_t word(void)
+{
+    return od_philox_draw(test_seed(), 21, 1, drawn++).word[0];
+}
+
+static float rounded(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+struct side {
+    struct od_program program;
+    struct od_plan plan;
+};
+
+struct bench {
+    struct side cpu_side;
+    struct side gpu_side;
+    struct od_cpu cpu;
+    struct od_arrays arrays;
+    struct od_cuda *cuda;
+    struct od_gpu *gpu;
+    struct od_batch batch;
+    int32_t ids[2048];
+    int32_t positions[2048];
+    int32_t targets[2048];
+    int32_t segments[DOCUMENTS + 1];
+    uint16_t *raw;
+    double worst[OD_OP_COUNT];
+    int failures;
+};
+
+static bool have_gpu(void)
+{
+    struct od_error err = {0};
+    if (od_cuda_count(&err) > 0) {
+        return true;
+    }
+    print_message("no GPU: %s\n", err.message);
+    return false;
+}
+
+// Rows [0, rows) of a GPU tensor as floats, contiguous.
+static void read_tensor(struct bench *b, int32_t number, int64_t rows, float *to)
+{
+    const struct od_gpu_tensor t = od_gpu_tensor(b->gpu, number);
+    struct od_error err = {0};
+    if (t.is_float) {
+        for (int64_t r = 0; r < rows; r++) {
+            od_cuda_download(b->cuda, to + r * t.cols, t.at + (uint64_t)(r * t.stride) * 4u,
+                             (size_t)t.cols * 4u);
+        }
+        assert_ok(od_cuda_sync(b->cuda, &err), &err);
+        return;
+    }
+    od_cuda_download(b->cuda, b->raw, t.at, (size_t)(rows * t.stride) * 2u);
+    assert_ok(od_cuda_sync(b->cuda, &err), &err);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < t.cols; c++) {
+            const uint32_t bits = (uint32_t)b->raw[r * t.stride + c] << 16;
+            memcpy(&to[r * t.cols + c], &bits, sizeof bits);
+        }
+    }
+}
+
+// The spare columns of the rows stay as they are.
+static void write_tensor(struct bench *b, int32_t number, int64_t rows, const float *from)
+{
+    const struct od_gpu_tensor t = od_gpu_tensor(b->gpu, number);
+    struct od_error err = {0};
+    if (t.is_float) {
+        od_cuda_upload(b->cuda, t.at, from, (size_t)(rows * t.cols) * 4u);
+        assert_ok(od_cuda_sync(b->cuda, &err), &err);
+        return;
+    }
+    od_cuda_download(b->cuda, b->raw, t.at, (size_t)(rows * t.stride) * 2u);
+    assert_ok(od_cuda_sync(b->cuda, &err), &err);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < t.cols; c++) {
+            uint32_t bits;
+            memcpy(&bits, &from[r * t.cols + c], sizeof bits);
+            b->raw[r * t.stride + c] = (uint16_t)(bits >> 16);
+        }
+    }
+    od_cuda_upload(b->cuda, t.at, b->raw, (size_t)(rows * t.stride) * 2u);
+    assert_ok(od_cuda_sync(b->cuda, &err), &err);
+}
+
+static double bound_of(enum od_op_kind kind)
+{
+    return kind == OD_OP_EMBED ? 0.0 : 1e-2;
+}
+
+// Compare one output of an operation, then give both sides the CPU's value in bf16.
+static void compare(struct bench *b, const struct od_op *op, int32_t cpu_number, int32_t gpu_number,
+                    const char *what)
+{
+    const struct od_tensor *t = &b->cpu_side.program.tensors[cpu_number];
+    const struct od_tensor *g = &b->gpu_side.program.tensors[gpu_number];
+    const int64_t rows =
+        t->rows < b->batch.tokens || t->role != OD_ROLE_ACTIVATION ? t->rows : b->batch.tokens;
+    float *want = b->arrays.tensor[cpu_number];
+    float *got = od_alloc((size_t)(rows * t->cols), sizeof *got);
+    double error = 0.0;
+    double norm = 0.0;
+    assert_non_null(got);
+    assert_int_equal(t->cols, g->cols);
+    read_tensor(b, gpu_number, rows, got);
+    for (int64_t i = 0; i < rows * t->cols; i++) {
+        const double d = (double)got[i] - (double)want[i];
+        error += d * d;
+        norm += (double)want[i] * (double)want[i];
+    }
+    error = norm > 0.0 ? sqrt(error / norm) : sqrt(error);
+    if (!(error <= bound_of(op->kind))) {
+        b->failures++;
+        print_message("op %d %s, tensor '%s' [%lld, %lld]: error %.3g\n", (int)op->kind, what,
+                      t->name, (long long)rows, (long long)t->cols, error);
+    }
+    if (error > b->worst[op->kind] || error != error) {
+        b->worst[op->kind] = error;
+    }
+    if (g->dtype == OD_DTYPE_BF16) {
+        for (int64_t i = 0; i < rows * t->cols; i++) {
+            want[i] = rounded(want[i]);
+        }
+    }
+    write_tensor(b, gpu_number, rows, want);
+    od_free(got);
+}
+
+static void compare_op(struct bench *b, int32_t index)
+{
+    static const struct {
+        enum od_slot slot;
+        const char *name;
+    } outputs[] = {{OD_SLOT_Y, "y"},   {OD_SLOT_AUX, "aux"}, {OD_SLOT_DX, "dx"},
+                   {OD_SLOT_DW, "dw"}, {OD_SLOT_DA, "da"},   {OD_SLOT_DB, "db"}};
+    const struct od_op *op = &b->cpu_side.program.ops[index];
+    const struct od_op *other = &b->gpu_side.program.ops[index];
+    const bool backward = index >= b->cpu_side.program.forward_count;
+    assert_int_equal(op->kind, other->kind);
+    od_cpu_run(&b->cpu, op, b->arrays.tensor, &b->batch);
+    od_gpu_run(b->gpu, other);
+    if (op->kind == OD_OP_ROPE_BWD) {
+        compare(b, op, op->slot[OD_SLOT_DY], other->slot[OD_SLOT_DY], "dy");
+        return;
+    }
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        const enum od_slot slot = outputs[i].slot;
+        const bool is_output = slot == OD_SLOT_Y     ? !backward || op->kind == OD_OP_ADD
+                               : slot == OD_SLOT_AUX ? !backward && (op->kind == OD_OP_RMS_NORM ||
+                                                                     op->kind == OD_OP_ATTENTION)
+                                                     : true;
+        if (is_output && op->slot[slot] >= 0) {
+            compare(b, op, op->slot[slot], other->slot[slot], outputs[i].name);
+        }
+    }
+}
+
+static void make_batch(struct bench *b, int64_t vocab, int64_t tokens)
+{
+    // One of a single row, one that ends on a tile, two ragged ones.
+    const int32_t starts[DOCUMENTS + 1] = {0, 1, 129, 129 + (int32_t)(tokens / 3), (int32_t)tokens};
+    memcpy(b->segments, starts, sizeof starts);
+    for (int d = 0; d < DOCUMENTS; d++) {
+        for (int32_t t = starts[d]; t < starts[d + 1]; t++) {
+            b->ids[t] = (int32_t)(word() % (uint32_t)vocab);
+            b->positions[t] = t - starts[d];
+            b->targets[t] = word() % 3 == 0 ? -1 : (int32_t)(word() % (uint32_t)vocab);
+        }
+    }
+    b->batch = (struct od_batch){.tokens = tokens,
+                                 .ids = b->ids,
+                                 .positions = b->positions,
+                                 .segments = DOCUMENTS,
+                                 .segment_start = b->segments,
+                                 .targets = b->targets,
+                                 .loss_scale = 1.0F / (float)tokens,
+                                 .want_gradient = true};
+}
+
+static void random_tensors(struct bench *b)
+{
+    const struct od_program *p = &b->cpu_side.program;
+    const struct od_program *q = &b->gpu_side.program;
+    for (int32_t i = 0; i < p->weight_count + p->adapter_count; i++) {
+        const bool base = i < p->weight_count;
+        const struct od_part *part = base ? &p->weights[i] : &p->adapters[i - p->weight_count];
+        const struct od_part *to = base ? &q->weights[i] : &q->adapters[i - p->weight_count];
+        const struct od_tensor *t = &p->tensors[part->tensor];
+        float *w = b->arrays.tensor[part->tensor];
+        const float scale = 1.0F / sqrtf((float)t->cols);
+        if (part->row != 0) {
+            continue;  // a fused weight is one tensor
+        }
+        assert_string_equal(part->name, to->name);
+        for (int64_t j = 0; j < t->rows * t->cols; j++) {
+            w[j] = rounded(part->rank == 1 ? 1.0F + 0.1F * normal() : scale * normal());
+        }
+        write_tensor(b, to->tensor, t->rows, w);
+    }
+    od_gpu_refresh(b->gpu);
+}
+
+static void build(struct side *side, const struct od_spec *spec, struct od_program_options options,
+                  bool half)
+{
+    struct od_error err = {0};
+    options.half = half;
+    options.head_rows = half ? OD_GPU_HEAD_ROWS : 0;
+    assert_ok(od_program_build(spec, &options, &side->program, &err), &err);
+    assert_ok(od_plan_make(&side->program, &side->plan, &err), &err);
+}
+
+static void check(const struct od_spec *spec, struct od_program_options options, bool use_library)
+{
+    struct bench *b = od_alloc(1, sizeof *b);
+    struct od_error err = {0};
+    struct od_layout layout;
+    const struct od_program *p;
+    assert_non_null(b);
+    *b = (struct bench){0};
+    build(&b->cpu_side, spec, options, false);
+    build(&b->gpu_side, spec, options, true);
+    p = &b->cpu_side.program;
+    assert_int_equal(p->op_count, b->gpu_side.program.op_count);
+    b->raw = od_alloc((size_t)1 << 22, sizeof *b->raw);
+    assert_non_null(b->raw);
+    assert_ok(od_cpu_open(2, true, &b->cpu, &err), &err);
+    assert_ok(od_arrays_make(&b->cpu_side.plan, &b->arrays, &err), &err);
+    assert_ok(od_layout_make(&b->gpu_side.program, &b->gpu_side.plan, use_library, &layout, &err),
+              &err);
+    assert_ok(od_cuda_open(0, &b->cuda, &err), &err);
+    assert_ok(od_gpu_open(b->cuda, &layout.gpu, &b->gpu, &err), &err);
+    od_layout_release(&layout);
+    od_rope_table(b->arrays.tensor[p->io.rope_table], p->tensors[p->io.rope_table].rows,
+                  spec->head_dim, spec->rope_theta);
+    write_tensor(b, b->gpu_side.program.io.rope_table, p->tensors[p->io.rope_table].rows,
+                 b->arrays.tensor[p->io.rope_table]);
+    random_tensors(b);
+    make_batch(b, spec->vocab, options.tokens - SPARE_TOKENS);
+    od_gpu_clear(b->gpu);
+    assert_ok(od_gpu_batch(b->gpu, &b->batch, &err), &err);
+    for (int32_t i = 0; i < p->op_count; i++) {
+        compare_op(b, i);
+    }
+    struct od_adamw_stats stats;
+    assert_ok(od_gpu_finish(b->gpu, &stats, &err), &err);
+    print_message("D %d, %lld channels, %s%s: loss %.6f, CPU %.6f; errors", spec->head_dim,
+                  (long long)spec->channels,
+                  options.mode == OD_PROGRAM_TRAIN_LORA ? "lora" : "full",
+                  use_library ? "" : ", own products", stats.loss_sum, b->batch.loss_sum);
+    for (int i = 0; i < OD_OP_COUNT; i++) {
+        print_message(" %.1e", b->worst[i]);
+    }
+    print_message("\n");
+    assert_true(fabs(stats.loss_sum - b->batch.loss_sum) < 1e-3 * b->batch.loss_sum);
+    assert_int_equal(b->failures, 0);
+    od_gpu_close(b->gpu);
+    od_cuda_close(b->cuda);
+    od_arrays_release(&b->arrays);
+    od_cpu_close(&b->cpu);
+    od_plan_release(&b->cpu_side.plan);
+    od_plan_release(&b->gpu_side.plan);
+    od_program_release(&b->cpu_side.program);
+    od_program_release(&b->gpu_side.program);
+    od_free(b->raw);
+    od_free(b);
+}
+
+// Three shapes: even, ragged, and grouped heads with an untied head.
+static const struct od_spec specs[] = {
+    {.family = "llama",
+     .vocab = 512,
+     .channels = 256,
+     .ffn = 512,
+     .layers = 2,
+     .heads = 4,
+     .kv_heads = 4,
+     .head_dim = 64,
+     .max_positions = 1024,
+     .norm_eps = 1e-5F,
+     .rope_theta = 10000.0,
+     .init_std = 0.02,
+     .tied = true,
+     .bos = -1,
+     .eos = -1},
+    {.family = "llama",
+     .vocab = 263,
+     .channels = 200,
+     .ffn = 172,
+     .layers = 2,
+     .heads = 3,
+     .kv_heads = 1,
+     .head_dim = 80,
+     .max_positions = 1024,
+     .norm_eps = 1e-5F,
+     .rope_theta = 10000.0,
+     .init_std = 0.02,
+     .tied = true,
+     .bos = -1,
+     .eos = -1},
+    {.family = "llama",
+     .vocab = 1000,
+     .channels = 512,
+     .ffn = 1376,
+     .layers = 2,
+     .heads = 4,
+     .kv_heads = 2,
+     .head_dim = 128,
+     .max_positions = 1024,
+     .norm_eps = 1e-5F,
+     .rope_theta = 10000.0,
+     .init_std = 0.02,
+     .tied = false,
+     .bos = -1,
+     .eos = -1},
+};
+enum { SPECS = sizeof specs / sizeof specs[0] };
+
+static void every_operation_of_lora(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int i = 0; i < SPECS; i++) {
+        check(&specs[i],
+              (struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA,
+                                          .tokens = 640,
+                                          .threads = 2,
+                                          .lora_r = i == 1 ? 4 : 16,
+                                          .lora_scale = 1.5F,
+                                          .lora_targets =
+                                              i == 2 ? (OD_TARGET_Q | OD_TARGET_V | OD_TARGET_DOWN)
+                                                     : OD_TARGET_ALL},
+              true);
+    }
+}
+
+static void every_operation_of_full_tuning(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int i = 0; i < SPECS; i++) {
+        check(
+            &specs[i],
+            (struct od_program_options){.mode = OD_PROGRAM_TRAIN_FULL, .tokens = 640, .threads = 2},
+            true);
+    }
+}
+
+static void without_the_library(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int i = 0; i < SPECS; i++) {
+        check(&specs[i],
+              (struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA,
+                                          .tokens = 640,
+                                          .threads = 2,
+                                          .lora_r = 8,
+                                          .lora_scale = 2.0F,
+                                          .lora_targets = OD_TARGET_ALL},
+              false);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operation_of_lora),
+        cmocka_unit_test(every_operation_of_full_tuning),
+        cmocka_unit_test(without_the_library),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,163 @@
+// Goal: training on the GPU follows training on the CPU, and repeats itself bit for bit.
+// Method: a tiny Llama with heads of 64 from the same seed and data on both; ten steps of LoRA and of
+// full tuning, losses and gradient norms side by side; the GPU twice, with packed documents of many
+// lengths, and once with its step cut into accumulated parts.
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "device/cuda/cuda.h"
+#include "support.h"
+#include "tune/session.h"
+
+enum { STEPS = 10, VOCAB = 512, DOCUMENTS = 200, TOKENS_MAX = 1 << 16 };
+
+static const char config[] =
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 512,\n"
+    "\"hidden_size\": 256, \"intermediate_size\": 688, \"num_hidden_layers\": 3,\n"
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"max_position_embeddings\": 512,\n"
+    "\"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"initializer_range\": 0.05,\n"
+    "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\"}\n";
+
+static bool have_gpu(void)
+{
+    struct od_error err = {0};
+    if (od_cuda_count(&err) > 0) {
+        return true;
+    }
+    print_message("no GPU: %s\n", err.message);
+    return false;
+}
+
+// Documents whose next token follows from the last one, so that there is something to learn.
+static void make_data(struct od_dataset *ret)
+{
+    struct od_dataset data = {0};
+    int64_t at = 0;
+    data.ids = od_alloc(TOKENS_MAX, sizeof *data.ids);
+    data.label = od_alloc(TOKENS_MAX, sizeof *data.label);
+    data.offset = od_alloc(DOCUMENTS + 1, sizeof *data.offset);
+    assert_non_null(data.ids);
+    assert_non_null(data.label);
+    assert_non_null(data.offset);
+    for (int d = 0; d < DOCUMENTS; d++) {
+        const struct od_philox draw = od_philox_draw(5, 1, 0, (uint64_t)d);
+        const int length = 20 + (int)(draw.word[0] % 200u);
+        int32_t id = (int32_t)(draw.word[1] % VOCAB);
+        data.offset[d] = at;
+        for (int i = 0; i < length; i++) {
+            data.ids[at] = id;
+            data.label[at] = i > length / 3;
+            data.label_count += data.label[at];
+            id = (id * 5 + 17 +
+                  (int32_t)(od_philox_draw(5, 2, (uint32_t)d, (uint64_t)i).word[0] % 3u)) %
+                 VOCAB;
+            at++;
+        }
+    }
+    data.offset[DOCUMENTS] = at;
+    data.count = DOCUMENTS;
+    *ret = data;
+}
+
+struct curve {
+    double loss[STEPS];
+    double norm[STEPS];
+    uint64_t hash;
+};
+
+static void run(enum od_method method, bool on_gpu, int64_t accumulation, struct curve *ret)
+{
+    struct od_error err = {0};
+    struct od_session session;
+    struct od_dataset data;
+    char path[OD_PATH_MAX_BYTES];
+    assert_ok(od_path_join(path, test_folder(), "config.json", &err), &err);
+    assert_ok(od_file_write(path, config, strlen(config), &err), &err);
+    struct od_recipe recipe = {.base_config = path,
+                               .method = method,
+                               .lora_r = 8,
+                               .lora_alpha = 16.0,
+                               .sequence_len = 256,
+                               .sample_packing = true,
+                               .micro_batch_size = 4 / accumulation,
+                               .gradient_accumulation_steps = accumulation,
+                               .max_steps = STEPS,
+                               .learning_rate = method == OD_METHOD_LORA ? 1e-2 : 1e-3,
+                               .lr_scheduler = OD_SCHEDULE_LINEAR,
+                               .weight_decay = 0.01,
+                               .adam_beta1 = 0.9,
+                               .adam_beta2 = 0.999,
+                               .adam_epsilon = 1e-8,
+                               .max_grad_norm = 1.0,
+                               .seed = 7};
+    for (int i = 0; method == OD_METHOD_LORA && i < 7; i++) {
+        recipe.lora_targets[recipe.lora_target_count++] = od_target_name(i);
+    }
+    make_data(&data);
+    const struct od_session_options options = {
+        .on_gpu = on_gpu, .threads = 2, .allow_vector = true, .dataset = &data};
+    assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
+    for (int i = 0; i < STEPS; i++) {
+        struct od_step_report report;
+        assert_ok(od_session_step(&session, &report, &err), &err);
+        ret->loss[i] = report.loss;
+        ret->norm[i] = report.grad_norm;
+    }
+    ret->hash = od_session_weight_hash(&session);
+    od_session_close(&session);
+}
+
+static void follow(enum od_method method)
+{
+    struct curve cpu;
+    struct curve gpu;
+    struct curve again;
+    struct curve parts;
+    run(method, false, 1, &cpu);
+    run(method, true, 1, &gpu);
+    run(method, true, 1, &again);
+    run(method, true, 4, &parts);
+    for (int i = 0; i < STEPS; i++) {
+        print_message("step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f), in parts %.5f\n", i + 1,
+                      cpu.loss[i], cpu.norm[i], gpu.loss[i], gpu.norm[i], parts.loss[i]);
+    }
+    for (int i = 0; i < STEPS; i++) {
+        assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+        assert_true(fabs(gpu.norm[i] - cpu.norm[i]) < 3e-2 * cpu.norm[i]);
+        assert_true(fabs(parts.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+        assert_memory_equal(&gpu.loss[i], &again.loss[i], sizeof gpu.loss[i]);
+    }
+    assert_true(gpu.loss[STEPS - 1] < gpu.loss[0] - 0.1);
+    assert_int_equal(gpu.hash, again.hash);
+    assert_int_not_equal(gpu.hash, 0);
+}
+
+static void lora_follows(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    follow(OD_METHOD_LORA);
+}
+
+static void full_follows(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    follow(OD_METHOD_FULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
+                                       cmocka_unit_test(full_follows)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
