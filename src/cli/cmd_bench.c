@@ -6,13 +6,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
+#include "commit.h"
 #include "flow/bench_gemm.h"
 #include "flow/bench_train.h"
+#include "flow/bench_train_gpu.h"
 
 enum { SHAPE_BYTES = 64 };
 
@@ -127,6 +130,96 @@ static void print_train(const struct od_bench_train_result *r, const char *metho
                  (unsigned long long)r->step_allocations);
 }
 
+static void print_gpu(const struct od_bench_train_gpu_result *r, const char *method)
+{
+    char plan[24];
+    char driver[24];
+    od_bytes_text((double)r->plan_bytes, plan);
+    od_bytes_text((double)r->driver_peak_bytes, driver);
+    (void)printf("%s %s on %s (driver %s, %s): %.0f tokens/s, %.1f ms a step of %lld tokens\n",
+                 method, r->shape, r->gpu, r->driver, r->library, r->tokens_per_s, r->step_s * 1e3,
+                 (long long)r->tokens_per_step);
+    (void)printf(
+        "  %.2f GFLOP per token: %.1f TFLOP/s, %.3f of the ceiling (%.1f before, %.1f "
+        "after)\n",
+        r->flops_per_token * 1e-9, r->flops_per_token * r->tokens_per_s * 1e-12, r->share,
+        r->ceiling_before * 1e-12, r->ceiling_after * 1e-12);
+    (void)printf("  plan %s, by the driver's count %s; loss %.4f; weights %016llx", plan, driver,
+                 r->loss, (unsigned long long)r->weight_hash);
+    if (r->energy_j >= 0.0) {
+        (void)printf("; %.1f J a step, %.0f W", r->energy_j, r->energy_j / r->step_s);
+    }
+    (void)putchar('\n');
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        if (r->part_ms[i] > 0.0) {
+            (void)printf("  %-22s %8.3f ms  %5.1f %%\n", od_gpu_part_name((enum od_gpu_part)i),
+                         r->part_ms[i], r->part_ms[i] * 1e-1 / r->step_s);
+        }
+    }
+    (void)fflush(stdout);
+}
+
+static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *method,
+                        int64_t document)
+{
+    char name[80];
+    char date[16] = "";
+    char hash[20];
+    const time_t now = time(NULL);
+    struct tm day;
+    if (gmtime_r(&now, &day)) {
+        (void)strftime(date, sizeof date, "%Y-%m-%d", &day);
+    }
+    (void)snprintf(name, sizeof name, "%s %s", method, r->shape);
+    (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_hash);
+    return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sf sf}", "case", name, "method",
+                     method, "seq_len", (json_int_t)document, "date", date, "gpu", r->gpu, "driver",
+                     r->driver, "libraries", r->library, "commit", ONEDAY_COMMIT, "tokens_per_s",
+                     r->tokens_per_s, "ceiling_tflops",
+                     0.5e-12 * (r->ceiling_before + r->ceiling_after), "share_of_ceiling", r->share,
+                     "plan_bytes", (json_int_t)r->plan_bytes, "driver_peak_bytes",
+                     (json_int_t)r->driver_peak_bytes, "weights_hash", hash, "step_s", r->step_s,
+                     "energy_j_per_step", r->energy_j);
+}
+
+struct gpu_choice {
+    const char *shape;
+    const char *method;
+    int64_t documents;
+    int64_t accumulation;
+    int64_t steps;
+    int64_t layers;
+    bool profile;
+    bool no_library;
+};
+
+static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choice *choice, int gpu,
+                                int64_t document, struct od_error *err)
+{
+    struct od_bench_train_gpu_result result;
+    const struct od_bench_train_gpu_options options = {.shape = choice->shape ? choice->shape
+                                                                              : "llama-2-7b",
+                                                       .lora = strcmp(choice->method, "full") != 0,
+                                                       .document = document,
+                                                       .documents = choice->documents,
+                                                       .accumulation = choice->accumulation,
+                                                       .layers = choice->layers,
+                                                       .steps = choice->steps,
+                                                       .gpu = gpu,
+                                                       .no_library = choice->no_library,
+                                                       .profile = choice->profile};
+    const enum od_status status = od_bench_train_gpu(&options, &result, err);
+    if (status == OD_OK && cli->json) {
+        json_t *row = gpu_json(&result, choice->method, document);
+        (void)json_dumpf(row, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+        json_decref(row);
+    } else if (status == OD_OK) {
+        print_gpu(&result, choice->method);
+    }
+    return status;
+}
+
 static int bench_train(struct od_cli *cli, int argc, char **argv)
 {
     struct od_bench_train_options bench = {.channels = 256,
@@ -136,21 +229,42 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
                                            .document = 256,
                                            .allow_vector = !cli->no_vector,
                                            .seconds = 5.0};
+    struct gpu_choice choice = {.method = "lora", .documents = 2, .accumulation = 1, .steps = 20};
+    int64_t document = 0;
     struct od_option options[] = {
         OD_OPTION_INT_OF(0, "channels", "C", &bench.channels, "width, a multiple of 32", "256"),
         OD_OPTION_INT_OF(0, "layers", "L", &bench.layers, "layers", "6"),
         OD_OPTION_INT_OF(0, "vocab", "V", &bench.vocab, "vocabulary", "4096"),
         OD_OPTION_INT_OF(0, "tokens", "T", &bench.tokens, "tokens of a step", "2048"),
-        OD_OPTION_INT_OF(0, "document", "N", &bench.document, "tokens of a document", "256"),
+        OD_OPTION_INT_OF(0, "document", "N", &document, "tokens of a document",
+                         "256, on a GPU 2048"),
         OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
+        OD_OPTION_TEXT_OF(0, "shape", "NAME", &choice.shape,
+                          "GPU: llama-2-7b, mistral-7b, llama-2-13b, tinyllama-1.1b, llama-160m",
+                          "llama-2-7b"),
+        OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora or full", "lora"),
+        OD_OPTION_INT_OF(0, "documents", "N", &choice.documents, "GPU: documents of a pass", "2"),
+        OD_OPTION_INT_OF(0, "accumulation", "N", &choice.accumulation, "GPU: passes of a step",
+                         "1"),
+        OD_OPTION_INT_OF(0, "steps", "N", &choice.steps, "GPU: steps that are timed", "20"),
+        OD_OPTION_INT_OF(0, "cut", "L", &choice.layers, "GPU: so many layers only", "all"),
+        OD_OPTION_FLAG_OF(0, "profile", &choice.profile, "GPU: milliseconds by part of a step"),
+        OD_OPTION_FLAG_OF(0, "no-library", &choice.no_library,
+                          "GPU: own matrix products even where cuBLASLt is found"),
     };
     const struct od_command_spec spec = {
         .name = "bench train",
         .arguments = "[--channels C] [--layers L] [--tokens T]",
         .summary = "training steps on random weights and tokens",
         .details =
-            "Full fine-tuning, then LoRA of rank 16 on all linear layers. The share of the\n"
-            "peak counts linear layers and head, not attention.",
+            "CPU: full fine-tuning, then LoRA of rank 16 on all linear layers; the share of the\n"
+            "peak counts linear layers and head, not attention.\n"
+            "\n"
+            "GPU: one known shape beside the ceiling of large bf16 products, measured before and\n"
+            "after in the same process; floating-point operations are those that the method\n"
+            "needs, attention included, recomputation not. --json prints one line.\n"
+            "\n"
+            "    oneday bench train --device cuda --shape llama-2-7b --documents 2",
         .options = options,
         .option_count = OD_COUNT_OF(options),
     };
@@ -162,8 +276,13 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
     }
     json_t *rows = json_array();
     bench.threads = (int)cli->threads;
-    enum od_status status = od_cli_cpu_only(cli, &err);
-    for (int lora = 0; status == OD_OK && lora < 2; lora++) {
+    struct od_cli_device device = {0};
+    enum od_status status = od_cli_device(cli, &device, &err);
+    if (status == OD_OK && device.on_gpu) {
+        status = train_gpu(cli, &choice, device.gpu, document > 0 ? document : 2048, &err);
+    }
+    bench.document = document > 0 ? document : bench.document;
+    for (int lora = 0; status == OD_OK && !device.on_gpu && lora < 2; lora++) {
         struct od_bench_train_result r;
         bench.lora = lora == 1;
         const char *method = lora == 1 ? "lora" : "full";
@@ -181,7 +300,7 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
             print_train(&r, method);
         }
     }
-    if (status == OD_OK && cli->json) {
+    if (status == OD_OK && cli->json && !device.on_gpu) {
         (void)json_dumpf(rows, stdout, JSON_INDENT(2));
         (void)putchar('\n');
     }

@@ -247,6 +247,7 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
                                                             .d = column(x, op->k),
                                                             .ldd = x.stride,
                                                             .alpha = 1.0F});
+        od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
     }
     od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
                                                         .n = op->n,
@@ -261,6 +262,7 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
                                                         .d = y.at,
                                                         .ldd = y.stride,
                                                         .alpha = 1.0F});
+    od_gpu_mark(gpu, OD_GPU_PART_PRODUCT);
 }
 
 // Gradients of A and B: sums over the tokens, added in fp32.
@@ -322,6 +324,7 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
                                                             .d = column(dy, op->n),
                                                             .ldd = dy.stride,
                                                             .alpha = 1.0F});
+        od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD);
     }
     if (dx.at != 0) {
         od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
@@ -336,6 +339,7 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
                                                             .d = dx.at,
                                                             .ldd = dx.stride,
                                                             .alpha = 1.0F});
+        od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_X);
     }
     if (dw.at != 0) {
         od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = op->n,
@@ -352,9 +356,11 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
                                                             .ldd = dw.stride,
                                                             .d_is_float = true,
                                                             .alpha = 1.0F});
+        od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_W);
     }
     if (op->fold > 0) {
         adapter_bwd(gpu, op, x, dy);
+        od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD_W);
     }
 }
 
@@ -462,6 +468,31 @@ static void head_loss(struct od_gpu *gpu, const struct od_op *op)
     od_gpu_launch(gpu, OD_GPU_SUM_LOSSES, 1, 1, args);
 }
 
+// Where an operation's time belongs; products mark their own parts.
+static enum od_gpu_part part_of(enum od_op_kind kind)
+{
+    switch (kind) {
+    case OD_OP_EMBED:
+    case OD_OP_EMBED_BWD: return OD_GPU_PART_EMBED;
+    case OD_OP_RMS_NORM: return OD_GPU_PART_NORM;
+    case OD_OP_RMS_NORM_BWD: return OD_GPU_PART_NORM_BWD;
+    case OD_OP_ROPE:
+    case OD_OP_ROPE_BWD: return OD_GPU_PART_ROPE;
+    case OD_OP_ATTENTION: return OD_GPU_PART_ATTENTION;
+    case OD_OP_ATTENTION_BWD: return OD_GPU_PART_ATTENTION_BWD;
+    case OD_OP_SWIGLU: return OD_GPU_PART_GLU;
+    case OD_OP_SWIGLU_BWD: return OD_GPU_PART_GLU_BWD;
+    case OD_OP_ADD: return OD_GPU_PART_ADD;
+    case OD_OP_HEAD_LOSS: return OD_GPU_PART_HEAD;
+    case OD_OP_LINEAR:
+    case OD_OP_LINEAR_BWD:
+    case OD_OP_ATTENTION_CACHED:
+    case OD_OP_HEAD_LOGITS:
+    case OD_OP_COUNT: break;
+    }
+    return OD_GPU_PART_OTHER;
+}
+
 void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
 {
     switch (op->kind) {
@@ -482,6 +513,9 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
     case OD_OP_ATTENTION_CACHED:  // programs for generation are refused before
     case OD_OP_HEAD_LOGITS:
     case OD_OP_COUNT: assert(false); break;
+    }
+    if (op->kind != OD_OP_LINEAR && op->kind != OD_OP_LINEAR_BWD) {
+        od_gpu_mark(gpu, part_of(op->kind));
     }
 }
 
@@ -716,6 +750,11 @@ void od_gpu_close(struct od_gpu *gpu)
         od_cuda_event_free(gpu->cuda, gpu->ring.passed[i]);
         od_cuda_host_free(gpu->cuda, gpu->ring.host[i]);
     }
+    for (int i = 0; gpu->profile.event && i <= OD_GPU_MARKS_MAX && gpu->profile.event[i]; i++) {
+        od_cuda_event_free(gpu->cuda, gpu->profile.event[i]);
+    }
+    od_free(gpu->profile.event);
+    od_free(gpu->profile.part);
     od_cuda_host_free(gpu->cuda, gpu->host_scalars);
     od_cuda_host_free(gpu->cuda, gpu->host_stats);
     od_cuda_free(gpu->cuda, gpu->memory);

@@ -98,6 +98,36 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op);
 /** Queue forward and, when the batch wants gradients, backward; losses add to the step's sum. */
 void od_gpu_pass(struct od_gpu *gpu);
 
+/** Parts of a step whose time can be told apart. */
+enum od_gpu_part {
+    OD_GPU_PART_EMBED,
+    OD_GPU_PART_NORM,
+    OD_GPU_PART_NORM_BWD,
+    OD_GPU_PART_PRODUCT,        ///< Y = X W^T
+    OD_GPU_PART_PRODUCT_BWD_X,  ///< dX = dY W
+    OD_GPU_PART_PRODUCT_BWD_W,  ///< dW = dY^T X
+    OD_GPU_PART_ADAPTER,        ///< X A^T
+    OD_GPU_PART_ADAPTER_BWD,    ///< dY B
+    OD_GPU_PART_ADAPTER_BWD_W,  ///< dA, dB
+    OD_GPU_PART_ROPE,
+    OD_GPU_PART_ATTENTION,
+    OD_GPU_PART_ATTENTION_BWD,
+    OD_GPU_PART_GLU,
+    OD_GPU_PART_GLU_BWD,
+    OD_GPU_PART_ADD,
+    OD_GPU_PART_HEAD,  ///< logits, loss and their gradients
+    OD_GPU_PART_OPTIMIZER,
+    OD_GPU_PART_OTHER,  ///< batch, clearing
+    OD_GPU_PART_COUNT
+};
+/** "attention backward" and so on. */
+const char *od_gpu_part_name(enum od_gpu_part part);
+/** Take times from now on; queuing gets slower. */
+enum od_status od_gpu_profile_begin(struct od_gpu *gpu, struct od_error *err) OD_MUST_CHECK;
+/** Wait, and add up milliseconds by part. */
+enum od_status od_gpu_profile_end(struct od_gpu *gpu, double ms[OD_GPU_PART_COUNT],
+                                  struct od_error *err) OD_MUST_CHECK;
+
 /** Begin a step: gradients and the sum of losses are zero. */
 void od_gpu_clear(struct od_gpu *gpu);
 /** Norm, clipping, AdamW, bf16 copies. Skipped on the device when loss or norm are no numbers. */

@@ -63,6 +63,15 @@ struct od_gpu_ring {
     int next;
 };
 
+/** Events in the order of the stream: each ends a part. */
+enum { OD_GPU_MARKS_MAX = 1 << 14 };
+struct od_gpu_profile {
+    struct od_cuda_event **event;  ///< [OD_GPU_MARKS_MAX + 1], made when first needed
+    unsigned char *part;
+    int count;
+    bool on;
+};
+
 struct od_gpu {
     struct od_cuda *cuda;
     struct od_matmul *matmul;
@@ -92,12 +101,15 @@ struct od_gpu {
     struct od_adamw_scalars *host_scalars;  ///< pinned
     struct od_adamw_stats *host_stats;      ///< pinned
     struct od_gpu_ring ring;
+    struct od_gpu_profile profile;
     int32_t *sort;  ///< [2 * tokens] scratch of the host
 };
 
 /** The tensor of a slot; `at` 0 when there is none. */
 struct od_gpu_tensor od_gpu_slot_tensor(const struct od_gpu *gpu, const struct od_op *op,
                                         enum od_slot slot);
+/** What was queued since the last mark belongs to this part. */
+void od_gpu_mark(struct od_gpu *gpu, enum od_gpu_part part);
 void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, unsigned y,
                    void **args);
 

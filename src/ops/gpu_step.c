@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "ops/attention/attention_cuda.h"
@@ -154,6 +155,7 @@ enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch, st
     od_cuda_event_record(gpu->cuda, slot->sent);
     slot->used = true;
     gpu->next_slot = (gpu->next_slot + 1) % OD_GPU_SLOTS;
+    od_gpu_mark(gpu, OD_GPU_PART_OTHER);
     return OD_OK;
 }
 
@@ -164,6 +166,7 @@ void od_gpu_clear(struct od_gpu *gpu)
         od_cuda_fill(gpu->cuda, g->at, 0, g->bytes);
     }
     od_cuda_fill(gpu->cuda, gpu->stats, 0, sizeof(struct od_adamw_stats));
+    od_gpu_mark(gpu, OD_GPU_PART_OTHER);
 }
 
 static void cast_rows(struct od_gpu *gpu, od_dev to, int64_t ld_to, od_dev from, int64_t rows,
@@ -220,6 +223,7 @@ void od_gpu_update(struct od_gpu *gpu, const struct od_adamw_scalars *scalars)
     od_gpu_launch(gpu, OD_GPU_NORM_FINISH, 1, 1, norm_args);
     od_gpu_launch(gpu, OD_GPU_ADAMW, chunks, 1, adamw_args);
     od_gpu_refresh(gpu);
+    od_gpu_mark(gpu, OD_GPU_PART_OPTIMIZER);
 }
 
 void od_gpu_hash(struct od_gpu *gpu)
@@ -326,4 +330,75 @@ void od_gpu_init(struct od_gpu *gpu, int32_t tensor, uint64_t seed, float deviat
     od_gpu_launch(gpu, OD_GPU_SET_VALUES,
                   (unsigned)((count + OD_GPU_THREADS_PER_BLOCK - 1) / OD_GPU_THREADS_PER_BLOCK), 1,
                   args);
+}
+
+static const char *const part_names[OD_GPU_PART_COUNT] = {"embedding",
+                                                          "norm",
+                                                          "norm backward",
+                                                          "products",
+                                                          "products backward, x",
+                                                          "products backward, w",
+                                                          "adapters",
+                                                          "adapters backward",
+                                                          "adapters backward, w",
+                                                          "rotary positions",
+                                                          "attention",
+                                                          "attention backward",
+                                                          "SwiGLU",
+                                                          "SwiGLU backward",
+                                                          "sums",
+                                                          "head and loss",
+                                                          "optimiser",
+                                                          "other"};
+
+const char *od_gpu_part_name(enum od_gpu_part part)
+{
+    return part_names[part];
+}
+
+void od_gpu_mark(struct od_gpu *gpu, enum od_gpu_part part)
+{
+    struct od_gpu_profile *p = &gpu->profile;
+    if (!p->on || p->count >= OD_GPU_MARKS_MAX) {
+        return;
+    }
+    if (!p->event[p->count + 1] &&
+        od_cuda_event_create(gpu->cuda, &p->event[p->count + 1], NULL) != OD_OK) {
+        return;
+    }
+    p->part[p->count++] = (unsigned char)part;
+    od_cuda_event_record(gpu->cuda, p->event[p->count]);
+}
+
+enum od_status od_gpu_profile_begin(struct od_gpu *gpu, struct od_error *err)
+{
+    struct od_gpu_profile *p = &gpu->profile;
+    if (!p->event) {
+        p->event = od_alloc(OD_GPU_MARKS_MAX + 1, sizeof(struct od_cuda_event *));
+        p->part = od_alloc(OD_GPU_MARKS_MAX, sizeof *p->part);
+        if (!p->event || !p->part) {
+            return od_fail(err, OD_E_MEMORY, "no memory for a profile");
+        }
+        memset(p->event, 0, (OD_GPU_MARKS_MAX + 1) * sizeof(struct od_cuda_event *));
+        const enum od_status status = od_cuda_event_create(gpu->cuda, &p->event[0], err);
+        if (status != OD_OK) {
+            return status;
+        }
+    }
+    p->count = 0;
+    p->on = true;
+    od_cuda_event_record(gpu->cuda, p->event[0]);
+    return OD_OK;
+}
+
+enum od_status od_gpu_profile_end(struct od_gpu *gpu, double ms[OD_GPU_PART_COUNT],
+                                  struct od_error *err)
+{
+    struct od_gpu_profile *p = &gpu->profile;
+    const enum od_status status = od_cuda_sync(gpu->cuda, err);
+    p->on = false;
+    for (int i = 0; status == OD_OK && i < p->count; i++) {
+        ms[p->part[i]] += od_cuda_event_ms(gpu->cuda, p->event[i], p->event[i + 1]);
+    }
+    return status;
 }

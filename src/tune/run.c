@@ -174,7 +174,7 @@ static enum od_status open_log(struct run *run, struct od_error *err)
 }
 
 static enum od_status log_step(struct run *run, const struct od_step_report *report, double seconds,
-                               struct od_error *err)
+                               double joules, struct od_error *err)
 {
     struct od_buf buf;
     struct od_json_writer w;
@@ -198,6 +198,9 @@ static enum od_status log_step(struct run *run, const struct od_step_report *rep
     od_json_object_begin(&w);
     od_json_member_number(&w, "step_s", seconds);
     od_json_member_number(&w, "tokens_per_s", (double)report->tokens / seconds);
+    if (joules >= 0.0) {
+        od_json_member_number(&w, "energy_j", joules);
+    }
     od_json_object_end(&w);
     od_json_object_end(&w);
     od_buf_putc(&buf, '\n');
@@ -234,6 +237,7 @@ static enum od_status steps(struct run *run, struct od_error *err)
     while (status == OD_OK && session->place.step < session->total_steps) {
         struct od_step_report report;
         const double start = od_clock_s();
+        const double energy = session->gpu ? od_cuda_energy_j(session->cuda) : -1.0;
         if (run->options->stop && *run->options->stop) {
             status = save(run, err);
             if (status != OD_OK) {
@@ -255,7 +259,8 @@ static enum od_status steps(struct run *run, struct od_error *err)
         if (report.step == 1) {
             run->state.first_loss = report.loss;
         }
-        status = log_step(run, &report, seconds, err);
+        status = log_step(run, &report, seconds,
+                          energy >= 0.0 ? od_cuda_energy_j(session->cuda) - energy : -1.0, err);
         if (status == OD_OK && run->recipe.save_steps > 0 &&
             report.step % run->recipe.save_steps == 0) {
             status = save(run, err);

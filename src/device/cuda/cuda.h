@@ -69,6 +69,9 @@ enum od_status od_cuda_memory(struct od_cuda *cuda, size_t *ret_free, size_t *re
 /** Bytes that this process takes on the card (NVML), the context included; 0: not known. */
 size_t od_cuda_process_bytes(struct od_cuda *cuda);
 
+/** Joules that the card has taken since the driver was loaded; negative: not known. */
+double od_cuda_energy_j(struct od_cuda *cuda);
+
 /** Plain device memory, not cleared. @memory Gives: od_cuda_free.
  *  @error OD_E_MEMORY with what was asked for and what is free (perhaps held by another program). */
 enum od_status od_cuda_alloc(struct od_cuda *cuda, size_t bytes, od_dev *ret,

@@ -445,6 +445,11 @@ enum od_status od_cuda_memory(struct od_cuda *cuda, size_t *ret_free, size_t *re
     return OD_OK;
 }
 
+double od_cuda_energy_j(struct od_cuda *cuda)
+{
+    return cuda->nvml ? od_nvml_read(cuda->nvml).energy_j : -1.0;
+}
+
 size_t od_cuda_process_bytes(struct od_cuda *cuda)
 {
     const double bytes = od_nvml_read(cuda->nvml).process_bytes;

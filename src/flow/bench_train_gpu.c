@@ -1,0 +1,383 @@
+#include "flow/bench_train_gpu.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "data/dataset.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
+#include "device/cuda/nvml.h"
+#include "model/program.h"
+#include "model/spec.h"
+#include "tune/recipe.h"
+#include "tune/session.h"
+
+enum {
+    CEILING_SIZE = 8192,
+    CEILING_PRODUCTS = 60,
+    STEPS_MAX = 4096,
+    WARM_STEPS = 3,
+    PACKS_AHEAD = 4
+};
+static const double CEILING_WARM_S = 3.0;
+
+#define LLAMA(v, c, f, l, h, g, d, s) \
+    {.family = "llama",               \
+     .vocab = (v),                    \
+     .channels = (c),                 \
+     .ffn = (f),                      \
+     .layers = (l),                   \
+     .heads = (h),                    \
+     .kv_heads = (g),                 \
+     .head_dim = (d),                 \
+     .max_positions = (s),            \
+     .norm_eps = 1e-5F,               \
+     .rope_theta = 10000.0,           \
+     .init_std = 0.02,                \
+     .tied = false,                   \
+     .bos = -1,                       \
+     .eos = -1}
+
+static const struct {
+    const char *name;
+    struct od_spec spec;
+} shapes[] = {
+    {"llama-2-7b", LLAMA(32000, 4096, 11008, 32, 32, 32, 128, 4096)},
+    {"mistral-7b", LLAMA(32000, 4096, 14336, 32, 32, 8, 128, 32768)},
+    {"llama-2-13b", LLAMA(32000, 5120, 13824, 40, 40, 40, 128, 4096)},
+    {"tinyllama-1.1b", LLAMA(32000, 2048, 5632, 22, 32, 4, 64, 2048)},
+    {"llama-160m", LLAMA(32000, 768, 3072, 12, 12, 12, 64, 2048)},
+};
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+const char *const *od_bench_shapes(void)
+{
+    static const char *names[SHAPES + 1];
+    for (int i = 0; i < SHAPES; i++) {
+        names[i] = shapes[i].name;
+    }
+    return names;
+}
+
+// The card while the ceiling is measured.
+struct ceiling {
+    struct od_cuda *cuda;
+    struct od_matmul *matmul;
+    struct od_cuda_kernel *init;
+    struct od_cuda_event *event[2];
+    od_dev memory;
+};
+static const size_t CEILING_BYTES = (size_t)CEILING_SIZE * CEILING_SIZE * 2u;
+
+static enum od_status ceiling_open(struct ceiling *c, int gpu, struct od_error *err)
+{
+    enum od_status status = od_cuda_open(gpu, &c->cuda, err);
+    if (status != OD_OK ||
+        (status = od_cuda_alloc(c->cuda, 3 * CEILING_BYTES + OD_MATMUL_WORKSPACE_BYTES, &c->memory,
+                                err)) != OD_OK ||
+        (status = od_cuda_kernel(c->cuda, "od_init_normal", &c->init, err)) != OD_OK ||
+        (status = od_matmul_create(c->cuda, c->memory + 3 * CEILING_BYTES, true, &c->matmul,
+                                   err)) != OD_OK ||
+        (status = od_cuda_event_create(c->cuda, &c->event[0], err)) != OD_OK) {
+        return status;
+    }
+    return od_cuda_event_create(c->cuda, &c->event[1], err);
+}
+
+static void ceiling_close(struct ceiling *c)
+{
+    if (c->cuda) {
+        od_cuda_event_free(c->cuda, c->event[0]);
+        od_cuda_event_free(c->cuda, c->event[1]);
+        od_matmul_free(c->matmul);
+        od_cuda_free(c->cuda, c->memory);
+        od_cuda_close(c->cuda);
+    }
+}
+
+static enum od_status ceiling_run(struct ceiling *c, double *ret, struct od_error *err)
+{
+    const double n = CEILING_SIZE;
+    const struct od_matmul_call call = {.m = CEILING_SIZE,
+                                        .n = CEILING_SIZE,
+                                        .k = CEILING_SIZE,
+                                        .a = c->memory,
+                                        .lda = CEILING_SIZE,
+                                        .b = c->memory + CEILING_BYTES,
+                                        .ldb = CEILING_SIZE,
+                                        .b_transposed = true,
+                                        .d = c->memory + 2 * CEILING_BYTES,
+                                        .ldd = CEILING_SIZE,
+                                        .alpha = 1.0F};
+    for (uint32_t i = 0; i < 2; i++) {
+        od_dev to = c->memory + i * CEILING_BYTES;
+        int64_t size = CEILING_SIZE;
+        int to_float = 0;
+        uint64_t seed = 11;
+        float deviation = 1.0F;
+        void *args[] = {&to, &size, &to_float, &size, &size, &seed, &i, &deviation};
+        od_cuda_launch(c->cuda, c->init,
+                       (struct od_cuda_grid){.x = (unsigned)CEILING_SIZE * CEILING_SIZE / 512u,
+                                             .threads = 256},
+                       args);
+    }
+    enum od_status status = od_cuda_sync(c->cuda, err);
+    const double start = od_clock_s();
+    while (status == OD_OK && od_clock_s() - start < CEILING_WARM_S) {
+        for (int i = 0; i < 20; i++) {
+            od_matmul_run(c->matmul, &call);
+        }
+        status = od_cuda_sync(c->cuda, err);
+    }
+    od_cuda_event_record(c->cuda, c->event[0]);
+    for (int i = 0; i < CEILING_PRODUCTS; i++) {
+        od_matmul_run(c->matmul, &call);
+    }
+    od_cuda_event_record(c->cuda, c->event[1]);
+    if (status == OD_OK) {
+        status = od_cuda_sync(c->cuda, err);
+    }
+    if (status == OD_OK) {
+        *ret = 2.0 * n * n * n * CEILING_PRODUCTS /
+               (od_cuda_event_ms(c->cuda, c->event[0], c->event[1]) * 1e-3);
+    }
+    return status;
+}
+
+// FLOP/s of large products on normal data.
+static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
+{
+    struct ceiling c = {0};
+    enum od_status status = ceiling_open(&c, gpu, err);
+    if (status == OD_OK) {
+        status = ceiling_run(&c, ret, err);
+    }
+    ceiling_close(&c);
+    return status;
+}
+
+static enum od_status random_documents(const struct od_bench_train_gpu_options *options,
+                                       int64_t vocab, struct od_dataset *ret, struct od_error *err)
+{
+    struct od_dataset data = {0};
+    const int64_t documents = options->documents * options->accumulation * PACKS_AHEAD;
+    const int64_t count = documents * options->document;
+    data.ids = od_alloc((size_t)count, sizeof *data.ids);
+    data.label = od_alloc((size_t)count, sizeof *data.label);
+    data.offset = od_alloc((size_t)documents + 1, sizeof *data.offset);
+    if (!data.ids || !data.label || !data.offset) {
+        od_dataset_release(&data);
+        return od_fail(err, OD_E_MEMORY, "no memory for documents");
+    }
+    for (int64_t i = 0; i < count; i++) {
+        data.ids[i] = (int32_t)(od_philox_draw(1, 2, 3, (uint64_t)i).word[0] % (uint32_t)vocab);
+        data.label[i] = i % options->document > 0;
+        data.label_count += data.label[i];
+    }
+    for (int64_t d = 0; d <= documents; d++) {
+        data.offset[d] = d * options->document;
+    }
+    data.count = documents;
+    *ret = data;
+    return OD_OK;
+}
+
+static enum od_status open_session(const struct od_bench_train_gpu_options *options,
+                                   const char *config, struct od_recipe *recipe,
+                                   struct od_session *session, struct od_error *err)
+{
+    struct od_spec spec = {0};
+    struct od_dataset data;
+    struct od_buf text;
+    bool known = false;
+    for (int i = 0; i < SHAPES; i++) {
+        if (strcmp(options->shape, shapes[i].name) == 0) {
+            spec = shapes[i].spec;
+            known = true;
+        }
+    }
+    if (!known) {
+        return od_fail(err, OD_E_ARGUMENT, "shape '%.60s' is not known", options->shape);
+    }
+    if (options->layers > 0) {
+        spec.layers = options->layers;
+    }
+    od_buf_init(&text, 1 << 20);
+    enum od_status status = od_spec_write(&spec, &text, err);
+    if (status == OD_OK) {
+        status = od_file_write(config, od_buf_text(&text), text.size, err);
+    }
+    od_buf_release(&text);
+    if (status == OD_OK) {
+        status = random_documents(options, spec.vocab, &data, err);
+    }
+    if (status != OD_OK) {
+        return status;
+    }
+    *recipe = (struct od_recipe){.base_config = config,
+                                 .method = options->lora ? OD_METHOD_LORA : OD_METHOD_FULL,
+                                 .lora_r = 16,
+                                 .lora_alpha = 32.0,
+                                 .lora_target_count = options->lora ? 7 : 0,
+                                 .sequence_len = options->document,
+                                 .sample_packing = true,
+                                 .micro_batch_size = options->documents,
+                                 .gradient_accumulation_steps = options->accumulation,
+                                 .max_steps = INT32_MAX,
+                                 .learning_rate = 1e-4,
+                                 .lr_scheduler = OD_SCHEDULE_CONSTANT,
+                                 .adam_beta1 = 0.9,
+                                 .adam_beta2 = 0.999,
+                                 .adam_epsilon = 1e-8,
+                                 .max_grad_norm = 1.0,
+                                 .seed = 1};
+    for (int i = 0; i < 7; i++) {
+        recipe->lora_targets[i] = od_target_name(i);
+    }
+    const struct od_session_options session_options = {.on_gpu = true,
+                                                       .gpu = options->gpu,
+                                                       .no_library = options->no_library,
+                                                       .random = options->lora,
+                                                       .allow_vector = true,
+                                                       .dataset = &data};
+    status = od_session_open(recipe, &session_options, session, err);
+    if (status != OD_OK) {
+        od_dataset_release(&data);
+    }
+    return status;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static enum od_status measure(struct od_session *session,
+                              const struct od_bench_train_gpu_options *options,
+                              struct od_bench_train_gpu_result *result, struct od_error *err)
+{
+    struct od_step_report report = {0};
+    enum od_status status = OD_OK;
+    double *took = od_alloc((size_t)options->steps, sizeof *took);
+    if (!took) {
+        return od_fail(err, OD_E_MEMORY, "no memory for times");
+    }
+    for (int i = 0; status == OD_OK && i < WARM_STEPS; i++) {
+        status = od_session_step(session, &report, err);
+    }
+    const double energy = od_cuda_energy_j(session->cuda);
+    for (int64_t i = 0; status == OD_OK && i < options->steps; i++) {
+        const double start = od_clock_s();
+        status = od_session_step(session, &report, err);
+        took[i] = od_clock_s() - start;
+    }
+    const double spent = od_cuda_energy_j(session->cuda) - energy;
+    if (status == OD_OK && options->profile) {
+        status = od_gpu_profile_begin(session->gpu, err);
+        if (status == OD_OK) {
+            status = od_session_step(session, &report, err);
+        }
+        if (status == OD_OK) {
+            status = od_gpu_profile_end(session->gpu, result->part_ms, err);
+        }
+    }
+    if (status == OD_OK) {
+        qsort(took, (size_t)options->steps, sizeof took[0], ascending);
+        result->step_s = took[options->steps / 2];
+        result->tokens_per_step = report.tokens;
+        result->tokens_per_s = (double)report.tokens / result->step_s;
+        result->loss = report.loss;
+        result->energy_j = energy < 0.0 ? -1.0 : spent / (double)options->steps;
+        result->weight_hash = od_session_weight_hash(session);
+    }
+    od_free(took);
+    return status;
+}
+
+// Operations per token as the file's head says.
+static double flops_per_token(const struct od_session *session, bool lora, int64_t document)
+{
+    const struct od_spec *s = &session->spec;
+    const double n = (double)(od_spec_parameters(s) - s->vocab * s->channels * (s->tied ? 0 : 1)) -
+                     (double)(s->channels * (2 * s->layers + 1));
+    const double attention =
+        7.0 * (double)document * (double)s->heads * (double)s->head_dim * (double)s->layers;
+    double p = 0.0;
+    for (int32_t i = 0; lora && i < session->program.adapter_count; i++) {
+        p += (double)(session->program.adapters[i].rows * session->program.adapters[i].cols);
+    }
+    return (lora ? 4.0 * n + 6.0 * p : 6.0 * n) + attention;
+}
+
+enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *options,
+                                  struct od_bench_train_gpu_result *ret, struct od_error *err)
+{
+    struct od_bench_train_gpu_result result = {.energy_j = -1.0};
+    struct od_recipe recipe;
+    struct od_session session = {0};
+    char folder[] = "/tmp/oneday-bench-XXXXXX";
+    char config[OD_PATH_MAX_BYTES];
+    size_t free_before = 0;
+    size_t free_after = 0;
+    size_t total = 0;
+    struct od_cuda *cuda = NULL;
+    if (options->steps < 1 || options->steps > STEPS_MAX || options->document < 2 ||
+        options->documents < 1 || options->accumulation < 1) {
+        return od_fail(err, OD_E_ARGUMENT, "a bench needs 1 to %d steps of whole documents",
+                       STEPS_MAX);
+    }
+    if (!mkdtemp(folder)) {
+        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
+    }
+    enum od_status status = od_path_join(config, folder, "config.json", err);
+    if (status == OD_OK) {
+        status = ceiling(options->gpu, &result.ceiling_before, err);
+    }
+    if (status == OD_OK && (status = od_cuda_open(options->gpu, &cuda, err)) == OD_OK) {
+        status = od_cuda_memory(cuda, &free_before, &total, err);
+    }
+    if (status == OD_OK) {
+        status = open_session(options, config, &recipe, &session, err);
+    }
+    if (status == OD_OK) {
+        const struct od_cuda_info *info = od_cuda_info(session.cuda);
+        (void)snprintf(result.shape, sizeof result.shape, "%s", options->shape);
+        (void)snprintf(result.gpu, sizeof result.gpu, "%s", info->name);
+        (void)snprintf(result.driver, sizeof result.driver, "%s", info->driver);
+        (void)snprintf(result.library, sizeof result.library, "%s",
+                       od_matmul_library(od_gpu_matmul(session.gpu)));
+        result.parameters = od_spec_parameters(&session.spec);
+        result.flops_per_token = flops_per_token(&session, options->lora, options->document);
+        result.plan_bytes = od_session_bytes(&session);
+        status = measure(&session, options, &result, err);
+        if (status == OD_OK) {
+            status = od_cuda_memory(session.cuda, &free_after, &total, err);
+        }
+        result.driver_peak_bytes = free_before - free_after;
+        result.process_bytes = od_cuda_process_bytes(session.cuda);
+        od_session_close(&session);
+    }
+    if (cuda) {
+        od_cuda_close(cuda);
+    }
+    if (status == OD_OK) {
+        status = ceiling(options->gpu, &result.ceiling_after, err);
+    }
+    if (status == OD_OK) {
+        result.share = result.flops_per_token * result.tokens_per_s /
+                       (0.5 * (result.ceiling_before + result.ceiling_after));
+        *ret = result;
+    }
+    const enum od_status removed = od_dir_remove(folder, NULL);
+    (void)removed;  // a left-over folder in /tmp is no failure of the measurement
+    return status;
+}
