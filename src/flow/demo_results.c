@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "flow/demo.h"
 #include "formats/json.h"
-#include "score/interval.h"
+#include "base/interval.h"
 
 enum { SAMPLES_PER_KIND = 3, CHOICES_DEFAULT = 4 };
 

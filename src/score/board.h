@@ -17,7 +17,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "score/interval.h"
+#include "base/interval.h"
 
 enum {
     OD_BOARD_ENTRIES_MAX = 4096,

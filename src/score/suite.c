@@ -32,7 +32,7 @@
 #include "base/status.h"
 #include "formats/json.h"
 #include "score/board.h"
-#include "score/interval.h"
+#include "base/interval.h"
 
 enum { FILES = 2, NAME_PARTS_MAX = 8 };
 
