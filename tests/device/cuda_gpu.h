@@ -1,0 +1,32 @@
+/**
+ * @file
+ * What tests on a GPU share: open it, or skip with the reason. ONEDAY_REQUIRE_GPU=1 makes a machine
+ * without a GPU a failure.
+ * @thread One owner.
+ */
+#ifndef OD_TESTS_DEVICE_CUDA_GPU_H
+#define OD_TESTS_DEVICE_CUDA_GPU_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/cuda/cuda.h"
+#include "support.h"
+
+/** GPU 0, opened once for the program; skips the running test where there is none. */
+static inline struct od_cuda *test_gpu(void)
+{
+    static struct od_cuda *gpu;
+    struct od_error err = {0};
+    if (!gpu && od_cuda_open(0, &gpu, &err) != OD_OK) {
+        const char *required = getenv("ONEDAY_REQUIRE_GPU");
+        if (required && strcmp(required, "1") == 0) {
+            fail_msg("%s", err.message);
+        }
+        print_message("# skipped: %s\n", err.message);
+        skip();
+    }
+    return gpu;
+}
+
+#endif
