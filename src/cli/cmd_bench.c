@@ -191,6 +191,7 @@ struct gpu_choice {
     int64_t layers;
     bool profile;
     bool no_library;
+    bool no_tuning;
 };
 
 static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choice *choice, int gpu,
@@ -207,6 +208,7 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
                                                        .steps = choice->steps,
                                                        .gpu = gpu,
                                                        .no_library = choice->no_library,
+                                                       .no_tuning = choice->no_tuning,
                                                        .profile = choice->profile};
     const enum od_status status = od_bench_train_gpu(&options, &result, err);
     if (status == OD_OK && cli->json) {
@@ -249,6 +251,8 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_INT_OF(0, "steps", "N", &choice.steps, "GPU: steps that are timed", "20"),
         OD_OPTION_INT_OF(0, "cut", "L", &choice.layers, "GPU: so many layers only", "all"),
         OD_OPTION_FLAG_OF(0, "profile", &choice.profile, "GPU: milliseconds by part of a step"),
+        OD_OPTION_FLAG_OF(0, "no-tuning", &choice.no_tuning,
+                          "GPU: cuBLASLt's first choice instead of the measured one"),
         OD_OPTION_FLAG_OF(0, "no-library", &choice.no_library,
                           "GPU: own matrix products even where cuBLASLt is found"),
     };

@@ -68,7 +68,8 @@ static int run_init(struct od_cli *cli, int argc, char **argv)
         status = od_fail(&err, OD_E_ARGUMENT,
                          "say where the model goes with -o FOLDER, and give a seed of 0 or more");
     } else {
-        status = od_model_init(args.values[0], tokenizer, (uint64_t)seed, output, &err);
+        status = od_model_init(args.values[0], tokenizer, (uint64_t)seed, (int)cli->threads, output,
+                               &err);
     }
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
 }

@@ -271,6 +271,9 @@ static enum od_status measure(struct od_session *session,
     if (!took) {
         return od_fail(err, OD_E_MEMORY, "no memory for times");
     }
+    if (!options->no_tuning) {
+        status = od_session_measure(session, err);
+    }
     for (int i = 0; status == OD_OK && i < WARM_STEPS; i++) {
         status = od_session_step(session, &report, err);
     }

@@ -30,6 +30,7 @@ struct od_bench_train_gpu_options {
     int64_t steps;
     int gpu;
     bool no_library;
+    bool no_tuning;  ///< cuBLASLt's first choice instead of the measured one
     bool profile;
 };
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/threads.h"
 #include "formats/dtype.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
@@ -196,13 +197,12 @@ enum od_status od_model_inspect(const char *folder, bool tensors, bool json, str
     return status == OD_OK ? od_buf_check(out, err) : status;
 }
 
-enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed,
+enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed, int threads,
                              const char *output, struct od_error *err)
 {
     struct od_spec spec;
     struct od_program program = {0};
-    struct od_plan plan = {0};
-    struct od_arrays arrays = {0};
+    struct od_pool *pool = NULL;
     struct od_buf text;
     char path[OD_PATH_MAX_BYTES];
     const struct od_program_options options = {.mode = OD_PROGRAM_INFER,
@@ -218,12 +218,8 @@ enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t
     }
     if ((status = od_spec_read(config, &spec, err)) != OD_OK ||
         (status = od_program_build(&spec, &options, &program, err)) != OD_OK ||
-        (status = od_plan_make(&program, &plan, err)) != OD_OK ||
-        (status = od_arrays_make(&plan, &arrays, err)) != OD_OK) {
-        goto done;
-    }
-    od_weights_init(&program, arrays.tensor, seed);
-    if ((status = od_dir_make(output, err)) != OD_OK ||
+        (status = od_pool_create(threads, &pool, err)) != OD_OK ||
+        (status = od_dir_make(output, err)) != OD_OK ||
         (status = od_spec_write(&spec, &text, err)) != OD_OK ||
         (status = od_path_join(path, output, "config.json", err)) != OD_OK ||
         (status = od_file_write(path, od_buf_text(&text), text.size, err)) != OD_OK ||
@@ -232,13 +228,11 @@ enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t
         (status = od_path_join(path, output, OD_SAFETENSORS_FILE, err)) != OD_OK) {
         goto done;
     }
-    status = od_parts_write(program.weights, program.weight_count, arrays.tensor, path,
-                            OD_DTYPE_BF16, err);
+    status = od_weights_init_file(pool, &program, seed, path, err);
 
 done:
     od_buf_release(&text);
-    od_arrays_release(&arrays);
-    od_plan_release(&plan);
+    od_pool_free(pool);
     od_program_release(&program);
     return status;
 }

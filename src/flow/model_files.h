@@ -22,7 +22,7 @@ enum od_status od_model_inspect(const char *folder, bool tensors, bool json, str
 
 /** Write a model folder from a config file: random weights in bf16 and a tokenizer (`tokenizer`
  *  folder's files, or the byte tokenizer for NULL). @error OD_E_REFUSED when `output` exists. */
-enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed,
+enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed, int threads,
                              const char *output, struct od_error *err) OD_MUST_CHECK;
 
 #endif

@@ -18,6 +18,9 @@
 #include "model/program.h"
 #include "model/spec.h"
 
+// Even: two values are drawn together.
+enum { INIT_GRAIN = 4096, INIT_PIECE = 4 << 20 };
+
 static enum od_status check_shape(const struct od_part *part, const struct od_tensor_info *info,
                                   const char *path, struct od_error *err)
 {
@@ -194,6 +197,29 @@ void od_weights_init_values(const struct od_program *program, int32_t part, uint
     }
 }
 
+struct init {
+    const struct od_program *program;
+    int32_t part;
+    uint64_t seed;
+    int64_t first;
+    float *to;
+};
+
+static void init_range(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct init *work = context;
+    (void)thread;
+    od_weights_init_values(work->program, work->part, work->seed, work->first + first, last - first,
+                           work->to + first);
+}
+
+void od_weights_init_pool(struct od_pool *pool, const struct od_program *program, int32_t part,
+                          uint64_t seed, int64_t first, int64_t count, float *to)
+{
+    struct init work = {program, part, seed, first, to};
+    od_pool_run(pool, count, INIT_GRAIN, init_range, &work);
+}
+
 void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed)
 {
     for (int32_t i = 0; i < program->weight_count; i++) {
@@ -219,20 +245,18 @@ void od_adapters_init(const struct od_program *program, float *const *tensors, u
     }
 }
 
-enum od_status od_parts_write(const struct od_part *parts, int32_t count, float *const *tensors,
-                              const char *path, enum od_dtype dtype, struct od_error *err)
+// Parts as the writer wants them; without data where `tensors` is NULL.
+static struct od_tensor_out *describe_parts(const struct od_part *parts, int32_t count,
+                                            float *const *tensors, enum od_dtype dtype)
 {
-    const struct od_text_pair metadata = {"format", "pt"};
     struct od_tensor_out *out = od_alloc((size_t)count, sizeof *out);
-    if (!out) {
-        return od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
-    }
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; out && i < count; i++) {
         const struct od_part *part = &parts[i];
-        out[i] = (struct od_tensor_out){.name = part->name,
-                                        .dtype = dtype,
-                                        .rank = part->rank,
-                                        .data = tensors[part->tensor] + part->row * part->cols};
+        out[i] = (struct od_tensor_out){
+            .name = part->name,
+            .dtype = dtype,
+            .rank = part->rank,
+            .data = tensors ? tensors[part->tensor] + part->row * part->cols : NULL};
         if (part->rank == 1) {
             out[i].shape[0] = part->cols;
         } else {
@@ -240,12 +264,60 @@ enum od_status od_parts_write(const struct od_part *parts, int32_t count, float 
             out[i].shape[1] = part->cols;
         }
     }
+    return out;
+}
+
+static const struct od_text_pair written_by = {"format", "pt"};
+
+enum od_status od_parts_write(const struct od_part *parts, int32_t count, float *const *tensors,
+                              const char *path, enum od_dtype dtype, struct od_error *err)
+{
+    struct od_tensor_out *out = describe_parts(parts, count, tensors, dtype);
+    if (!out) {
+        return od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
+    }
     const struct od_safetensors_plan plan = {.path = path,
                                              .tensors = out,
                                              .count = (size_t)count,
-                                             .metadata = &metadata,
+                                             .metadata = &written_by,
                                              .metadata_count = 1};
     const enum od_status status = od_safetensors_write(&plan, err);
+    od_free(out);
+    return status;
+}
+
+enum od_status od_weights_init_file(struct od_pool *pool, const struct od_program *program,
+                                    uint64_t seed, const char *path, struct od_error *err)
+{
+    struct od_safetensors_writer *writer = NULL;
+    struct od_tensor_out *out =
+        describe_parts(program->weights, program->weight_count, NULL, OD_DTYPE_BF16);
+    float *piece = od_alloc(INIT_PIECE, sizeof *piece);
+    enum od_status status = OD_OK;
+    const struct od_safetensors_plan plan = {.path = path,
+                                             .tensors = out,
+                                             .count = (size_t)program->weight_count,
+                                             .metadata = &written_by,
+                                             .metadata_count = 1};
+    if (out && piece) {
+        status = od_safetensors_create(&plan, &writer, err);
+    } else {
+        status = od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
+    }
+    for (int32_t i = 0; status == OD_OK && i < program->weight_count; i++) {
+        const int64_t total = program->weights[i].rows * program->weights[i].cols;
+        for (int64_t first = 0; status == OD_OK && first < total; first += INIT_PIECE) {
+            const int64_t count = total - first < INIT_PIECE ? total - first : INIT_PIECE;
+            od_weights_init_pool(pool, program, i, seed, first, count, piece);
+            status = od_safetensors_put(writer, piece, count, err);
+        }
+    }
+    if (status == OD_OK) {
+        status = od_safetensors_commit(writer, err);
+        writer = NULL;
+    }
+    od_safetensors_abort(writer);
+    od_free(piece);
     od_free(out);
     return status;
 }

@@ -54,6 +54,15 @@ void od_weights_init(const struct od_program *program, float *const *tensors, ui
 void od_weights_init_values(const struct od_program *program, int32_t part, uint64_t seed,
                             int64_t first, int64_t count, float *to);
 
+/** The same on all threads of a pool. */
+void od_weights_init_pool(struct od_pool *pool, const struct od_program *program, int32_t part,
+                          uint64_t seed, int64_t first, int64_t count, float *to);
+
+/** Write fresh base weights as one safetensors file of bf16, holding only a piece in memory. */
+enum od_status od_weights_init_file(struct od_pool *pool, const struct od_program *program,
+                                    uint64_t seed, const char *path,
+                                    struct od_error *err) OD_MUST_CHECK;
+
 /** Fresh adapters as PEFT makes them: A uniform(-1/sqrt(K), 1/sqrt(K)), B zero. */
 void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed);
 

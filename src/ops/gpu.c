@@ -72,6 +72,15 @@ static od_dev row(struct od_gpu_tensor tensor, int64_t r)
     return column(tensor, r * tensor.stride);
 }
 
+static void product(struct od_gpu *gpu, const struct od_matmul_call *call)
+{
+    if (gpu->tuning && gpu->tune_error.status == OD_OK) {
+        const enum od_status status = od_matmul_tune(gpu->matmul, call, &gpu->tune_error);
+        gpu->tune_error.status = status;
+    }
+    od_matmul_run(gpu->matmul, call);
+}
+
 static void embed(struct od_gpu *gpu, const struct od_op *op)
 {
     struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
@@ -236,32 +245,32 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
     if (op->fold > 0) {
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
-                                                            .n = op->fold,
-                                                            .k = op->k,
-                                                            .a = x.at,
-                                                            .lda = x.stride,
-                                                            .b = row(w, op->n),
-                                                            .ldb = w.stride,
-                                                            .b_transposed = true,
-                                                            .d = column(x, op->k),
-                                                            .ldd = x.stride,
-                                                            .alpha = 1.0F});
+        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                              .n = op->fold,
+                                              .k = op->k,
+                                              .a = x.at,
+                                              .lda = x.stride,
+                                              .b = row(w, op->n),
+                                              .ldb = w.stride,
+                                              .b_transposed = true,
+                                              .d = column(x, op->k),
+                                              .ldd = x.stride,
+                                              .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
     }
-    od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
-                                                        .n = op->n,
-                                                        .k = op->k + op->fold,
-                                                        .a = x.at,
-                                                        .lda = x.stride,
-                                                        .b = w.at,
-                                                        .ldb = w.stride,
-                                                        .b_transposed = true,
-                                                        .c = res.at,
-                                                        .ldc = res.stride,
-                                                        .d = y.at,
-                                                        .ldd = y.stride,
-                                                        .alpha = 1.0F});
+    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                          .n = op->n,
+                                          .k = op->k + op->fold,
+                                          .a = x.at,
+                                          .lda = x.stride,
+                                          .b = w.at,
+                                          .ldb = w.stride,
+                                          .b_transposed = true,
+                                          .c = res.at,
+                                          .ldc = res.stride,
+                                          .d = y.at,
+                                          .ldd = y.stride,
+                                          .alpha = 1.0F});
     od_gpu_mark(gpu, OD_GPU_PART_PRODUCT);
 }
 
@@ -271,37 +280,37 @@ static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gp
 {
     const struct od_gpu_tensor da = od_gpu_slot_tensor(gpu, op, OD_SLOT_DA);
     const struct od_gpu_tensor db = od_gpu_slot_tensor(gpu, op, OD_SLOT_DB);
-    od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = op->rank * op->part_count,
-                                                        .n = op->k,
-                                                        .k = gpu->tokens,
-                                                        .a = column(dy, op->n),
-                                                        .lda = dy.stride,
-                                                        .a_transposed = true,
-                                                        .b = x.at,
-                                                        .ldb = x.stride,
-                                                        .c = da.at,
-                                                        .ldc = da.stride,
-                                                        .d = da.at,
-                                                        .ldd = da.stride,
-                                                        .d_is_float = true,
-                                                        .alpha = 1.0F});
+    product(gpu, &(struct od_matmul_call){.m = op->rank * op->part_count,
+                                          .n = op->k,
+                                          .k = gpu->tokens,
+                                          .a = column(dy, op->n),
+                                          .lda = dy.stride,
+                                          .a_transposed = true,
+                                          .b = x.at,
+                                          .ldb = x.stride,
+                                          .c = da.at,
+                                          .ldc = da.stride,
+                                          .d = da.at,
+                                          .ldd = da.stride,
+                                          .d_is_float = true,
+                                          .alpha = 1.0F});
     for (int32_t i = 0; i < op->part_count; i++) {
         const struct od_adapter_part *part = &op->part[i];
         const od_dev d = row(db, part->b_row);
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = part->rows,
-                                                            .n = op->rank,
-                                                            .k = gpu->tokens,
-                                                            .a = column(dy, part->row),
-                                                            .lda = dy.stride,
-                                                            .a_transposed = true,
-                                                            .b = column(x, op->k + i * op->rank),
-                                                            .ldb = x.stride,
-                                                            .c = d,
-                                                            .ldc = db.stride,
-                                                            .d = d,
-                                                            .ldd = db.stride,
-                                                            .d_is_float = true,
-                                                            .alpha = op->scale});
+        product(gpu, &(struct od_matmul_call){.m = part->rows,
+                                              .n = op->rank,
+                                              .k = gpu->tokens,
+                                              .a = column(dy, part->row),
+                                              .lda = dy.stride,
+                                              .a_transposed = true,
+                                              .b = column(x, op->k + i * op->rank),
+                                              .ldb = x.stride,
+                                              .c = d,
+                                              .ldc = db.stride,
+                                              .d = d,
+                                              .ldd = db.stride,
+                                              .d_is_float = true,
+                                              .alpha = op->scale});
     }
 }
 
@@ -314,48 +323,48 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
     const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
     if (op->fold > 0) {
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
-                                                            .n = op->fold,
-                                                            .k = op->n,
-                                                            .a = dy.at,
-                                                            .lda = dy.stride,
-                                                            .b = column(w, op->k),
-                                                            .ldb = w.stride,
-                                                            .d = column(dy, op->n),
-                                                            .ldd = dy.stride,
-                                                            .alpha = 1.0F});
+        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                              .n = op->fold,
+                                              .k = op->n,
+                                              .a = dy.at,
+                                              .lda = dy.stride,
+                                              .b = column(w, op->k),
+                                              .ldb = w.stride,
+                                              .d = column(dy, op->n),
+                                              .ldd = dy.stride,
+                                              .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD);
     }
     if (dx.at != 0) {
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = gpu->tokens,
-                                                            .n = op->k,
-                                                            .k = op->n + op->fold,
-                                                            .a = dy.at,
-                                                            .lda = dy.stride,
-                                                            .b = w.at,
-                                                            .ldb = w.stride,
-                                                            .c = op->accumulate ? dx.at : 0,
-                                                            .ldc = dx.stride,
-                                                            .d = dx.at,
-                                                            .ldd = dx.stride,
-                                                            .alpha = 1.0F});
+        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                              .n = op->k,
+                                              .k = op->n + op->fold,
+                                              .a = dy.at,
+                                              .lda = dy.stride,
+                                              .b = w.at,
+                                              .ldb = w.stride,
+                                              .c = op->accumulate ? dx.at : 0,
+                                              .ldc = dx.stride,
+                                              .d = dx.at,
+                                              .ldd = dx.stride,
+                                              .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_X);
     }
     if (dw.at != 0) {
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = op->n,
-                                                            .n = op->k,
-                                                            .k = gpu->tokens,
-                                                            .a = dy.at,
-                                                            .lda = dy.stride,
-                                                            .a_transposed = true,
-                                                            .b = x.at,
-                                                            .ldb = x.stride,
-                                                            .c = dw.at,
-                                                            .ldc = dw.stride,
-                                                            .d = dw.at,
-                                                            .ldd = dw.stride,
-                                                            .d_is_float = true,
-                                                            .alpha = 1.0F});
+        product(gpu, &(struct od_matmul_call){.m = op->n,
+                                              .n = op->k,
+                                              .k = gpu->tokens,
+                                              .a = dy.at,
+                                              .lda = dy.stride,
+                                              .a_transposed = true,
+                                              .b = x.at,
+                                              .ldb = x.stride,
+                                              .c = dw.at,
+                                              .ldc = dw.stride,
+                                              .d = dw.at,
+                                              .ldd = dw.stride,
+                                              .d_is_float = true,
+                                              .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_W);
     }
     if (op->fold > 0) {
@@ -396,49 +405,49 @@ static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *
     void *scatter[] = {&h->dx.at, &h->dx.stride, &h->dgathered, &c, &rows, &c};
 
     od_gpu_launch(gpu, OD_GPU_GATHER_ROWS, (unsigned)padded, 1, gather);
-    od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = padded,
-                                                        .n = v,
-                                                        .k = c,
-                                                        .a = h->gathered,
-                                                        .lda = c,
-                                                        .b = h->w.at,
-                                                        .ldb = h->w.stride,
-                                                        .b_transposed = true,
-                                                        .d = h->logits,
-                                                        .ldd = h->ld_logits,
-                                                        .alpha = 1.0F});
+    product(gpu, &(struct od_matmul_call){.m = padded,
+                                          .n = v,
+                                          .k = c,
+                                          .a = h->gathered,
+                                          .lda = c,
+                                          .b = h->w.at,
+                                          .ldb = h->w.stride,
+                                          .b_transposed = true,
+                                          .d = h->logits,
+                                          .ldd = h->ld_logits,
+                                          .alpha = 1.0F});
     od_gpu_launch(gpu, OD_GPU_CROSS_ENTROPY, (unsigned)padded, 1, entropy);
     if (!gradient) {
         return;
     }
     if (h->dx.at != 0) {
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = padded,
-                                                            .n = c,
-                                                            .k = v,
-                                                            .a = h->logits,
-                                                            .lda = h->ld_logits,
-                                                            .b = h->w.at,
-                                                            .ldb = h->w.stride,
-                                                            .d = h->dgathered,
-                                                            .ldd = c,
-                                                            .alpha = 1.0F});
+        product(gpu, &(struct od_matmul_call){.m = padded,
+                                              .n = c,
+                                              .k = v,
+                                              .a = h->logits,
+                                              .lda = h->ld_logits,
+                                              .b = h->w.at,
+                                              .ldb = h->w.stride,
+                                              .d = h->dgathered,
+                                              .ldd = c,
+                                              .alpha = 1.0F});
         od_gpu_launch(gpu, OD_GPU_SCATTER_ROWS, (unsigned)count, 1, scatter);
     }
     if (h->dw.at != 0) {
-        od_matmul_run(gpu->matmul, &(struct od_matmul_call){.m = v,
-                                                            .n = c,
-                                                            .k = padded,
-                                                            .a = h->logits,
-                                                            .lda = h->ld_logits,
-                                                            .a_transposed = true,
-                                                            .b = h->gathered,
-                                                            .ldb = c,
-                                                            .c = h->dw.at,
-                                                            .ldc = h->dw.stride,
-                                                            .d = h->dw.at,
-                                                            .ldd = h->dw.stride,
-                                                            .d_is_float = true,
-                                                            .alpha = 1.0F});
+        product(gpu, &(struct od_matmul_call){.m = v,
+                                              .n = c,
+                                              .k = padded,
+                                              .a = h->logits,
+                                              .lda = h->ld_logits,
+                                              .a_transposed = true,
+                                              .b = h->gathered,
+                                              .ldb = c,
+                                              .c = h->dw.at,
+                                              .ldc = h->dw.stride,
+                                              .d = h->dw.at,
+                                              .ldd = h->dw.stride,
+                                              .d_is_float = true,
+                                              .alpha = 1.0F});
     }
 }
 
@@ -461,6 +470,9 @@ static void head_loss(struct od_gpu *gpu, const struct od_op *op)
     h.dgathered = h.gathered + (uint64_t)(chunk * op->k) * 2u;
     if (h.dx.at != 0 && gpu->now.want_gradient) {
         od_cuda_fill(gpu->cuda, h.dx.at, 0, h.dx.bytes);
+    }
+    for (int64_t rows = OD_GPU_HEAD_STEP; gpu->tuning && rows <= chunk; rows += OD_GPU_HEAD_STEP) {
+        head_chunk(gpu, op, &h, 0, rows < labels ? rows : labels);
     }
     for (int64_t first = 0; first < labels; first += chunk) {
         head_chunk(gpu, op, &h, first, labels - first < chunk ? labels - first : chunk);
@@ -525,6 +537,22 @@ void od_gpu_pass(struct od_gpu *gpu)
     for (int32_t i = 0; i < count; i++) {
         od_gpu_run(gpu, &gpu->ops[i]);
     }
+}
+
+enum od_status od_gpu_tune(struct od_gpu *gpu, struct od_error *err)
+{
+    gpu->tuning = true;
+    gpu->tune_error = (struct od_error){0};
+    od_gpu_pass(gpu);
+    gpu->tuning = false;
+    if (gpu->tune_error.status != OD_OK) {
+        const enum od_status status = gpu->tune_error.status;
+        if (err) {
+            *err = gpu->tune_error;
+        }
+        return status;
+    }
+    return od_cuda_sync(gpu->cuda, err);
 }
 
 static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)

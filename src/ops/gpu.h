@@ -128,6 +128,10 @@ enum od_status od_gpu_profile_begin(struct od_gpu *gpu, struct od_error *err) OD
 enum od_status od_gpu_profile_end(struct od_gpu *gpu, double ms[OD_GPU_PART_COUNT],
                                   struct od_error *err) OD_MUST_CHECK;
 
+/** Measure the algorithm of every matrix product that a pass makes and that was not measured before,
+ *  on the batch that was sent. Activations and gradients are garbage afterwards. */
+enum od_status od_gpu_tune(struct od_gpu *gpu, struct od_error *err) OD_MUST_CHECK;
+
 /** Begin a step: gradients and the sum of losses are zero. */
 void od_gpu_clear(struct od_gpu *gpu);
 /** Norm, clipping, AdamW, bf16 copies. Skipped on the device when loss or norm are no numbers. */

@@ -102,6 +102,8 @@ struct od_gpu {
     struct od_adamw_stats *host_stats;      ///< pinned
     struct od_gpu_ring ring;
     struct od_gpu_profile profile;
+    bool tuning;  ///< products are measured before they are queued
+    struct od_error tune_error;
     int32_t *sort;  ///< [2 * tokens] scratch of the host
 };
 

@@ -22,6 +22,7 @@
 #include "ops/gpu.h"
 #include "plan/plan.h"
 #include "tune/checkpoint.h"
+#include "tune/device_file.h"
 #include "tune/export.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
@@ -55,53 +56,14 @@ static enum od_status write_text(const char *folder, const char *name, const str
     return status == OD_OK ? od_file_write(path, od_buf_text(buf), buf->size, err) : status;
 }
 
-// The card, its libraries, and the algorithm of every matrix product.
-static void write_gpu(const struct run *run, struct od_json_writer *w)
-{
-    const struct od_cuda_info *info = od_cuda_info(run->session.cuda);
-    const struct od_matmul *matmul = od_gpu_matmul(run->session.gpu);
-    size_t count = 0;
-    const struct od_matmul_choice *choices = od_matmul_choices(matmul, &count);
-    od_json_member_text(w, "device", info->name);
-    od_json_member_int(w, "capability", info->capability);
-    od_json_member_int(w, "multiprocessors", info->multiprocessors);
-    od_json_member_text(w, "driver", info->driver);
-    od_json_member_text(w, "matrix_products", od_matmul_library(matmul));
-    od_json_key(w, "algorithms");
-    od_json_array_begin(w);
-    for (size_t i = 0; i < count; i++) {
-        char hex[8 * 17] = "";
-        size_t at = 0;
-        for (int j = 0; j < 8; j++) {
-            at += (size_t)snprintf(hex + at, sizeof hex - at, "%s%llx", j > 0 ? " " : "",
-                                   (unsigned long long)choices[i].algo[j]);
-        }
-        od_json_object_begin(w);
-        od_json_member_text(w, "shape", choices[i].shape);
-        od_json_member_text(w, "algo", hex);
-        od_json_member_number(w, "us", choices[i].us);
-        od_json_object_end(w);
-    }
-    od_json_array_end(w);
-}
-
 static enum od_status write_device(const struct run *run, struct od_error *err)
 {
     struct od_buf buf;
-    struct od_json_writer w;
-    od_buf_init(&buf, 1 << 16);
-    od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
-    od_json_object_begin(&w);
-    if (run->session.gpu) {
-        write_gpu(run, &w);
-    } else {
-        od_json_member_text(&w, "device", "cpu");
-        od_json_member_bool(&w, "avx2_fma", run->session.cpu.features.avx2_fma);
-        od_json_member_int(&w, "threads", od_pool_threads(run->session.cpu.pool));
+    od_buf_init(&buf, (size_t)16 << 20);
+    enum od_status status = od_device_write(&run->session, &buf, err);
+    if (status == OD_OK) {
+        status = write_text(run->options->run_dir, "device.json", &buf, err);
     }
-    od_json_object_end(&w);
-    od_buf_putc(&buf, '\n');
-    const enum od_status status = write_text(run->options->run_dir, "device.json", &buf, err);
     od_buf_release(&buf);
     return status;
 }
@@ -318,6 +280,69 @@ static void tell_data(const struct run *run)
            (long long)run->session.total_steps);
 }
 
+static enum od_status save_cache(const struct od_session *session, const char *path,
+                                 struct od_error *err)
+{
+    char folder[OD_PATH_MAX_BYTES];
+    struct od_buf buf;
+    (void)snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = '\0';  // the path is absolute
+    od_buf_init(&buf, (size_t)16 << 20);
+    enum od_status status = od_device_write(session, &buf, err);
+    if (status == OD_OK) {
+        status = od_dir_make(folder, err);
+    }
+    if (status == OD_OK) {
+        status = od_file_write(path, od_buf_text(&buf), buf.size, err);
+    }
+    od_buf_release(&buf);
+    return status;
+}
+
+// On a GPU: the run's own algorithms when it goes on, else those that this card is known by; what is
+// new is measured, except in a run that goes on.
+static enum od_status choose_algorithms(struct run *run, struct od_error *err)
+{
+    struct od_session *session = &run->session;
+    char own[OD_PATH_MAX_BYTES];
+    char cache[OD_PATH_MAX_BYTES];
+    bool same = false;
+    struct od_error why = {0};
+    if (!session->gpu) {
+        return OD_OK;
+    }
+    enum od_status status = od_path_join(own, run->options->run_dir, "device.json", err);
+    if (status != OD_OK) {
+        return status;
+    }
+    if (run->options->resume && od_path_exists(own)) {
+        status = od_device_read(session, own, &same, err);
+        if (status == OD_OK && !same) {
+            od_log(OD_LOG_WARNING,
+                   "another card, driver or library than this run began with: its bits may change");
+        }
+        if (status != OD_OK || same) {
+            return status;
+        }
+    }
+    od_device_cache_path(session, cache);
+    if (cache[0] != '\0' && od_path_exists(cache) &&
+        od_device_read(session, cache, &same, &why) != OD_OK) {
+        od_log(OD_LOG_WARNING, "%s: measuring anew", why.message);
+    }
+    const double start = od_clock_s();
+    status = od_session_measure(session, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    od_log(OD_LOG_INFO, "matrix products by %s, measured in %.1f s",
+           od_matmul_library(od_gpu_matmul(session->gpu)), od_clock_s() - start);
+    if (cache[0] != '\0' && save_cache(session, cache, &why) != OD_OK) {
+        od_log(OD_LOG_WARNING, "measured algorithms are not kept: %s", why.message);
+    }
+    return OD_OK;
+}
+
 static enum od_status begin(struct run *run, struct od_tune_result *result, struct od_error *err)
 {
     const struct od_tune_options *options = run->options;
@@ -339,6 +364,10 @@ static enum od_status begin(struct run *run, struct od_tune_result *result, stru
         return status;
     }
     run->session_open = true;
+    status = choose_algorithms(run, err);
+    if (status != OD_OK) {
+        return status;
+    }
     od_bytes_text((double)od_session_bytes(&run->session), plan);
     od_log(OD_LOG_INFO, "model of %lld weights on %s; plan: %s, all of it taken now",
            (long long)od_spec_parameters(&run->session.spec),

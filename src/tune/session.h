@@ -111,6 +111,9 @@ enum od_status od_session_loss(struct od_session *session, double *ret_loss,
 /** Learning rate of step `step` (0 is the first) as Hugging Face's schedules have it. */
 double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps);
 
+/** On a GPU: measure the algorithms of the matrix products that were not chosen before. */
+enum od_status od_session_measure(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
+
 /** Bytes that the session takes where it computes, the GPU's context apart. */
 uint64_t od_session_bytes(const struct od_session *session);
 

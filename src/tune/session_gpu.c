@@ -144,7 +144,8 @@ static enum od_status fresh_weights(struct od_session *s, struct od_error *err)
             if (!buffer) {
                 return OD_E_IO;
             }
-            od_weights_init_values(&s->program, i, s->recipe->seed, first, count, buffer);
+            od_weights_init_pool(s->cpu.pool, &s->program, i, s->recipe->seed, first, count,
+                                 buffer);
             put_piece(s, part, OD_DTYPE_F32, first, count);
         }
     }
@@ -223,6 +224,37 @@ enum od_status od_session_gpu_update(struct od_session *s, const struct od_adamw
     if (status == OD_OK) {
         *ret_loss_sum = stats.loss_sum;
         *ret_norm = stats.norm;
+    }
+    return status;
+}
+
+enum od_status od_session_measure(struct od_session *s, struct od_error *err)
+{
+    struct od_micro_batch *b = &s->batch;
+    const int64_t tokens = s->program.options.tokens;
+    const int64_t length = s->recipe->sequence_len;
+    int64_t segments = 0;
+    for (int64_t t = 0; t < tokens; t++) {
+        b->ids[t] = (int32_t)((uint64_t)t * 2654435761u % (uint64_t)s->spec.vocab);
+        b->positions[t] = (int32_t)(t % length);
+        b->targets[t] = b->ids[t];
+        if (t % length == 0) {
+            b->segment_start[segments++] = (int32_t)t;
+        }
+    }
+    b->segment_start[segments] = (int32_t)tokens;
+    const struct od_batch batch = {.tokens = tokens,
+                                   .ids = b->ids,
+                                   .positions = b->positions,
+                                   .segments = segments,
+                                   .segment_start = b->segment_start,
+                                   .targets = b->targets,
+                                   .loss_scale = 1.0F / (float)tokens,
+                                   .want_gradient = true};
+    od_gpu_clear(s->gpu);
+    enum od_status status = od_gpu_batch(s->gpu, &batch, err);
+    if (status == OD_OK) {
+        status = od_gpu_tune(s->gpu, err);
     }
     return status;
 }

@@ -40,7 +40,7 @@ static const char *make_model(void)
     put(folder, "config.json", good_config);
     assert_ok(od_path_join(config, folder, "config.json", &err), &err);
     assert_ok(od_path_join(path, folder, "model", &err), &err);
-    assert_ok(od_model_init(config, NULL, 1, path, &err), &err);
+    assert_ok(od_model_init(config, NULL, 1, 1, path, &err), &err);
     return path;
 }
 

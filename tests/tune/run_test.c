@@ -51,7 +51,7 @@ static const char *make_world(const char *method, const char *more)
     put(folder, "config.json", config_text);
     join(config, folder, "config.json");
     join(path, folder, "model");
-    assert_ok(od_model_init(config, NULL, 5, path, &err), &err);
+    assert_ok(od_model_init(config, NULL, 5, 2, path, &err), &err);
     od_buf_init(&data, 1 << 20);
     for (int i = 0; i < 60; i++) {
         od_buf_printf(&data, "{\"input\": \"%d plus %d is\", \"output\": \" %d\"}\n", i, i % 7,
