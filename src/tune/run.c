@@ -163,6 +163,9 @@ static enum od_status log_step(struct run *run, const struct od_step_report *rep
     if (joules >= 0.0) {
         od_json_member_number(&w, "energy_j", joules);
     }
+    if (run->session.gpu) {
+        od_json_member_int(&w, "driver_bytes", (int64_t)od_session_driver_bytes(&run->session));
+    }
     od_json_object_end(&w);
     od_json_object_end(&w);
     od_buf_putc(&buf, '\n');

@@ -53,6 +53,7 @@ struct od_session {
     struct od_cpu cpu;     ///< where it computes when `gpu` is NULL
     struct od_cuda *cuda;  ///< where it computes otherwise
     struct od_gpu *gpu;
+    uint64_t card_free_bytes;  ///< before the plan was taken
     struct od_program program;
     struct od_plan plan;
     struct od_arrays arrays;  ///< on a GPU: inputs, and what is trained (od_session_fetch)
@@ -116,6 +117,10 @@ enum od_status od_session_measure(struct od_session *session, struct od_error *e
 
 /** Bytes that the session takes where it computes, the GPU's context apart. */
 uint64_t od_session_bytes(const struct od_session *session);
+
+/** On a GPU: bytes that the driver counts as taken on the card since the session began, before its
+ *  plan; 0 on the CPU. */
+uint64_t od_session_driver_bytes(const struct od_session *session);
 
 /** On a GPU: bring what is trained and its moments from the card into `arrays`, or back. Nothing to
  *  do on the CPU. */

@@ -49,7 +49,19 @@ static enum od_status open_card(struct od_session *s, const struct od_session_op
     if (options->max_bytes != 0 && need + context + GUARD_BYTES > options->max_bytes) {
         return od_session_refuse(need + context + GUARD_BYTES, options->max_bytes, err);
     }
+    s->card_free_bytes = free_bytes;
     return od_gpu_open(s->cuda, &layout->gpu, &s->gpu, err);
+}
+
+uint64_t od_session_driver_bytes(const struct od_session *s)
+{
+    size_t free_bytes = 0;
+    size_t total_bytes = 0;
+    if (!s->gpu || od_cuda_memory(s->cuda, &free_bytes, &total_bytes, NULL) != OD_OK ||
+        free_bytes > s->card_free_bytes) {
+        return 0;
+    }
+    return s->card_free_bytes - free_bytes;
 }
 
 enum od_status od_session_gpu_open(struct od_session *s, const struct od_session_options *options,
