@@ -183,7 +183,7 @@ static void half_inputs(struct od_builder *b)
     io->query_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "query_tiles");
     io->key_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "key_tiles");
     io->dquery_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "dquery_tiles");
-    io->tile_counts = od_build_tensor(b, OD_ROLE_INPUT, 4, 1, "tile_counts");
+    io->counts = od_build_tensor(b, OD_ROLE_INPUT, 8, 1, "counts");
     if (options->mode == OD_PROGRAM_TRAIN_FULL) {
         io->embed_order = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "embed_order");
         io->embed_runs = od_build_tensor(b, OD_ROLE_INPUT, tokens + 1, 1, "embed_runs");

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
@@ -62,6 +63,11 @@ static od_dev input(const struct od_gpu *gpu, int32_t number)
     return number < 0 ? 0 : gpu->tensors[number].at;
 }
 
+static od_dev count_of(const struct od_gpu *gpu, enum od_gpu_count count)
+{
+    return input(gpu, gpu->inputs.counts) + (uint64_t)count * sizeof(int32_t);
+}
+
 static od_dev column(struct od_gpu_tensor tensor, int64_t c)
 {
     return tensor.at + (uint64_t)c * (tensor.is_float ? 4u : 2u);
@@ -98,9 +104,10 @@ static void embed_bwd(struct od_gpu *gpu, const struct od_op *op)
     od_dev ids = input(gpu, gpu->inputs.ids);
     od_dev order = input(gpu, gpu->inputs.embed_order);
     od_dev runs = input(gpu, gpu->inputs.embed_runs);
+    od_dev run_count = count_of(gpu, OD_GPU_COUNT_EMBED_RUNS);
     int64_t cols = op->n;
-    void *args[] = {&dw.at, &dy.at, &dy.stride, &ids, &order, &runs, &cols};
-    od_gpu_launch(gpu, OD_GPU_EMBED_BWD, (unsigned)gpu->now.embed_runs, 1, args);
+    void *args[] = {&dw.at, &dy.at, &dy.stride, &ids, &order, &runs, &run_count, &cols};
+    od_gpu_launch(gpu, OD_GPU_EMBED_BWD, (unsigned)gpu->tokens, 1, args);
 }
 
 static void rms_norm(struct od_gpu *gpu, const struct od_op *op)
@@ -162,8 +169,7 @@ static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, 
                              gpu->inputs.dquery_tiles};
     void *arguments[] = {args};
     args->tiles = (const struct od_attention_tile *)(uintptr_t)input(gpu, lists[tiles]);
-    args->tile_count =
-        (const int32_t *)(uintptr_t)(input(gpu, gpu->inputs.tile_counts) + (uint64_t)tiles * 4u);
+    args->tile_count = (const int32_t *)(uintptr_t)count_of(gpu, (enum od_gpu_count)tiles);
     od_cuda_launch(gpu->cuda, gpu->attention[kind],
                    (struct od_cuda_grid){
                        .x = (unsigned)gpu->now.tiles[tiles],
@@ -387,22 +393,20 @@ struct head {
     int64_t ld_logits;
 };
 
-// Labelled rows [first, first + count): logits, losses, and where asked the gradients.
+// `rows` labelled rows from `first` on (rounded up): logits, losses, and where asked the gradients.
 static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *h, int64_t first,
-                       int64_t count)
+                       int64_t padded)
 {
-    const int64_t padded = (count + OD_GPU_HEAD_STEP - 1) / OD_GPU_HEAD_STEP * OD_GPU_HEAD_STEP;
-    od_dev rows = h->rows + (uint64_t)first * 4u;
-    od_dev losses = h->losses + (uint64_t)first * 4u;
+    od_dev labels = count_of(gpu, OD_GPU_COUNT_LABELS);
+    od_dev scale = count_of(gpu, OD_GPU_COUNT_LOSS_SCALE);
     od_dev targets = input(gpu, gpu->inputs.targets);
     int64_t v = op->n;
     int64_t c = op->k;
     int gradient = gpu->now.want_gradient;
-    float scale = gpu->now.loss_scale;
-    void *gather[] = {&h->gathered, &c, &h->x.at, &h->x.stride, &rows, &count, &c};
-    void *entropy[] = {&h->logits, &h->ld_logits, &v,      &rows,    &count,
-                       &targets,   &scale,        &losses, &gradient};
-    void *scatter[] = {&h->dx.at, &h->dx.stride, &h->dgathered, &c, &rows, &c};
+    void *gather[] = {&h->gathered, &c, &h->x.at, &h->x.stride, &h->rows, &labels, &first, &c};
+    void *entropy[] = {&h->logits, &h->ld_logits, &v,     &h->rows,   &labels,
+                       &first,     &targets,      &scale, &h->losses, &gradient};
+    void *scatter[] = {&h->dx.at, &h->dx.stride, &h->dgathered, &c, &h->rows, &labels, &first, &c};
 
     od_gpu_launch(gpu, OD_GPU_GATHER_ROWS, (unsigned)padded, 1, gather);
     product(gpu, &(struct od_matmul_call){.m = padded,
@@ -431,7 +435,7 @@ static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *
                                               .d = h->dgathered,
                                               .ldd = c,
                                               .alpha = 1.0F});
-        od_gpu_launch(gpu, OD_GPU_SCATTER_ROWS, (unsigned)count, 1, scatter);
+        od_gpu_launch(gpu, OD_GPU_SCATTER_ROWS, (unsigned)padded, 1, scatter);
     }
     if (h->dw.at != 0) {
         product(gpu, &(struct od_matmul_call){.m = v,
@@ -464,15 +468,16 @@ static void head_loss(struct od_gpu *gpu, const struct od_op *op)
                      .logits = work.at,
                      .ld_logits = (op->n + 7) / 8 * 8};
     od_dev sum = gpu->stats + offsetof(struct od_adamw_stats, loss_sum);
-    int64_t labels = gpu->now.labels;
-    void *args[] = {&sum, &h.losses, &labels};
+    od_dev count = count_of(gpu, OD_GPU_COUNT_LABELS);
+    const int64_t labels = gpu->now.labels;
+    void *args[] = {&sum, &h.losses, &count};
     h.gathered = h.logits + (uint64_t)(chunk * h.ld_logits) * 2u;
     h.dgathered = h.gathered + (uint64_t)(chunk * op->k) * 2u;
     if (h.dx.at != 0 && gpu->now.want_gradient) {
         od_cuda_fill(gpu->cuda, h.dx.at, 0, h.dx.bytes);
     }
     for (int64_t rows = OD_GPU_HEAD_STEP; gpu->tuning && rows <= chunk; rows += OD_GPU_HEAD_STEP) {
-        head_chunk(gpu, op, &h, 0, rows < labels ? rows : labels);
+        head_chunk(gpu, op, &h, 0, rows);
     }
     for (int64_t first = 0; first < labels; first += chunk) {
         head_chunk(gpu, op, &h, first, labels - first < chunk ? labels - first : chunk);
@@ -531,7 +536,7 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
     }
 }
 
-void od_gpu_pass(struct od_gpu *gpu)
+static void queue_pass(struct od_gpu *gpu)
 {
     const int32_t count = gpu->now.want_gradient ? gpu->op_count : gpu->forward_count;
     for (int32_t i = 0; i < count; i++) {
@@ -539,11 +544,66 @@ void od_gpu_pass(struct od_gpu *gpu)
     }
 }
 
+static bool is_same_kind(const struct od_gpu_now *a, const struct od_gpu_now *b)
+{
+    return a->labels == b->labels && a->tiles[0] == b->tiles[0] && a->tiles[1] == b->tiles[1] &&
+           a->tiles[2] == b->tiles[2] && a->want_gradient == b->want_gradient;
+}
+
+void od_gpu_use_graphs(struct od_gpu *gpu, bool use)
+{
+    gpu->no_graphs = !use;
+}
+
+// The second batch of a kind is recorded: by then every kernel that it needs has run once, and nothing
+// is loaded while the stream is recorded.
+static struct od_gpu_recording *record(struct od_gpu *gpu)
+{
+    struct od_gpu_recording *found = NULL;
+    for (int i = 0; i < gpu->recording_count; i++) {
+        if (is_same_kind(&gpu->recording[i].kind, &gpu->now)) {
+            found = &gpu->recording[i];
+        }
+    }
+    if (!found && gpu->recording_count < OD_GPU_GRAPHS_MAX) {
+        gpu->recording[gpu->recording_count++].kind = gpu->now;
+        return NULL;
+    }
+    if (!found || found->graph) {
+        return found;
+    }
+    struct od_error why = {0};
+    enum od_status status = od_cuda_graph_begin(gpu->cuda, &why);
+    if (status == OD_OK) {
+        queue_pass(gpu);
+        status = od_cuda_graph_end(gpu->cuda, &found->graph, &why);
+    }
+    if (status != OD_OK) {
+        od_log(OD_LOG_WARNING, "steps run without graphs: %s", why.message);
+        gpu->no_graphs = true;
+        found->graph = NULL;
+    }
+    return found;
+}
+
+void od_gpu_pass(struct od_gpu *gpu)
+{
+    struct od_gpu_recording *recording = NULL;
+    if (!gpu->no_graphs && !gpu->profile.on && !gpu->tuning) {
+        recording = record(gpu);
+    }
+    if (recording && recording->graph) {
+        od_cuda_graph_launch(gpu->cuda, recording->graph);
+    } else {
+        queue_pass(gpu);
+    }
+}
+
 enum od_status od_gpu_tune(struct od_gpu *gpu, struct od_error *err)
 {
     gpu->tuning = true;
     gpu->tune_error = (struct od_error){0};
-    od_gpu_pass(gpu);
+    queue_pass(gpu);
     gpu->tuning = false;
     if (gpu->tune_error.status != OD_OK) {
         const enum od_status status = gpu->tune_error.status;
@@ -553,6 +613,30 @@ enum od_status od_gpu_tune(struct od_gpu *gpu, struct od_error *err)
         return status;
     }
     return od_cuda_sync(gpu->cuda, err);
+}
+
+// The kernel for this card: some head sizes have one of their own for sm_90a, which a program that was
+// compiled from PTX lacks.
+static enum od_status find_attention(struct od_gpu *gpu, enum od_attention_kernel kind,
+                                     int32_t head_dim, struct od_error *err)
+{
+    const struct od_attention_launch *special = od_cuda_info(gpu->cuda)->capability == 90
+                                                    ? od_attention_launch_sm90a(kind, head_dim)
+                                                    : NULL;
+    const struct od_attention_launch *launch = od_attention_launch(kind, head_dim);
+    if (!launch) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "heads of %d channels have no GPU kernel (64, 80, 96, 128, 256 have): use "
+                       "--device cpu",
+                       head_dim);
+    }
+    if (special && special != launch &&
+        od_cuda_kernel(gpu->cuda, special->name, &gpu->attention[kind], NULL) == OD_OK) {
+        gpu->attention_launch[kind] = special;
+        return OD_OK;
+    }
+    gpu->attention_launch[kind] = launch;
+    return od_cuda_kernel(gpu->cuda, launch->name, &gpu->attention[kind], err);
 }
 
 static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)
@@ -567,18 +651,8 @@ static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)
             head_dim = gpu->ops[i].head_dim;
         }
     }
-    const bool sm90a = od_cuda_info(gpu->cuda)->capability == 90;
     for (int i = 0; status == OD_OK && head_dim > 0 && i < 4; i++) {
-        const enum od_attention_kernel kind = (enum od_attention_kernel)i;
-        gpu->attention_launch[i] =
-            sm90a ? od_attention_launch_sm90a(kind, head_dim) : od_attention_launch(kind, head_dim);
-        if (!gpu->attention_launch[i]) {
-            return od_fail(err, OD_E_UNSUPPORTED,
-                           "heads of %d channels have no GPU kernel (64, 80, 96, 128, 256 have): "
-                           "use --device cpu",
-                           head_dim);
-        }
-        status = od_cuda_kernel(gpu->cuda, gpu->attention_launch[i]->name, &gpu->attention[i], err);
+        status = find_attention(gpu, (enum od_attention_kernel)i, head_dim, err);
     }
     return status;
 }
@@ -777,6 +851,9 @@ void od_gpu_close(struct od_gpu *gpu)
     for (int i = 0; i < 2; i++) {
         od_cuda_event_free(gpu->cuda, gpu->ring.passed[i]);
         od_cuda_host_free(gpu->cuda, gpu->ring.host[i]);
+    }
+    for (int i = 0; i < gpu->recording_count; i++) {
+        od_cuda_graph_free(gpu->cuda, gpu->recording[i].graph);
     }
     for (int i = 0; gpu->profile.event && i <= OD_GPU_MARKS_MAX && gpu->profile.event[i]; i++) {
         od_cuda_event_free(gpu->cuda, gpu->profile.event[i]);

@@ -49,6 +49,17 @@ struct od_gpu_param {
     bool decay;
 };
 
+/** What a batch's counts are, in one tensor. */
+enum od_gpu_count {
+    OD_GPU_COUNT_QUERY_TILES,
+    OD_GPU_COUNT_KEY_TILES,
+    OD_GPU_COUNT_DQUERY_TILES,
+    OD_GPU_COUNT_LABELS,
+    OD_GPU_COUNT_EMBED_RUNS,
+    OD_GPU_COUNT_LOSS_SCALE,  ///< the bits of a float
+    OD_GPU_COUNTS = 8
+};
+
 /** Which tensors carry the batch; -1: none. */
 struct od_gpu_inputs {
     int32_t ids;
@@ -58,7 +69,7 @@ struct od_gpu_inputs {
     int32_t query_tiles;
     int32_t key_tiles;
     int32_t dquery_tiles;
-    int32_t tile_counts;
+    int32_t counts;  ///< [8], enum od_gpu_count
     int32_t embed_order;
     int32_t embed_runs;
 };
@@ -95,8 +106,11 @@ enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch,
                             struct od_error *err) OD_MUST_CHECK;
 /** Queue one operation over the batch that was sent. */
 void od_gpu_run(struct od_gpu *gpu, const struct od_op *op);
-/** Queue forward and, when the batch wants gradients, backward; losses add to the step's sum. */
+/** Queue forward and, when the batch wants gradients, backward; losses add to the step's sum. A kind
+ *  of batch that comes again is recorded as a graph and launched at once from then on. */
 void od_gpu_pass(struct od_gpu *gpu);
+/** Switch graphs off, or on (as they are at first). */
+void od_gpu_use_graphs(struct od_gpu *gpu, bool use);
 
 /** Parts of a step whose time can be told apart. */
 enum od_gpu_part {

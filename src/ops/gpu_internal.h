@@ -38,13 +38,18 @@ enum od_gpu_kernel {
     OD_GPU_KERNEL_COUNT
 };
 
-/** The batch on the device. */
+/** The batch on the device: bounds that launches are sized by. */
 struct od_gpu_now {
-    int64_t labels;
-    int64_t tiles[3];  ///< query, key, dquery
-    int64_t embed_runs;
-    float loss_scale;
+    int64_t labels;    ///< rounded up
+    int64_t tiles[3];  ///< query, key, dquery; rounded up
     bool want_gradient;
+};
+
+/** A kind of batch, and the pass that was recorded for it. */
+enum { OD_GPU_GRAPHS_MAX = 16 };
+struct od_gpu_recording {
+    struct od_gpu_now kind;
+    struct od_cuda_graph *graph;  ///< NULL: seen once
 };
 
 /** Host memory for one batch, free once its event has passed. */
@@ -102,6 +107,9 @@ struct od_gpu {
     struct od_adamw_stats *host_stats;      ///< pinned
     struct od_gpu_ring ring;
     struct od_gpu_profile profile;
+    struct od_gpu_recording recording[OD_GPU_GRAPHS_MAX];
+    int recording_count;
+    bool no_graphs;
     bool tuning;  ///< products are measured before they are queued
     struct od_error tune_error;
     int32_t *sort;  ///< [2 * tokens] scratch of the host

@@ -13,6 +13,11 @@
 #include "ops/gpu_internal.h"
 #include "ops/op.h"
 
+static int64_t rounded_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
 // Host memory of a batch, handed out piece by piece.
 struct pen {
     struct od_gpu *gpu;
@@ -33,6 +38,9 @@ static void send(struct pen *pen, int32_t tensor, const int32_t *from, int64_t c
                        (size_t)count * sizeof *from);
     }
 }
+
+// Attention's launches are rounded up to so many tiles, so that few kinds of batches differ.
+enum { TILE_STEP = 16 };
 
 // Rows sorted by id, rows of one id in order: by counting digits of 11 bits, which keeps order.
 static void sort_rows(int32_t *order, int32_t *scratch, const int32_t *ids, int64_t count)
@@ -62,7 +70,7 @@ static void sort_rows(int32_t *order, int32_t *scratch, const int32_t *ids, int6
 }
 
 // ids, positions and targets, with the rows that are not in use filled up.
-static void send_rows(struct pen *pen, const struct od_batch *batch)
+static void send_rows(struct pen *pen, const struct od_batch *batch, int32_t *counts)
 {
     struct od_gpu *gpu = pen->gpu;
     const int64_t tokens = gpu->tokens;
@@ -70,20 +78,22 @@ static void send_rows(struct pen *pen, const struct od_batch *batch)
     int32_t *positions = take(pen, tokens);
     int32_t *targets = take(pen, tokens);
     int32_t *labels = take(pen, tokens);
-    gpu->now.labels = 0;
+    int64_t label_count = 0;
     for (int64_t t = 0; t < tokens; t++) {
         const bool used = t < batch->tokens;
         ids[t] = used ? batch->ids[t] : 0;
         positions[t] = used ? batch->positions[t] : (int32_t)(t - batch->tokens);
         targets[t] = used ? batch->targets[t] : -1;
         if (targets[t] >= 0) {
-            labels[gpu->now.labels++] = (int32_t)t;
+            labels[label_count++] = (int32_t)t;
         }
     }
     send(pen, gpu->inputs.ids, ids, tokens);
     send(pen, gpu->inputs.positions, positions, tokens);
     send(pen, gpu->inputs.targets, targets, tokens);
-    send(pen, gpu->inputs.label_rows, labels, gpu->now.labels);
+    send(pen, gpu->inputs.label_rows, labels, label_count);
+    counts[OD_GPU_COUNT_LABELS] = (int32_t)label_count;
+    gpu->now.labels = rounded_up(label_count, OD_GPU_HEAD_STEP);
     if (gpu->inputs.embed_order >= 0) {
         int32_t *order = take(pen, tokens);
         int32_t *runs = take(pen, tokens + 1);
@@ -95,14 +105,14 @@ static void send_rows(struct pen *pen, const struct od_batch *batch)
             }
         }
         runs[count] = (int32_t)tokens;
-        gpu->now.embed_runs = count;
+        counts[OD_GPU_COUNT_EMBED_RUNS] = (int32_t)count;
         send(pen, gpu->inputs.embed_order, order, tokens);
         send(pen, gpu->inputs.embed_runs, runs, count + 1);
     }
 }
 
 // The work lists of the attention kernels; rows behind the last document are one more.
-static void send_tiles(struct pen *pen, const struct od_batch *batch)
+static void send_tiles(struct pen *pen, const struct od_batch *batch, int32_t *counts)
 {
     struct od_gpu *gpu = pen->gpu;
     const int32_t lists[3] = {gpu->inputs.query_tiles, gpu->inputs.key_tiles,
@@ -110,26 +120,24 @@ static void send_tiles(struct pen *pen, const struct od_batch *batch)
     static const enum od_attention_kernel kinds[3] = {OD_ATTENTION_FORWARD, OD_ATTENTION_DKDV,
                                                       OD_ATTENTION_DQ};
     int32_t *segments = gpu->sort;
-    int32_t *counts = take(pen, 4);
     int64_t count = batch->segments;
     memcpy(segments, batch->segment_start, (size_t)(count + 1) * sizeof *segments);
     if (batch->tokens < gpu->tokens) {
         segments[++count] = (int32_t)gpu->tokens;
     }
-    counts[3] = 0;
     for (int i = 0; i < 3; i++) {
         // Room for `tokens` tiles: no tile is empty.
         struct od_attention_tile *tiles =
             (struct od_attention_tile *)(void *)take(pen, 4 * gpu->tokens);
-        gpu->now.tiles[i] =
+        const int64_t made =
             gpu->attention_launch[kinds[i]]
                 ? od_attention_tiles(segments, count, gpu->attention_launch[kinds[i]]->block,
                                      i == 1, tiles)
                 : 0;
-        counts[i] = (int32_t)gpu->now.tiles[i];
-        send(pen, lists[i], (const int32_t *)(const void *)tiles, 4 * gpu->now.tiles[i]);
+        counts[i] = (int32_t)made;
+        gpu->now.tiles[i] = rounded_up(made, TILE_STEP);
+        send(pen, lists[i], (const int32_t *)(const void *)tiles, 4 * made);
     }
-    send(pen, gpu->inputs.tile_counts, counts, 4);
 }
 
 enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch, struct od_error *err)
@@ -148,10 +156,13 @@ enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch, st
             return status;
         }
     }
-    gpu->now.loss_scale = batch->loss_scale;
+    int32_t *counts = take(&pen, OD_GPU_COUNTS);
+    memset(counts, 0, OD_GPU_COUNTS * sizeof *counts);
+    memcpy(&counts[OD_GPU_COUNT_LOSS_SCALE], &batch->loss_scale, sizeof batch->loss_scale);
     gpu->now.want_gradient = batch->want_gradient;
-    send_rows(&pen, batch);
-    send_tiles(&pen, batch);
+    send_rows(&pen, batch, counts);
+    send_tiles(&pen, batch, counts);
+    send(&pen, gpu->inputs.counts, counts, OD_GPU_COUNTS);
     od_cuda_event_record(gpu->cuda, slot->sent);
     slot->used = true;
     gpu->next_slot = (gpu->next_slot + 1) % OD_GPU_SLOTS;

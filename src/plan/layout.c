@@ -60,7 +60,7 @@ enum od_status od_layout_make(const struct od_program *p, const struct od_plan *
                                                    .query_tiles = p->io.query_tiles,
                                                    .key_tiles = p->io.key_tiles,
                                                    .dquery_tiles = p->io.dquery_tiles,
-                                                   .tile_counts = p->io.tile_counts,
+                                                   .counts = p->io.counts,
                                                    .embed_order = p->io.embed_order,
                                                    .embed_runs = p->io.embed_runs},
                                         .tokens = p->options.tokens,

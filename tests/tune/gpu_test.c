@@ -1,7 +1,7 @@
 // Goal: training on the GPU follows training on the CPU, and repeats itself bit for bit.
 // Method: a tiny Llama with heads of 64 from the same seed and data on both; ten steps of LoRA and of
 // full tuning, losses and gradient norms side by side; the GPU twice, with packed documents of many
-// lengths, and once with its step cut into accumulated parts.
+// lengths, once without graphs, and once with its step cut into accumulated parts.
 
 #include <math.h>
 #include <stdio.h>
@@ -70,7 +70,9 @@ struct curve {
     uint64_t hash;
 };
 
-static void run(enum od_method method, bool on_gpu, int64_t accumulation, struct curve *ret)
+enum place { ON_CPU, ON_GPU, ON_GPU_WITHOUT_GRAPHS };
+
+static void run(enum od_method method, enum place place, int64_t accumulation, struct curve *ret)
 {
     struct od_error err = {0};
     struct od_session session;
@@ -100,8 +102,11 @@ static void run(enum od_method method, bool on_gpu, int64_t accumulation, struct
     }
     make_data(&data);
     const struct od_session_options options = {
-        .on_gpu = on_gpu, .threads = 2, .allow_vector = true, .dataset = &data};
+        .on_gpu = place != ON_CPU, .threads = 2, .allow_vector = true, .dataset = &data};
     assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
+    if (place == ON_GPU_WITHOUT_GRAPHS) {
+        od_gpu_use_graphs(session.gpu, false);
+    }
     for (int i = 0; i < STEPS; i++) {
         struct od_step_report report;
         assert_ok(od_session_step(&session, &report, &err), &err);
@@ -118,10 +123,12 @@ static void follow(enum od_method method)
     struct curve gpu;
     struct curve again;
     struct curve parts;
-    run(method, false, 1, &cpu);
-    run(method, true, 1, &gpu);
-    run(method, true, 1, &again);
-    run(method, true, 4, &parts);
+    struct curve plain;
+    run(method, ON_CPU, 1, &cpu);
+    run(method, ON_GPU, 1, &gpu);
+    run(method, ON_GPU, 1, &again);
+    run(method, ON_GPU_WITHOUT_GRAPHS, 1, &plain);
+    run(method, ON_GPU, 4, &parts);
     for (int i = 0; i < STEPS; i++) {
         print_message("step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f), in parts %.5f\n", i + 1,
                       cpu.loss[i], cpu.norm[i], gpu.loss[i], gpu.norm[i], parts.loss[i]);
@@ -134,6 +141,7 @@ static void follow(enum od_method method)
     }
     assert_true(method == OD_METHOD_LORA || gpu.loss[STEPS - 1] < gpu.loss[0] - 0.1);
     assert_int_equal(gpu.hash, again.hash);
+    assert_int_equal(gpu.hash, plain.hash);
     assert_int_not_equal(gpu.hash, 0);
 }
 

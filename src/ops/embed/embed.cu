@@ -22,10 +22,15 @@ OD_KERNEL od_embed(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw, const
     }
 }
 
-// dw is fp32 [V, cols], contiguous. Run r: rows order[runs[r]] .. order[runs[r + 1] - 1], one id.
+// dw is fp32 [V, cols], contiguous. Run r: rows order[runs[r]] .. order[runs[r + 1] - 1], one id;
+// blocks past *run_count do nothing.
 OD_KERNEL od_embed_bwd(float *dw, const od_bf16 *dy, int64_t lddy, const int32_t *ids,
-                       const int32_t *order, const int32_t *runs, int64_t cols)
+                       const int32_t *order, const int32_t *runs, const int32_t *run_count,
+                       int64_t cols)
 {
+    if (blockIdx.x >= *run_count) {
+        return;
+    }
     const int32_t first = runs[blockIdx.x];
     const int32_t last = runs[blockIdx.x + 1];
     float *to = dw + (int64_t)ids[order[first]] * cols;

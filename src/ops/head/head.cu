@@ -2,11 +2,15 @@
 
 #include "ops/gpu.cuh"
 
-// out[i] = x[rows[i]]; rows from `count` on repeat the first. A block is a row.
+// A launch works on labelled rows first, first + 1, ...; *labels is how many there are in all, so that
+// a recorded launch serves every batch. A block is a row.
+
+// out[i] = x[rows[first + i]]; blocks past the last labelled row repeat the first.
 OD_KERNEL od_gather_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t ldx,
-                         const int32_t *rows, int64_t count, int64_t cols)
+                         const int32_t *rows, const int32_t *labels, int64_t first, int64_t cols)
 {
-    const od_bf16 *from = x + (int64_t)rows[blockIdx.x < count ? blockIdx.x : 0] * ldx;
+    const bool real = first + blockIdx.x < *labels;
+    const od_bf16 *from = x + (int64_t)rows[real ? first + blockIdx.x : 0] * ldx;
     od_bf16 *to = out + (int64_t)blockIdx.x * ldo;
     if (od_aligned(x, ldx) && od_aligned(out, ldo) && (cols & 7) == 0) {
         for (int64_t c = threadIdx.x * 8; c < cols; c += OD_GPU_THREADS * 8) {
@@ -19,12 +23,15 @@ OD_KERNEL od_gather_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t ld
     }
 }
 
-// out[rows[i]] = x[i].
+// out[rows[first + i]] = x[i].
 OD_KERNEL od_scatter_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t ldx,
-                          const int32_t *rows, int64_t cols)
+                          const int32_t *rows, const int32_t *labels, int64_t first, int64_t cols)
 {
+    if (first + blockIdx.x >= *labels) {
+        return;
+    }
     const od_bf16 *from = x + (int64_t)blockIdx.x * ldx;
-    od_bf16 *to = out + (int64_t)rows[blockIdx.x] * ldo;
+    od_bf16 *to = out + (int64_t)rows[first + blockIdx.x] * ldo;
     if (od_aligned(x, ldx) && od_aligned(out, ldo) && (cols & 7) == 0) {
         for (int64_t c = threadIdx.x * 8; c < cols; c += OD_GPU_THREADS * 8) {
             *(uint4 *)(to + c) = *(const uint4 *)(from + c);
@@ -36,21 +43,22 @@ OD_KERNEL od_scatter_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t l
     }
 }
 
-// losses[i] = lse - logit of the target; with `gradient` the row becomes (softmax - onehot) *
-// scale, and rows from `count` on become zero. A block is a row; `targets` is by row of the pass,
-// `rows` says which that is.
+// losses[first + i] = lse - logit of the target; with `gradient` the row becomes (softmax - onehot) *
+// *scale, and rows past the last labelled one become zero. `targets` is by row of the pass, `rows`
+// says which that is.
 OD_KERNEL od_cross_entropy(od_bf16 *logits, int64_t ld, int64_t v, const int32_t *rows,
-                           int64_t count, const int32_t *targets, float scale, float *losses,
-                           int gradient)
+                           const int32_t *labels, int64_t first, const int32_t *targets,
+                           const float *loss_scale, float *losses, int gradient)
 {
     od_bf16 *row = logits + (int64_t)blockIdx.x * ld;
-    if (blockIdx.x >= count) {
+    const float scale = *loss_scale;
+    if (first + blockIdx.x >= *labels) {
         for (int64_t c = threadIdx.x; c < v; c += OD_GPU_THREADS) {
             row[c] = od_round(0.0f);
         }
         return;
     }
-    const int32_t target = targets[rows[blockIdx.x]];
+    const int32_t target = targets[rows[first + blockIdx.x]];
     const int64_t whole = od_aligned(logits, ld) ? v & ~(int64_t)7 : 0;
     float most = -INFINITY;
     float sum = 0.0f;
@@ -83,7 +91,7 @@ OD_KERNEL od_cross_entropy(od_bf16 *logits, int64_t ld, int64_t v, const int32_t
     const float total = od_block_sum(most == -INFINITY ? 0.0f : sum * __expf(most - all));
     const float lse = all + logf(total);
     if (threadIdx.x == 0) {
-        losses[blockIdx.x] = lse - od_f32(row[target]);
+        losses[first + blockIdx.x] = lse - od_f32(row[target]);
     }
     __syncthreads();  // the target's logit is read before it is overwritten
     if (!gradient) {
@@ -104,10 +112,10 @@ OD_KERNEL od_cross_entropy(od_bf16 *logits, int64_t ld, int64_t v, const int32_t
 }
 
 // *sum += losses, in double, by a fixed tree. One block.
-OD_KERNEL od_sum_losses(double *sum, const float *losses, int64_t count)
+OD_KERNEL od_sum_losses(double *sum, const float *losses, const int32_t *labels)
 {
     double mine = 0.0;
-    for (int64_t i = threadIdx.x; i < count; i += OD_GPU_THREADS) {
+    for (int64_t i = threadIdx.x; i < *labels; i += OD_GPU_THREADS) {
         mine += (double)losses[i];
     }
     const double total = od_block_sum_f64(mine);
