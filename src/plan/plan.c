@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -218,17 +217,15 @@ enum od_status od_plan_write(const struct od_plan *plan, const struct od_program
     return od_buf_check(out, err);
 }
 
-// Touched now (MAP_POPULATE) where all of it will be used: a machine that does not have the memory
-// says so here.
-static enum od_status map_memory(struct od_arrays *arrays, int flags, struct od_error *err)
+// Zeroed now, which touches every page: no step stops for its first one.
+static enum od_status take_memory(struct od_arrays *arrays, struct od_error *err)
 {
-    void *memory = mmap(NULL, arrays->bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    if (memory == MAP_FAILED) {
+    arrays->memory = od_alloc_large(arrays->bytes, 1);
+    if (!arrays->memory) {
         od_free(arrays->tensor);
         return od_fail(err, OD_E_MEMORY, "cannot allocate the plan's %zu bytes", arrays->bytes);
     }
-    arrays->memory = memory;
+    memset(arrays->memory, 0, arrays->bytes);
     return OD_OK;
 }
 
@@ -240,7 +237,7 @@ enum od_status od_arrays_make(const struct od_plan *plan, struct od_arrays *ret,
     if (!arrays.tensor) {
         return od_fail(err, OD_E_MEMORY, "no memory for a plan");
     }
-    const enum od_status status = map_memory(&arrays, MAP_POPULATE, err);
+    const enum od_status status = take_memory(&arrays, err);
     if (status != OD_OK) {
         return status;
     }
@@ -281,7 +278,7 @@ enum od_status od_arrays_make_beside(const struct od_program *program, struct od
             goto done;
         }
     }
-    status = map_memory(&arrays, 0, err);
+    status = take_memory(&arrays, err);
     if (status != OD_OK) {
         goto done;
     }
@@ -298,9 +295,7 @@ done:
 
 void od_arrays_release(struct od_arrays *arrays)
 {
-    if (arrays->memory) {
-        (void)munmap(arrays->memory, arrays->bytes);
-    }
+    od_free(arrays->memory);
     od_free(arrays->tensor);
     *arrays = (struct od_arrays){0};
 }
