@@ -8,7 +8,7 @@ DEMO   ?= demo
 SOURCES = $(shell find src tests examples -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install kernels reference clean
+.PHONY: all gpu-test gpu-bench build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install kernels reference clean
 
 all: build
 
@@ -19,6 +19,8 @@ help:
 	@echo "make check      format, layers, clang-tidy, and the tests under ASan and UBSan"
 	@echo "make test-long  the tests that take minutes to hours"
 	@echo "make bench      measure the program on this machine"
+	@echo "make gpu-test   the tests of the GPU engine; skips where there is no GPU"
+	@echo "make gpu-bench  training on a GPU beside its ceiling and peers, into bench/results/"
 	@echo "make kernels    the CUDA kernels alone, into $(BUILD)/kernels, for machines without nvcc"
 	@echo "make install    into PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make reference  pages of the code, into $(BUILD)/reference/html"
@@ -45,6 +47,18 @@ test: build-tests
 
 test-long: build-tests
 	@tools/test-summary $(BUILD) --setup=long --suite=long
+
+# Twice: with the card's own machine code, and with the form that every newer card compiles at start.
+gpu-test: build-tests
+	@if [ -n "$(wildcard /dev/nvidia[0-9]* /dev/dxg)" ]; then \
+	    tools/test-summary $(BUILD) --setup=gpu --suite=gpu && \
+	    ONEDAY_CUDA_PTX=1 tools/test-summary $(BUILD) --setup=gpu --suite=gpu; \
+	else echo "make gpu-test: no NVIDIA GPU here (oneday doctor says more): skipped"; fi
+
+gpu-bench: build
+	@if [ -n "$(wildcard /dev/nvidia[0-9]* /dev/dxg)" ]; then \
+	    bench/gpu/cases $(BUILD)/oneday bench/results/$$(date +%F).jsonl; \
+	else echo "make gpu-bench: no NVIDIA GPU here (oneday doctor says more): skipped"; fi
 
 # All four, even when an early one fails: one run shows everything.
 check:
