@@ -3,6 +3,7 @@
 // file is compiled, and the run says which headers they were.
 
 #include <cuda.h>
+#include <cudaTypedefs.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -66,6 +67,7 @@ SAME(OD_CU_ATTR_L2_BYTES, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
 SAME(OD_CU_ATTR_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
 SAME(OD_CU_ATTR_CAPABILITY_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
 SAME(OD_CU_ATTR_SHARED_BYTES_OPTIN, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+SAME(OD_CU_FUNC_PTX_VERSION, CU_FUNC_ATTRIBUTE_PTX_VERSION);
 SAME(OD_CU_FUNC_DYNAMIC_SHARED_BYTES, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
 SAME(OD_CU_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
 SAME(OD_CU_EVENT_BLOCKING_SYNC, CU_EVENT_BLOCKING_SYNC);
@@ -140,9 +142,58 @@ SAME_MEMBER(struct od_nvml_process, gpu_instance, nvmlProcessInfo_t, gpuInstance
 SAME_MEMBER(struct od_nvml_process, compute_instance, nvmlProcessInfo_t, computeInstanceId);
 #endif
 
-// The name that is asked for must, at version 12.0, mean the form whose arguments stand in
-// driver_api.h: calling it through a pointer of that shape compiles against the header's own.
-#define SHAPE(name, ...) (void)sizeof(name(__VA_ARGS__))
+// Functions are asked for by plain names, at version 12.0. The forms that these mean then, by
+// cudaTypedefs.h; it has no typedef for a name that the driver knows only in an older form.
+typedef PFN_cuInit_v2000 form_cuInit;
+typedef PFN_cuDriverGetVersion_v2020 form_cuDriverGetVersion;
+typedef PFN_cuGetErrorName_v6000 form_cuGetErrorName;
+typedef PFN_cuGetErrorString_v6000 form_cuGetErrorString;
+typedef PFN_cuDeviceGetCount_v2000 form_cuDeviceGetCount;
+typedef PFN_cuDeviceGet_v2000 form_cuDeviceGet;
+typedef PFN_cuDeviceGetName_v2000 form_cuDeviceGetName;
+typedef PFN_cuDeviceGetAttribute_v2000 form_cuDeviceGetAttribute;
+typedef PFN_cuDeviceTotalMem_v3020 form_cuDeviceTotalMem;
+typedef PFN_cuDeviceGetPCIBusId_v4010 form_cuDeviceGetPCIBusId;
+typedef PFN_cuDevicePrimaryCtxRetain_v7000 form_cuDevicePrimaryCtxRetain;
+typedef PFN_cuDevicePrimaryCtxRelease_v11000 form_cuDevicePrimaryCtxRelease;
+typedef PFN_cuCtxSetCurrent_v4000 form_cuCtxSetCurrent;
+typedef PFN_cuMemGetInfo_v3020 form_cuMemGetInfo;
+typedef PFN_cuMemAlloc_v3020 form_cuMemAlloc;
+typedef PFN_cuMemFree_v3020 form_cuMemFree;
+typedef PFN_cuMemHostAlloc_v2020 form_cuMemHostAlloc;
+typedef PFN_cuMemFreeHost_v2000 form_cuMemFreeHost;
+typedef PFN_cuMemcpyHtoDAsync_v3020 form_cuMemcpyHtoDAsync;
+typedef PFN_cuMemcpyDtoHAsync_v3020 form_cuMemcpyDtoHAsync;
+typedef PFN_cuMemcpyDtoDAsync_v3020 form_cuMemcpyDtoDAsync;
+typedef PFN_cuMemcpy2DAsync_v3020 form_cuMemcpy2DAsync;
+typedef PFN_cuMemsetD8Async_v3020 form_cuMemsetD8Async;
+typedef PFN_cuModuleLoadData_v2000 form_cuModuleLoadData;
+typedef PFN_cuModuleUnload_v2000 form_cuModuleUnload;
+typedef PFN_cuModuleGetFunction_v2000 form_cuModuleGetFunction;
+typedef PFN_cuFuncGetAttribute_v2020 form_cuFuncGetAttribute;
+typedef PFN_cuFuncSetAttribute_v9000 form_cuFuncSetAttribute;
+typedef PFN_cuLaunchKernel_v4000 form_cuLaunchKernel;
+typedef PFN_cuStreamCreate_v2000 form_cuStreamCreate;
+typedef PFN_cuStreamDestroy_v4000 form_cuStreamDestroy;
+typedef PFN_cuStreamSynchronize_v2000 form_cuStreamSynchronize;
+typedef PFN_cuStreamBeginCapture_v10010 form_cuStreamBeginCapture;
+typedef PFN_cuStreamEndCapture_v10000 form_cuStreamEndCapture;
+typedef PFN_cuGraphInstantiateWithFlags_v11040 form_cuGraphInstantiateWithFlags;
+typedef PFN_cuGraphDestroy_v10000 form_cuGraphDestroy;
+typedef PFN_cuGraphLaunch_v10000 form_cuGraphLaunch;
+typedef PFN_cuGraphExecDestroy_v10000 form_cuGraphExecDestroy;
+typedef PFN_cuEventCreate_v2000 form_cuEventCreate;
+typedef PFN_cuEventRecord_v2000 form_cuEventRecord;
+typedef PFN_cuEventSynchronize_v2000 form_cuEventSynchronize;
+typedef PFN_cuEventElapsedTime_v2000 form_cuEventElapsedTime;
+typedef PFN_cuEventDestroy_v4000 form_cuEventDestroy;
+
+#define FORM_EXISTS(name, arguments) \
+    _Static_assert(sizeof(form_##name) == sizeof(((struct od_cu_api *)0)->name), #name);
+OD_CU_FUNCTIONS(FORM_EXISTS)
+
+// As many arguments as that form takes.
+#define SHAPE(name, ...) (void)sizeof(((form_##name)NULL)(__VA_ARGS__))
 
 static void test_headers(void **state)
 {
@@ -150,8 +201,9 @@ static void test_headers(void **state)
     print_message("# cuda.h %d, cublasLt.h %s, nvml.h %s\n", CUDA_VERSION,
                   HAVE_LT ? "compared" : "absent", HAVE_NVML ? "compared" : "absent");
     assert_true(CUDA_VERSION >= OD_CU_API);
-    // As many arguments as the header's functions take.
     SHAPE(cuMemGetInfo, NULL, NULL);
+    SHAPE(cuDeviceTotalMem, NULL, 0);
+    SHAPE(cuMemAlloc, NULL, 0);
     SHAPE(cuMemHostAlloc, NULL, 0, 0);
     SHAPE(cuMemcpyHtoDAsync, 0, NULL, 0, NULL);
     SHAPE(cuMemcpyDtoHAsync, NULL, 0, 0, NULL);
@@ -160,9 +212,9 @@ static void test_headers(void **state)
     SHAPE(cuMemsetD8Async, 0, 0, 0, NULL);
     SHAPE(cuLaunchKernel, NULL, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL);
     SHAPE(cuStreamBeginCapture, NULL, CU_STREAM_CAPTURE_MODE_RELAXED);
-    SHAPE(cuGraphInstantiate, NULL, NULL, 0);
+    SHAPE(cuGraphInstantiateWithFlags, NULL, NULL, 0);
     SHAPE(cuEventElapsedTime, NULL, NULL, NULL);
-    SHAPE(cuGetProcAddress, NULL, NULL, 0, 0, NULL);
+    SHAPE(cuDevicePrimaryCtxRelease, 0);
 }
 
 int main(void)

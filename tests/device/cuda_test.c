@@ -19,6 +19,8 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "cuda_gpu.h"
+#include "device/cuda/cuda_internal.h"
+#include "device/cuda/images.h"
 #include "device/cuda/matmul.h"
 #include "device/cuda/nvml.h"
 #include "formats/half.h"
@@ -82,30 +84,28 @@ static void info_is_sensible(void **state)
 static void nvml_reads(void **state)
 {
     (void)state;
-    (void)test_gpu();
+    struct od_cuda *gpu = test_gpu();
     assert_null(od_nvml_open("0000:ff:1f.7"));
     const struct od_nvml_reading none = od_nvml_read(NULL);
     assert_true(none.energy_j < 0.0 && none.power_w < 0.0 && none.process_bytes < 0.0);
     assert_string_equal(od_nvml_driver(NULL), "");
-    for (unsigned bus = 0; bus < 256; bus++) {
-        char id[16];
-        (void)snprintf(id, sizeof id, "0000:%02X:00.0", bus);
-        struct od_nvml *nvml = od_nvml_open(id);
-        if (nvml) {
-            const struct od_nvml_reading reading = od_nvml_read(nvml);
-            print_message(
-                "# NVML: %s, driver %s, %.1f J, %.1f W, %.0f C, %.0f MHz, throttle %.0f, "
-                "process %.0f bytes\n",
-                id, od_nvml_driver(nvml), reading.energy_j, reading.power_w, reading.temperature_c,
-                reading.clock_mhz, reading.throttle, reading.process_bytes);
-            assert_true(reading.power_w < 0.0 || (reading.power_w > 5.0 && reading.power_w < 3e3));
-            assert_true(reading.temperature_c < 0.0 ||
-                        (reading.temperature_c > 5.0 && reading.temperature_c < 120.0));
-            od_nvml_close(nvml);
-            return;
-        }
+    const char *id = od_cuda_info(gpu)->pci;
+    struct od_nvml *nvml = od_nvml_open(id);
+    if (!nvml) {
+        print_message("# NVML is not there\n");
+        skip();
     }
-    print_message("# NVML knows no GPU\n");
+    const struct od_nvml_reading reading = od_nvml_read(nvml);
+    print_message(
+        "# NVML: %s, driver %s, %.1f J, %.1f W, %.0f C, %.0f MHz, throttle %.0f, process "
+        "%.0f bytes\n",
+        id, od_nvml_driver(nvml), reading.energy_j, reading.power_w, reading.temperature_c,
+        reading.clock_mhz, reading.throttle, reading.process_bytes);
+    assert_string_equal(od_nvml_driver(nvml), od_cuda_info(gpu)->driver);
+    assert_true(reading.power_w < 0.0 || (reading.power_w > 5.0 && reading.power_w < 3e3));
+    assert_true(reading.temperature_c < 0.0 ||
+                (reading.temperature_c > 5.0 && reading.temperature_c < 120.0));
+    od_nvml_close(nvml);
 }
 
 static void copies_and_fill(void **state)
@@ -169,7 +169,7 @@ static void too_much_memory_says_sizes(void **state)
     struct od_cuda *gpu = test_gpu();
     assert_int_equal(od_cuda_alloc(gpu, (size_t)1 << 50, &memory, &err), OD_E_MEMORY);
     print_message("# %s\n", err.message);
-    assert_non_null(strstr(err.message, "cannot take 1126 TB"));
+    assert_non_null(strstr(err.message, "cannot take 1125.9 TB of"));
     assert_non_null(strstr(err.message, "are free"));
     assert_true(memory == 0);
     // The GPU goes on working.
@@ -216,6 +216,15 @@ static void kernels_graphs_and_events(void **state)
     assert_ok(od_cuda_kernel(gpu, "od_probe", &kernel, &err), &err);
     assert_ok(od_cuda_kernel(gpu, "od_probe", &again, &err), &err);
     assert_ptr_equal(kernel, again);
+    // ONEDAY_CUDA_PTX=1 takes the PTX form although there is machine code for this GPU.
+    const int ptx = od_cuda_kernel_ptx(gpu, kernel);
+    const char *wanted = getenv("ONEDAY_CUDA_PTX");
+    print_message("# images for %s, kernels by way of compute_%d\n", od_cuda_image_archs, ptx);
+    if (wanted && strcmp(wanted, "1") == 0 && strstr(od_cuda_image_archs, "compute_80")) {
+        assert_int_equal(ptx, 80);
+    } else if (od_cuda_info(gpu)->capability == 90 && strstr(od_cuda_image_archs, "sm_90a")) {
+        assert_int_equal(ptx, 90);
+    }
     od_cuda_upload(gpu, dx, x, bytes);
     od_cuda_upload(gpu, dy, y, bytes);
     od_cuda_fill(gpu, dout, POISON, bytes);
@@ -250,7 +259,10 @@ static void kernels_graphs_and_events(void **state)
         assert_memory_equal(&out[i], &want, sizeof want);
     }
     // A launch that cannot be is remembered, with the kernel's name, and reported once.
-    void *args[] = {NULL};
+    od_dev none = dout;
+    float a = 1.0F;
+    int64_t n = 1;
+    void *args[] = {&none, &none, &none, &a, &n};
     od_cuda_launch(gpu, kernel, (struct od_cuda_grid){.x = 1, .threads = 4096}, args);
     od_cuda_fill(gpu, dout, 0, bytes);
     assert_int_not_equal(od_cuda_check(gpu, &err), OD_OK);
@@ -372,6 +384,7 @@ static void check_element(const struct product *p, const struct matrix *a, const
 {
     double sum = 0.0;
     double size = 0.0;
+    double add = 0.0;
     for (int64_t x = 0; x < p->k; x++) {
         const double one = p->ta ? matrix_at(a, a->host, x, i) : matrix_at(a, a->host, i, x);
         const double two = p->tb ? matrix_at(b, b->host, j, x) : matrix_at(b, b->host, x, j);
@@ -381,12 +394,15 @@ static void check_element(const struct product *p, const struct matrix *a, const
     sum *= (double)p->alpha;
     size *= fabs((double)p->alpha);
     if (p->c) {
-        const double add = matrix_at(c, c->host, i, j);
+        add = matrix_at(c, c->host, i, j);
         sum += add;
         size += fabs(add);
     }
-    // Sums of fp32 (the tensor core cuts instead of rounding), then one rounding of D.
-    const double allowed = size * 1e-6 + (p->f32 ? 0.0 : fabs(sum) / 256.0) + 1e-30;
+    // cuBLASLt rounds the product to bf16 before it adds a bf16 C in some of its kernels.
+    const double twice = strcmp(who, "own kernel") == 0 || !p->c ? 0.0 : fabs(sum - add);
+    // Sums of fp32 (the tensor core cuts instead of rounding); a bf16 is at most 2^-8 of it away.
+    const double allowed =
+        size * 1e-6 + (p->f32 ? 0.0 : (fabs(sum) + twice) * 1.01 / 256.0) + 1e-30;
     const double real = matrix_at(d, got, i, j);
     if (!(fabs(real - sum) <= allowed)) {
         fail_msg(

@@ -42,6 +42,7 @@ struct od_cuda_event;
 struct od_cuda_info {
     char name[128];      ///< "NVIDIA H200"
     char driver[32];     ///< "580.159.04", or "" when NVML does not say
+    char pci[32];        ///< "0000:1B:00.0", for od_nvml_open
     int driver_version;  ///< of the API: 13000
     int capability;      ///< 90 for 9.0
     int multiprocessors;
@@ -55,7 +56,8 @@ int od_cuda_count(struct od_error *err);
 
 /**
  * Open GPU `ordinal`: primary context, one stream, the kernel images of this program.
- * `ONEDAY_CUDA_PTX=1` compiles the kernels from their PTX form instead of using machine code.
+ * `ONEDAY_CUDA_PTX=1` compiles the kernels from their PTX form instead of using machine code;
+ * cuBLASLt, which has none, is then left aside.
  * @memory Gives: od_cuda_close.
  * @error OD_E_NOT_FOUND: no driver or no such GPU; OD_E_UNSUPPORTED: driver older than 12.0,
  *        capability below 8.0, or a build without kernels. Messages say how to mend it.

@@ -20,7 +20,6 @@ enum {
     DRIVER_WANTED = 580,  // nvcc 13's machine code and PTX
     CAPABILITY_MIN = 80,
     KERNEL_NAME_BYTES = 96,
-    PCI_BYTES = 32,
     TEXT_BYTES = 256,
     SHARED_BYTES_PLAIN = 48 << 10  // a launch may have this much without asking
 };
@@ -45,7 +44,6 @@ struct od_cuda {
     struct od_cuda_info info;
     int device;
     bool has_context;
-    bool is_ptx;
     bool is_recording;
     void *stream;
     void **modules;  ///< [od_cuda_image_count]
@@ -155,6 +153,12 @@ static void queued(struct od_cuda *cuda, int result, const char *what, const cha
 
 // The driver.
 
+bool od_cuda_wants_ptx(void)
+{
+    const char *ptx = getenv("ONEDAY_CUDA_PTX");
+    return ptx && strcmp(ptx, "1") == 0;
+}
+
 /** Find the driver and its functions and start it. */
 static enum od_status api_load(struct od_cu_api *api, int *ret_version, struct od_error *err)
 {
@@ -162,6 +166,10 @@ static enum od_status api_load(struct od_cu_api *api, int *ret_version, struct o
     int version = 0;
     // Kernels of libraries that never run stay out of memory. The user's own setting wins.
     (void)setenv("CUDA_MODULE_LOADING", "LAZY", /* overwrite= */ 0);
+    if (od_cuda_wants_ptx()) {
+        // The driver's own switch; it reads it when it starts.
+        (void)setenv("CUDA_FORCE_PTX_JIT", "1", /* overwrite= */ 1);
+    }
     // Never unloaded: the driver keeps threads of its own.
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library) {
@@ -318,19 +326,12 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
     int version = 0;
     int count = 0;
     int result = OD_CU_SUCCESS;
-    char pci[PCI_BYTES] = "";
     struct od_cuda *cuda = od_alloc(1, sizeof *cuda);
     if (!cuda) {
         return od_fail(err, OD_E_MEMORY, "cannot hold a GPU's state");
     }
     *cuda = (struct od_cuda){.device = -1};
     const struct od_cu_api *api = &cuda->api;
-    const char *ptx = getenv("ONEDAY_CUDA_PTX");
-    cuda->is_ptx = ptx && strcmp(ptx, "1") == 0;
-    if (cuda->is_ptx) {
-        // The driver's own switch; it reads it when it starts.
-        (void)setenv("CUDA_FORCE_PTX_JIT", "1", /* overwrite= */ 1);
-    }
     status = api_load(&cuda->api, &version, err);
     if (status) {
         goto done;
@@ -353,8 +354,9 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
     if (status) {
         goto done;
     }
-    if (api->cuDeviceGetPCIBusId(pci, (int)sizeof pci, cuda->device) == OD_CU_SUCCESS) {
-        cuda->nvml = od_nvml_open(pci);
+    if (api->cuDeviceGetPCIBusId(cuda->info.pci, (int)sizeof cuda->info.pci, cuda->device) ==
+        OD_CU_SUCCESS) {
+        cuda->nvml = od_nvml_open(cuda->info.pci);
         (void)snprintf(cuda->info.driver, sizeof cuda->info.driver, "%.31s",
                        od_nvml_driver(cuda->nvml));
     }
@@ -412,11 +414,6 @@ void od_cuda_close(struct od_cuda *cuda)
 const struct od_cuda_info *od_cuda_info(const struct od_cuda *cuda)
 {
     return &cuda->info;
-}
-
-bool od_cuda_is_ptx(const struct od_cuda *cuda)
-{
-    return cuda->is_ptx;
 }
 
 bool od_cuda_is_recording(const struct od_cuda *cuda)
@@ -601,6 +598,15 @@ enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_
     return OD_OK;
 }
 
+int od_cuda_kernel_ptx(const struct od_cuda *cuda, const struct od_cuda_kernel *kernel)
+{
+    int version = 0;
+    return cuda->api.cuFuncGetAttribute(&version, OD_CU_FUNC_PTX_VERSION, kernel->function) ==
+                   OD_CU_SUCCESS
+               ? version
+               : 0;
+}
+
 void od_cuda_launch(struct od_cuda *cuda, struct od_cuda_kernel *kernel, struct od_cuda_grid grid,
                     void **args)
 {
@@ -673,7 +679,7 @@ enum od_status od_cuda_graph_end(struct od_cuda *cuda, struct od_cuda_graph **re
         goto done;
     }
     *graph = (struct od_cuda_graph){0};
-    result = cuda->api.cuGraphInstantiate(&graph->exec, recorded, 0);
+    result = cuda->api.cuGraphInstantiateWithFlags(&graph->exec, recorded, 0);
     if (result != OD_CU_SUCCESS) {
         status = fail_with(&cuda->api, result, err, "cannot make a graph of what was recorded");
         goto done;

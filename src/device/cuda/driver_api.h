@@ -2,7 +2,9 @@
  * @file
  * The part of the CUDA driver's interface that this program calls: numbers, one struct, and the
  * shapes of functions, written down here so that building needs no CUDA. Functions are asked for
- * by their plain name and the version OD_CU_API, which settles which form of each is meant.
+ * by their plain name and the version OD_CU_API, which settles which form of each is meant. (The
+ * header may give a plain name to another function: cuGraphInstantiate is there
+ * cuGraphInstantiateWithFlags, while the driver still knows the old one by it.)
  *
  * @source cuda.h of CUDA 13.0, at API version 12.0; tests/device/cuda_abi_test.c compares every
  *         number and offset with the real header where there is one.
@@ -62,6 +64,7 @@ enum {
 
 /** CUfunction_attribute, CUstream_flags, CUevent_flags, CUstreamCaptureMode, CUmemorytype. */
 enum {
+    OD_CU_FUNC_PTX_VERSION = 5,
     OD_CU_FUNC_DYNAMIC_SHARED_BYTES = 8,
     OD_CU_STREAM_NON_BLOCKING = 1,
     OD_CU_EVENT_BLOCKING_SYNC = 1,
@@ -120,6 +123,7 @@ typedef int (*od_cu_find)(const char *name, void **ret, int version, uint64_t fl
     X(cuModuleLoadData, (void **module, const void *image))                                   \
     X(cuModuleUnload, (void *module))                                                         \
     X(cuModuleGetFunction, (void **function, void *module, const char *name))                 \
+    X(cuFuncGetAttribute, (int *value, int attribute, void *function))                        \
     X(cuFuncSetAttribute, (void *function, int attribute, int value))                         \
     X(cuLaunchKernel, (void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,     \
                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared, \
@@ -129,7 +133,7 @@ typedef int (*od_cu_find)(const char *name, void **ret, int version, uint64_t fl
     X(cuStreamSynchronize, (void *stream))                                                    \
     X(cuStreamBeginCapture, (void *stream, int mode))                                         \
     X(cuStreamEndCapture, (void *stream, void **graph))                                       \
-    X(cuGraphInstantiate, (void **exec, void *graph, unsigned long long flags))               \
+    X(cuGraphInstantiateWithFlags, (void **exec, void *graph, unsigned long long flags))      \
     X(cuGraphDestroy, (void *graph))                                                          \
     X(cuGraphLaunch, (void *exec, void *stream))                                              \
     X(cuGraphExecDestroy, (void *exec))                                                       \
