@@ -81,10 +81,12 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
         op->slot[OD_SLOT_XA] = forward->slot[OD_SLOT_XA];
         op->slot[OD_SLOT_DA] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_A]);
         op->slot[OD_SLOT_DB] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_B]);
-        if (forward->fold == 0) {
+        // Gradients of X A^T where they have no place beside DY, and the input with dropout.
+        const int64_t width = (forward->fold == 0 ? forward->rank * forward->part_count : 0) +
+                              (forward->dropout > 0.0F ? forward->k : 0);
+        if (width > 0) {
             op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
-                                                     forward->rank * forward->part_count,
-                                                     "adapter.work.%d", b->program.op_count);
+                                                     width, "adapter.work.%d", b->program.op_count);
         }
     } else if (op->slot[OD_SLOT_DW] < 0) {
         op->slot[OD_SLOT_X] = -1;  // only the weight is read

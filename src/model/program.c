@@ -225,6 +225,12 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
     }
     op->part_count = count;
     op->rank = r;
+    op->dropout = b->program.options.lora_dropout;
+    op->stream = OD_STREAM_DROPOUT + b->linear_count++;
+    if (op->dropout > 0.0F) {
+        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
+                                                 layer->k, "%.50s.dropped", layer->name);
+    }
     op->scale = b->program.options.lora_scale;
     op->slot[OD_SLOT_A] =
         od_build_tensor(b, OD_ROLE_ADAPTER, r * count, layer->k, "%.50s.lora_A", layer->name);
@@ -286,7 +292,7 @@ static void align_rows(struct od_program *program)
 {
     for (int32_t i = 0; i < program->tensor_count; i++) {
         struct od_tensor *tensor = &program->tensors[i];
-        if (tensor->dtype == OD_DTYPE_BF16 && tensor->role != OD_ROLE_WORK) {
+        if (tensor->dtype == OD_DTYPE_BF16) {
             tensor->pad = od_round_up(od_tensor_stride(tensor), 8) - tensor->cols;
         }
     }
@@ -323,6 +329,10 @@ static enum od_status check_options(const struct od_spec *spec,
     }
     if (options->threads < 1) {
         return od_fail(err, OD_E_ARGUMENT, "a program needs at least one thread");
+    }
+    if (options->mode == OD_PROGRAM_TRAIN_LORA &&
+        !(options->lora_dropout >= 0.0F && options->lora_dropout < 1.0F)) {
+        return od_fail(err, OD_E_ARGUMENT, "dropout of an adapter must be 0 to below 1");
     }
     if (options->mode == OD_PROGRAM_TRAIN_LORA &&
         (options->lora_r < 1 || options->lora_r > spec->channels ||

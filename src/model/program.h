@@ -90,6 +90,8 @@ const char *od_target_name(int index);
 
 /** Spare columns for a folded adapter are a multiple of so many. */
 enum { OD_FOLD_ALIGN = 64 };
+/** Philox streams of the adapters' dropout begin here, one for each linear layer. */
+enum { OD_STREAM_DROPOUT = 0x44524F50 };
 
 enum od_program_mode { OD_PROGRAM_TRAIN_FULL, OD_PROGRAM_TRAIN_LORA, OD_PROGRAM_INFER };
 
@@ -100,6 +102,7 @@ struct od_program_options {
     int64_t tokens;  ///< most rows of a pass
     int threads;     ///< sizes scratch
     int64_t lora_r;
+    float lora_dropout;     ///< in front of the adapters, 0 to below 1
     float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
     unsigned lora_targets;  ///< bits of enum od_target
     int64_t cache_slots;    ///< INFER: sequences at a time

@@ -19,6 +19,7 @@ struct od_builder {
     int32_t *gradient_of;  ///< gradient tensor + 1 of each tensor; 0: none yet
     bool *flows;           ///< a trained weight lies before this tensor
     int64_t *fold_of;      ///< spare columns that the gradient of a tensor needs
+    uint32_t linear_count;
     bool failed;
 };
 

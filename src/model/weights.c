@@ -381,6 +381,8 @@ enum od_status od_adapter_config_read(const char *folder, struct od_adapter_conf
     if (status != OD_OK || (status = od_json_text(json, "peft_type", path, &type, err)) != OD_OK ||
         (status = od_json_int(json, "r", path, &config.r, err)) != OD_OK ||
         (status = od_json_number_or(json, "lora_alpha", path, 8.0, &config.alpha, err)) != OD_OK ||
+        (status = od_json_number_or(json, "lora_dropout", path, 0.0, &config.dropout, err)) !=
+            OD_OK ||
         (status = od_json_bool_or(json, "use_rslora", path, false, &config.rslora, err)) != OD_OK ||
         (status = od_json_text_or(json, "base_model_name_or_path", path, "", &base, err)) !=
             OD_OK ||
@@ -419,7 +421,7 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
     od_json_member_text(&w, "base_model_name_or_path", config->base_model);
     od_json_member_int(&w, "r", config->r);
     od_json_member_number(&w, "lora_alpha", config->alpha);
-    od_json_member_number(&w, "lora_dropout", 0.0);
+    od_json_member_number(&w, "lora_dropout", config->dropout);
     od_json_member_text(&w, "bias", "none");
     od_json_member_bool(&w, "fan_in_fan_out", false);
     od_json_member_bool(&w, "inference_mode", true);

@@ -78,6 +78,7 @@ enum od_status od_parts_read(const struct od_part *parts, int32_t count, float *
 struct od_adapter_config {
     int64_t r;
     double alpha;
+    double dropout;  ///< in training; has no effect afterwards
     bool rslora;
     unsigned targets;                    ///< bits of enum od_target
     char base_model[OD_PATH_MAX_BYTES];  ///< base_model_name_or_path

@@ -46,6 +46,7 @@ struct call {
     const float *x;
     float *y;
     float factor;
+    int accumulate;
     double *losses;
 };
 
@@ -176,6 +177,39 @@ static void times_weight(const struct call *call, int64_t rows, const float *x, 
     }
 }
 
+bool od_dropout_of(const struct od_op *op, const struct od_batch *batch, struct od_dropout *ret)
+{
+    if (op->dropout <= 0.0F || !batch->want_gradient) {
+        return false;
+    }
+    *ret = (struct od_dropout){.seed = batch->dropout_seed,
+                               .stream = op->stream,
+                               .pass = batch->dropout_pass,
+                               .threshold = (uint32_t)((double)op->dropout * 4294967296.0),
+                               .scale = 1.0F / (1.0F - op->dropout)};
+    return true;
+}
+
+static void dropout_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    struct od_dropout mask;
+    (void)thread;
+    if (od_dropout_of(call->op, call->batch, &mask)) {
+        call->cpu->kernels->dropout(call->y, call->x, call->op->k, &mask, call->accumulate, first,
+                                    last);
+    }
+}
+
+// to (+)= from * mask / (1 - p)
+static void drop(struct call *call, float *to, const float *from, bool accumulate)
+{
+    call->y = to;
+    call->x = from;
+    call->accumulate = accumulate;
+    od_pool_run(call->cpu->pool, call->batch->tokens, ROW_GRAIN, dropout_rows, call);
+}
+
 static void linear(struct call *call)
 {
     const struct od_op *op = call->op;
@@ -193,8 +227,14 @@ static void linear(struct call *call)
     if (a) {
         const int64_t width = op->rank * op->part_count;
         float *xa = tensor(call, OD_SLOT_XA);
-        od_gemm_run(gemm, tokens, width, op->k, rows_of(x, op->k), transposed(a, op->k), xa, width,
-                    false);
+        struct od_dropout mask;
+        const float *input = x;
+        if (od_dropout_of(op, call->batch, &mask)) {
+            drop(call, tensor(call, OD_SLOT_WORK), x, false);
+            input = tensor(call, OD_SLOT_WORK);
+        }
+        od_gemm_run(gemm, tokens, width, op->k, rows_of(input, op->k), transposed(a, op->k), xa,
+                    width, false);
         scale_all(call, xa, tokens * width, op->scale);
         for (int32_t i = 0; i < op->part_count; i++) {
             const struct od_adapter_part *part = &op->part[i];
@@ -239,9 +279,19 @@ static void linear_bwd(struct call *call)
                         rows_of(xa + i * op->rank, width), db, op->rank, true);
         }
         scale_all(call, dxa, tokens * width, op->scale);
-        od_gemm_run(gemm, width, op->k, tokens, transposed(dxa, width), rows_of(x, op->k),
-                    tensor(call, OD_SLOT_DA), op->k, true);
-        if (dx) {
+        struct od_dropout mask;
+        float *dropped = dxa + tokens * width;
+        const bool drops = od_dropout_of(op, call->batch, &mask);
+        if (drops) {
+            drop(call, dropped, x, false);
+        }
+        od_gemm_run(gemm, width, op->k, tokens, transposed(dxa, width),
+                    rows_of(drops ? dropped : x, op->k), tensor(call, OD_SLOT_DA), op->k, true);
+        if (dx && drops) {
+            od_gemm_run(gemm, tokens, op->k, width, rows_of(dxa, width), rows_of(a, op->k), dropped,
+                        op->k, false);
+            drop(call, dx, dropped, true);
+        } else if (dx) {
             od_gemm_run(gemm, tokens, op->k, width, rows_of(dxa, width), rows_of(a, op->k), dx,
                         op->k, true);
         }

@@ -45,6 +45,9 @@ void od_cpu_close(struct od_cpu *cpu);
 void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
                 struct od_batch *batch);
 
+/** The mask of an operation in this pass; false: nothing is left out. */
+bool od_dropout_of(const struct od_op *op, const struct od_batch *batch, struct od_dropout *ret);
+
 // Parts of od_cpu_run that have a file of their own.
 void od_cpu_attention(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
                       const struct od_batch *batch);

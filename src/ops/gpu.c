@@ -34,7 +34,8 @@ static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_add",
                                                               "od_load_values",
                                                               "od_init_normal",
-                                                              "od_set_values"};
+                                                              "od_set_values",
+                                                              "od_dropout"};
 
 enum { VALUES_PER_BLOCK = OD_GPU_THREADS_PER_BLOCK, SPAN = 8 * OD_GPU_THREADS_PER_BLOCK };
 
@@ -243,6 +244,27 @@ static void add(struct od_gpu *gpu, const struct od_op *op)
     od_gpu_launch(gpu, OD_GPU_ADD, (unsigned)gpu->tokens, blocks(cols, SPAN), args);
 }
 
+// to (+)= from * mask / (1 - p), [T, K].
+static void drop(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor to,
+                 struct od_gpu_tensor from, bool add_to)
+{
+    od_dev pass = count_of(gpu, OD_GPU_COUNT_PASS);
+    uint64_t seed = gpu->now.dropout_seed;
+    uint32_t stream = op->stream;
+    uint32_t threshold = (uint32_t)((double)op->dropout * 4294967296.0);
+    float scale = 1.0F / (1.0F - op->dropout);
+    int accumulate = add_to;
+    int64_t cols = op->k;
+    void *args[] = {&to.at,  &to.stride, &from.at,   &from.stride, &cols,      &seed,
+                    &stream, &pass,      &threshold, &scale,       &accumulate};
+    od_gpu_launch(gpu, OD_GPU_DROPOUT, (unsigned)gpu->tokens, 1, args);
+}
+
+static bool drops(const struct od_gpu *gpu, const struct od_op *op)
+{
+    return op->dropout > 0.0F && gpu->now.want_gradient;
+}
+
 // Y = [X | X A^T] [W | s B]^T (+ RES)
 static void linear(struct od_gpu *gpu, const struct od_op *op)
 {
@@ -251,11 +273,16 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
     if (op->fold > 0) {
+        struct od_gpu_tensor from = x;
+        if (drops(gpu, op)) {
+            from = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
+            drop(gpu, op, from, x, false);
+        }
         product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                               .n = op->fold,
                                               .k = op->k,
-                                              .a = x.at,
-                                              .lda = x.stride,
+                                              .a = from.at,
+                                              .lda = from.stride,
                                               .b = row(w, op->n),
                                               .ldb = w.stride,
                                               .b_transposed = true,
@@ -281,8 +308,9 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
 }
 
 // Gradients of A and B: sums over the tokens, added in fp32.
-static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor x,
-                        struct od_gpu_tensor dy)
+// `input` is what A was applied to, X A^T lies beside `x`.
+static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor input,
+                        struct od_gpu_tensor x, struct od_gpu_tensor dy)
 {
     const struct od_gpu_tensor da = od_gpu_slot_tensor(gpu, op, OD_SLOT_DA);
     const struct od_gpu_tensor db = od_gpu_slot_tensor(gpu, op, OD_SLOT_DB);
@@ -292,8 +320,8 @@ static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gp
                                           .a = column(dy, op->n),
                                           .lda = dy.stride,
                                           .a_transposed = true,
-                                          .b = x.at,
-                                          .ldb = x.stride,
+                                          .b = input.at,
+                                          .ldb = input.stride,
                                           .c = da.at,
                                           .ldc = da.stride,
                                           .d = da.at,
@@ -320,6 +348,31 @@ static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gp
     }
 }
 
+// The adapter's gradients through dropout: its input is drawn anew, and its share of dX goes through
+// the mask.
+static void dropped_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor x,
+                        struct od_gpu_tensor dy, struct od_gpu_tensor dx)
+{
+    const struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    drop(gpu, op, work, x, false);
+    adapter_bwd(gpu, op, work, x, dy);
+    if (dx.at == 0) {
+        return;
+    }
+    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                          .n = op->k,
+                                          .k = op->fold,
+                                          .a = column(dy, op->n),
+                                          .lda = dy.stride,
+                                          .b = row(w, op->n),
+                                          .ldb = w.stride,
+                                          .d = work.at,
+                                          .ldd = work.stride,
+                                          .alpha = 1.0F});
+    drop(gpu, op, dx, work, true);
+}
+
 // dX = [dY | s dY B] [W ; A]
 static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
 {
@@ -344,7 +397,7 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
     if (dx.at != 0) {
         product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                               .n = op->k,
-                                              .k = op->n + op->fold,
+                                              .k = op->n + (drops(gpu, op) ? 0 : op->fold),
                                               .a = dy.at,
                                               .lda = dy.stride,
                                               .b = w.at,
@@ -374,7 +427,11 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
         od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_W);
     }
     if (op->fold > 0) {
-        adapter_bwd(gpu, op, x, dy);
+        if (drops(gpu, op)) {
+            dropped_bwd(gpu, op, x, dy, dx);
+        } else {
+            adapter_bwd(gpu, op, x, x, dy);
+        }
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD_W);
     }
 }

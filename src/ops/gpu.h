@@ -57,6 +57,7 @@ enum od_gpu_count {
     OD_GPU_COUNT_LABELS,
     OD_GPU_COUNT_EMBED_RUNS,
     OD_GPU_COUNT_LOSS_SCALE,  ///< the bits of a float
+    OD_GPU_COUNT_PASS,        ///< that dropout's masks are drawn for
     OD_GPU_COUNTS = 8
 };
 

@@ -35,6 +35,7 @@ enum od_gpu_kernel {
     OD_GPU_LOAD_VALUES,
     OD_GPU_INIT_NORMAL,
     OD_GPU_SET_VALUES,
+    OD_GPU_DROPOUT,
     OD_GPU_KERNEL_COUNT
 };
 
@@ -43,6 +44,7 @@ struct od_gpu_now {
     int64_t labels;    ///< rounded up
     int64_t tiles[3];  ///< query, key, dquery; rounded up
     bool want_gradient;
+    uint64_t dropout_seed;  ///< of the run: the same in all its batches
 };
 
 /** A kind of batch, and the pass that was recorded for it. */

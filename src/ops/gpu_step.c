@@ -158,6 +158,8 @@ enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch, st
     }
     int32_t *counts = take(&pen, OD_GPU_COUNTS);
     memset(counts, 0, OD_GPU_COUNTS * sizeof *counts);
+    memcpy(&counts[OD_GPU_COUNT_PASS], &batch->dropout_pass, sizeof batch->dropout_pass);
+    gpu->now.dropout_seed = batch->dropout_seed;
     memcpy(&counts[OD_GPU_COUNT_LOSS_SCALE], &batch->loss_scale, sizeof batch->loss_scale);
     gpu->now.want_gradient = batch->want_gradient;
     send_rows(&pen, batch, counts);

@@ -7,6 +7,7 @@
 
 #include "ops/adamw/adamw_kernel.h"
 #include "ops/attention/attention_kernel.h"
+#include "ops/dropout/dropout_kernel.h"
 #include "ops/embed/embed_kernel.h"
 #include "ops/head/head_kernel.h"
 #include "ops/rms_norm/rms_norm_kernel.h"
@@ -43,6 +44,7 @@ const struct od_cpu_kernels OD_KERNEL(od_cpu_kernels) = {
     .cross_entropy = cross_entropy,
     .attend_row = attend_row,
     .embed_bwd = embed_bwd,
+    .dropout = dropout,
     .adamw = adamw,
     .sum_squares = sum_squares,
 };

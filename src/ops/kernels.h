@@ -29,6 +29,15 @@ struct od_adamw_step {
     float grad_scale;  ///< clipping factor
 };
 
+/** Which values dropout keeps, and what it multiplies them by. */
+struct od_dropout {
+    uint64_t seed;
+    uint32_t stream;     ///< of the layer
+    uint32_t pass;       ///< number of the pass
+    uint32_t threshold;  ///< a value is kept when its word is not below: p * 2^32
+    float scale;         ///< 1 / (1 - p)
+};
+
 /** One variant of every kernel. Ranges are [first, last). */
 struct od_cpu_kernels {
     /** Rows: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd may be NULL. */
@@ -75,6 +84,9 @@ struct od_cpu_kernels {
     /** Columns: dw[ids[t]] += dy[t] for t in order. */
     void (*embed_bwd)(float *dw, const float *dy, const int32_t *ids, int64_t rows, int64_t cols,
                       int64_t first, int64_t last);
+    /** Rows: y (+)= x * mask / (1 - p). */
+    void (*dropout)(float *y, const float *x, int64_t cols, const struct od_dropout *mask,
+                    int accumulate, int64_t first, int64_t last);
     /** Elements: AdamW with decoupled decay, as torch.optim.AdamW. */
     void (*adamw)(float *w, float *m, float *v, const float *g, const struct od_adamw_step *step,
                   int64_t first, int64_t last);

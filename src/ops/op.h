@@ -79,7 +79,9 @@ struct od_op {
     float scale;   ///< attention scale; adapter scale
     int64_t rank;  ///< r
     int32_t part_count;
-    int64_t fold;  ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
+    float dropout;    ///< of the adapter's input: probability that a value is left out; 0: none
+    uint32_t stream;  ///< that the mask is drawn from
+    int64_t fold;     ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
     struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];
 };
 
@@ -94,6 +96,8 @@ struct od_batch {
     const int32_t *targets;        ///< [tokens], -1: no target
     float loss_scale;              ///< d loss_sum / d row loss: 1 / labels of the whole step
     bool want_gradient;            ///< HEAD_LOSS writes DX and DW
+    uint64_t dropout_seed;         ///< masks: of the run,
+    uint32_t dropout_pass;         ///< and of this pass; used when gradients are wanted
     double loss_sum;               ///< out: sum of row losses of this pass, in row order
     // Generation: rows that belong to cached sequences.
     const int32_t *cache_slot;  ///< [tokens] which cached sequence the row belongs to

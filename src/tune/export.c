@@ -46,6 +46,7 @@ static enum od_status write_adapter(const struct od_session *session, const char
     char path[OD_PATH_MAX_BYTES];
     struct od_adapter_config config = {.r = session->recipe->lora_r,
                                        .alpha = session->recipe->lora_alpha,
+                                       .dropout = session->recipe->lora_dropout,
                                        .rslora = session->recipe->lora_rslora,
                                        .targets = session->program.options.lora_targets};
     char *real = realpath(session->recipe->base_model, NULL);

@@ -168,8 +168,8 @@ static enum od_status read_number(const struct od_yaml_node *node, const struct 
         return fail_at(node, OD_E_FORMAT, err, "'%s' is %s: it must be %s %s and at most %s",
                        key->name, node->text, key->above ? "above" : "at least", low, high);
     }
-    if (strcmp(key->name, "lora_dropout") == 0 && value > 0) {
-        return fail_at(node, OD_E_UNSUPPORTED, err, "'lora_dropout' above 0 is not built yet");
+    if (strcmp(key->name, "lora_dropout") == 0 && value >= 1) {
+        return fail_at(node, OD_E_ARGUMENT, err, "'lora_dropout' must be below 1");
     }
     *(double *)slot(recipe, key) = value;
     return OD_OK;

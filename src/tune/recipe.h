@@ -33,7 +33,7 @@ struct od_recipe {
     enum od_method method;                          ///< adapter: lora | (absent or null: full)
     int64_t lora_r;                                 ///< 16
     double lora_alpha;                              ///< 32
-    double lora_dropout;                            ///< 0; any other value is OD_E_UNSUPPORTED
+    double lora_dropout;                            ///< 0; below 1
     bool lora_rslora;                               ///< peft_use_rslora: false
     const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
     size_t lora_target_count;

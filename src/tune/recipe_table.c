@@ -59,7 +59,7 @@ const struct od_recipe_key od_recipe_keys[] = {
      NUMBER(lora_dropout, 0, 1),
      .lora = true,
      .fallback = "0",
-     .help = "Dropout in front of the adapter; only 0: dropout is refused"},
+     .help = "Dropout in front of the adapter; the parts of a fused layer share a mask"},
     {.name = "peft_use_rslora",
      .alias = "use_rslora",
      BOOL(lora_rslora),

@@ -56,6 +56,7 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         options.mode = OD_PROGRAM_TRAIN_LORA;
         options.lora_r = recipe->lora_r;
         options.lora_scale = od_adapter_scale(&config);
+        options.lora_dropout = (float)recipe->lora_dropout;
         for (size_t i = 0; i < recipe->lora_target_count; i++) {
             const unsigned bit = od_target_bit(recipe->lora_targets[i]);
             if (bit == 0) {
@@ -275,8 +276,8 @@ double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t to
 
 // Forward and, when learning, backward over the batch; adds the sum of row losses. On a GPU the pass
 // is queued, and the losses are told at the end of the step.
-static enum od_status run_pass(struct od_session *s, double labels, bool learn, double *loss_sum,
-                               struct od_error *err)
+static enum od_status run_pass(struct od_session *s, double labels, bool learn, uint32_t pass,
+                               double *loss_sum, struct od_error *err)
 {
     struct od_batch batch = {.tokens = s->batch.tokens,
                              .ids = s->batch.ids,
@@ -285,7 +286,9 @@ static enum od_status run_pass(struct od_session *s, double labels, bool learn, 
                              .segment_start = s->batch.segment_start,
                              .targets = s->batch.targets,
                              .loss_scale = (float)(1.0 / labels),
-                             .want_gradient = learn};
+                             .want_gradient = learn,
+                             .dropout_seed = s->recipe->seed,
+                             .dropout_pass = pass};
     const int32_t count = learn ? s->program.op_count : s->program.forward_count;
     if (s->gpu) {
         const enum od_status status = od_gpu_batch(s->gpu, &batch, err);
@@ -428,7 +431,10 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
         if (status != OD_OK) {
             return status;
         }
-        status = run_pass(s, (double)report.labels, true, &report.loss, err);
+        // The number of a pass in the run, whatever was resumed: masks are drawn for it.
+        const uint32_t pass = (uint32_t)(s->place.step * s->recipe->gradient_accumulation_steps +
+                                         (at - first) / s->recipe->micro_batch_size);
+        status = run_pass(s, (double)report.labels, true, pass, &report.loss, err);
         if (status != OD_OK) {
             return status;
         }
@@ -484,7 +490,7 @@ enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od
                                 : s->packs.count;
         enum od_status status = fill(s, at, end, err);
         if (status == OD_OK) {
-            status = run_pass(s, 1.0, false, &sum, err);
+            status = run_pass(s, 1.0, false, 0, &sum, err);
         }
         if (status != OD_OK) {
             return status;

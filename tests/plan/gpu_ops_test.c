@@ -213,6 +213,8 @@ static void make_batch(struct bench *b, int64_t vocab, int64_t tokens)
                                  .segment_start = b->segments,
                                  .targets = b->targets,
                                  .loss_scale = 1.0F / (float)tokens,
+                                 .dropout_seed = 0x123456789ABCDEFu,
+                                 .dropout_pass = 41,
                                  .want_gradient = true};
 }
 
@@ -368,6 +370,7 @@ static void every_operation_of_lora(void **state)
                                           .threads = 2,
                                           .lora_r = i == 1 ? 4 : 16,
                                           .lora_scale = 1.5F,
+                                          .lora_dropout = i == 1 ? 0.25F : 0.0F,
                                           .lora_targets =
                                               i == 2 ? (OD_TARGET_Q | OD_TARGET_V | OD_TARGET_DOWN)
                                                      : OD_TARGET_ALL},

@@ -311,8 +311,8 @@ static void refused_and_unused(void **state)
           "r.yaml:5:10: unknown adapter 'loro': did you mean 'lora'?");
     fails(SHORTEST "load_in_4bit: true\n", OD_E_UNSUPPORTED,
           "r.yaml:5:15: 'load_in_4bit' is not supported: not built yet");
-    fails(SHORTEST "lora_dropout: 0.05\n", OD_E_UNSUPPORTED,
-          "r.yaml:5:15: 'lora_dropout' above 0 is not built yet");
+    fails(SHORTEST "lora_dropout: 1.0\n", OD_E_ARGUMENT,
+          "r.yaml:5:15: 'lora_dropout' must be below 1");
     fails(SHORTEST "optimizer: paged_adamw_32bit\n", OD_E_UNSUPPORTED,
           "r.yaml:5:12: the optimizer 'paged_adamw_32bit' is not built yet: 'adamw' is");
     fails(SHORTEST "lr_scheduler: cosin\n", OD_E_FORMAT,
