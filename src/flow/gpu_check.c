@@ -44,7 +44,8 @@ static bool look_at(void *context, const char *path)
     const struct wanted *wanted = context;
     size_t (*version)(void) = NULL;
     Dl_info info;
-    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    // Never unloaded: they keep memory of their own until the program ends.
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     if (!library) {
         return false;
     }
