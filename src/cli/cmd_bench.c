@@ -14,10 +14,11 @@
 #include "cli/sizes.h"
 #include "commit.h"
 #include "flow/bench_gemm.h"
+#include "flow/bench_gpu.h"
 #include "flow/bench_train.h"
 #include "flow/bench_train_gpu.h"
 
-enum { SHAPE_BYTES = 64 };
+enum { SHAPE_BYTES = 64, GPUS_MAX = 255 };
 
 struct gemm_output {
     const char *group;
@@ -312,8 +313,97 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
 }
 
+struct gpu_output {
+    json_t *rows;  // NULL: lines of text
+    bool failed;
+    bool started;
+};
+
+static double tflops(const struct od_bench_gpu_row *row, double us)
+{
+    return us > 0.0 ? 2.0 * (double)row->m * (double)row->n * (double)row->k / us * 1e-6 : 0.0;
+}
+
+static void take_gpu_row(void *context, const struct od_bench_gpu_row *row)
+{
+    struct gpu_output *out = context;
+    char shape[SHAPE_BYTES];
+    if (!out->rows) {
+        if (!out->started) {
+            (void)printf("%-24s %-22s %-12s %21s %21s %21s\n", "product", "m x n x k", "form",
+                         "first choice", "measured choice", "own kernel");
+            out->started = true;
+        }
+        (void)snprintf(shape, sizeof shape, "%lld x %lld x %lld", (long long)row->m,
+                       (long long)row->n, (long long)row->k);
+        (void)printf("%-24s %-22s %s %s %s", row->what, shape, row->a_transposed ? "A^T" : "A  ",
+                     row->b_transposed ? "B^T" : "B  ", row->d_is_float ? "fp32" : "bf16");
+        const double us[] = {row->first_us, row->tuned_us, row->own_us};
+        for (size_t i = 0; i < OD_COUNT_OF(us); i++) {
+            (void)printf(" %8.1f us %4.0f TFLOP/s", us[i], tflops(row, us[i]));
+        }
+        (void)printf("  apart %.1e\n", row->difference);
+        (void)fflush(stdout);
+        return;
+    }
+    json_t *object = json_pack("{ss sI sI sI sb sb sb sb sf sf sf sf}", "product", row->what, "m",
+                               (json_int_t)row->m, "n", (json_int_t)row->n, "k", (json_int_t)row->k,
+                               "a_transposed", row->a_transposed, "b_transposed", row->b_transposed,
+                               "d_is_float", row->d_is_float, "adds", row->adds, "first_choice_us",
+                               row->first_us, "measured_choice_us", row->tuned_us, "own_kernel_us",
+                               row->own_us, "difference", row->difference);
+    if (json_array_append_new(out->rows, object) != 0) {
+        out->failed = true;
+    }
+}
+
+static int bench_gpu(struct od_cli *cli, int argc, char **argv)
+{
+    int64_t ordinal = 0;
+    double seconds = 0.5;
+    struct od_option options[] = {
+        OD_OPTION_INT_OF(0, "gpu", "N", &ordinal, "which GPU", "0"),
+        OD_OPTION_NUMBER_OF(0, "seconds", "S", &seconds, "time for one shape", "0.5"),
+    };
+    const struct od_command_spec spec = {
+        .name = "bench gpu",
+        .arguments = "[--gpu N] [--seconds S]",
+        .summary = "matrix products on a GPU: cuBLASLt and the own kernel",
+        .details =
+            "Shapes of training, bf16 with fp32 sums, back to back: cuBLASLt's first choice,\n"
+            "the choice that was measured, and the kernel that is used without cuBLASLt. The\n"
+            "last column is how far the results of the two lie apart.",
+        .options = options,
+        .option_count = OD_COUNT_OF(options),
+    };
+    struct od_args args;
+    struct od_error err = {0};
+    int exit_code = 0;
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    if (ordinal < 0 || ordinal > GPUS_MAX) {
+        const enum od_status wrong =
+            od_fail(&err, OD_E_ARGUMENT, "--gpu goes from 0 to %d", GPUS_MAX);
+        return od_command_fail(&spec, wrong, &err);
+    }
+    struct gpu_output out = {.rows = cli->json ? json_array() : NULL};
+    const struct od_bench_gpu_options bench = {
+        .ordinal = (int)ordinal, .seconds = seconds, .fn = take_gpu_row, .context = &out};
+    enum od_status status = od_bench_gpu(&bench, &err);
+    if (!status && cli->json) {
+        if (out.failed || json_dumpf(out.rows, stdout, JSON_INDENT(2)) != 0) {
+            status = od_fail(&err, OD_E_MEMORY, "no memory for the JSON document");
+        }
+        (void)putchar('\n');
+    }
+    json_decref(out.rows);
+    return status ? od_command_fail(&spec, status, &err) : 0;
+}
+
 static const struct od_command benches[] = {
     {"gemm", "matrix products beside the peak of multiply-adds", bench_gemm},
+    {"gpu", "matrix products on a GPU: cuBLASLt and the own kernel", bench_gpu},
     {"train", "training steps on random weights and tokens", bench_train},
 };
 

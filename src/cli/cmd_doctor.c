@@ -27,13 +27,26 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "cli/options.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/images.h"
+#include "flow/gpu_check.h"
 #include "formats/json.h"
 
-enum { FACTS_MAX = 48, VALUE_MAX_BYTES = 192, LINE_MAX_BYTES = 512, OUTPUT_MAX_BYTES = 1 << 16 };
+enum {
+    FACTS_MAX = 128,
+    VALUE_MAX_BYTES = 512,
+    LINE_MAX_BYTES = 1024,
+    OUTPUT_MAX_BYTES = 1 << 18,
+    GPUS_MAX = 8
+};
 static const double KIB = 1024.0;
 /** The demo with its tests in parallel needs about this much. */
 static const double MEMORY_ADVISED_BYTES = 1e9;
 static const double DISK_ADVISED_BYTES = 1e9;
+/** A card with less free than this share is used by someone else, too. */
+static const double MEMORY_FREE_SHARE = 0.9;
+/** H100 and H200. */
+enum { TESTED_CAPABILITY = 90 };
 
 /** One thing that was found out. `advice`: what to do about it; NULL when all is well. */
 struct fact {
@@ -152,18 +165,112 @@ static void add_machine(struct facts *facts)
     }
 }
 
-/** Only whether the driver's libraries are there: nothing is computed on a GPU yet. */
+static void add_library(struct facts *facts, const char *name, const struct od_gpu_library *library,
+                        const char *advice)
+{
+    if (library->path[0] == '\0') {
+        add(facts, "gpu", name, advice, "absent");
+    } else {
+        add(facts, "gpu", name, NULL, "%d.%d.%d, %.400s", library->major, library->minor,
+            library->patch, library->path);
+    }
+}
+
+/** What a trial on a GPU that was opened says. */
+static void add_trial(struct facts *facts, const char *group, struct od_cuda *cuda)
+{
+    struct od_error err = {0};
+    struct od_gpu_trial trial;
+    if (od_gpu_try(cuda, &trial, &err)) {
+        add(facts, group, "trial", "the GPU, its driver or its memory has a fault", "%.500s",
+            err.message);
+        return;
+    }
+    add(facts, group, "probe", NULL, "a kernel ran and its results have the processor's bits");
+    add(facts, group, "product",
+        trial.products_right ? NULL : "do not train on it: the products are wrong",
+        "%s; %s within %.1e, own kernel within %.1e of exact sums",
+        trial.products_right ? "right" : "WRONG", trial.library, trial.library_error,
+        trial.own_error);
+}
+
+static void add_one_gpu(struct facts *facts, const char *group, int ordinal)
+{
+    struct od_error err = {0};
+    struct od_cuda *cuda = NULL;
+    size_t left = 0;
+    size_t total = 0;
+    char left_text[24];
+    char total_text[24];
+    if (od_cuda_open(ordinal, &cuda, &err)) {
+        add(facts, group, "usable", "the GPU cannot be used as it is", "no: %.480s", err.message);
+        return;
+    }
+    const struct od_cuda_info *info = od_cuda_info(cuda);
+    add(facts, group, "name", NULL, "%s", info->name);
+    add(facts, group, "driver", NULL, "%s, CUDA %d.%d", info->driver[0] ? info->driver : "unknown",
+        info->driver_version / 1000, info->driver_version % 1000 / 10);
+    add(facts, group, "capability", NULL, "%d.%d, %s", info->capability / 10, info->capability % 10,
+        info->capability == TESTED_CAPABILITY
+            ? "tested"
+            : "untested: nobody has run this program on such a card yet");
+    add(facts, group, "multiprocessors", NULL, "%d", info->multiprocessors);
+    if (od_cuda_memory(cuda, &left, &total, &err)) {
+        add(facts, group, "memory", "the driver does not answer", "%.480s", err.message);
+    } else {
+        od_bytes_text((double)left, left_text);
+        od_bytes_text((double)total, total_text);
+        add(facts, group, "memory",
+            (double)left < (double)total * MEMORY_FREE_SHARE
+                ? "another program holds memory of the card: nvidia-smi names it"
+                : NULL,
+            "%s free of %s", left_text, total_text);
+    }
+    add_trial(facts, group, cuda);
+    od_cuda_close(cuda);
+}
+
 static void add_gpu(struct facts *facts)
 {
-    static const char *const libraries[] = {"libcuda.so.1", "libnvidia-ml.so.1"};
-    for (size_t i = 0; i < OD_COUNT_OF(libraries); i++) {
-        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_LOCAL);
-        add(facts, "gpu", libraries[i], NULL, "%s", library ? "found" : "absent");
-        if (library) {
-            (void)dlclose(library);
+    static const char *const groups[GPUS_MAX] = {"gpu_0", "gpu_1", "gpu_2", "gpu_3",
+                                                 "gpu_4", "gpu_5", "gpu_6", "gpu_7"};
+    struct od_error err = {0};
+    struct od_gpu_library library;
+    const int count = od_cuda_count(&err);
+    if (count > 0) {
+        add(facts, "gpu", "found", NULL, "%d", count);
+    } else {
+        add(facts, "gpu", "found", NULL, "none: %.480s", err.message);
+    }
+    if (od_cuda_image_count > 0) {
+        add(facts, "gpu", "kernels", NULL, "%u images for %.400s", (unsigned)od_cuda_image_count,
+            od_cuda_image_archs);
+    } else {
+        add(facts, "gpu", "kernels",
+            count > 0 ? "build the program where nvcc is, or with -Dgpu_kernels=FOLDER" : NULL,
+            "none in this build");
+    }
+    od_gpu_find_cublas(&library);
+    add_library(facts, "cuBLASLt", &library,
+                count > 0 ? "install NVIDIA's cuBLAS 12 or 13 (pip install nvidia-cublas will do), "
+                            "or name its folder in ONEDAY_CUDA_LIBS; without it products are slower"
+                          : NULL);
+    od_gpu_find_cudnn(&library);
+    add_library(facts, "cuDNN", &library, NULL);
+    void *nvml = dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
+    add(facts, "gpu", "NVML",
+        count > 0 && !nvml ? "energy and clocks of the GPU stay unknown" : NULL, "%s",
+        nvml ? "found" : "absent");
+    if (nvml) {
+        (void)dlclose(nvml);
+    }
+    // What computes: the rest of the program says it with --device.
+    add(facts, "gpu", "engine", NULL, "CPU engine only in this version");
+    for (int i = 0; i < count && i < GPUS_MAX; i++) {
+        if (od_cuda_image_count > 0) {
+            add_one_gpu(facts, groups[i], i);
         }
     }
-    add(facts, "gpu", "engine", NULL, "CPU engine only in this version");
 }
 
 static void add_libraries(struct facts *facts)
@@ -254,8 +361,9 @@ int od_cmd_doctor(struct od_cli *cli, int argc, char **argv)
         .arguments = "[--json]",
         .summary = "what this machine has, and what is missing",
         .details =
-            "Lists the processor, memory, disk, GPU driver and the libraries that the program\n"
-            "runs with, then what is worth mending and how.",
+            "Lists the processor, memory, disk, GPUs and the libraries that the program runs\n"
+            "with, then what is worth mending and how. On each GPU a kernel and two matrix\n"
+            "products are tried and compared with the processor's results.",
     };
     struct od_args args;
     struct od_error err = {0};

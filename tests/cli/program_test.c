@@ -228,6 +228,16 @@ static void doctor_prints_json(void **state)
     assert_true(json_is_array(json_object_get(root, "advice")));
     const json_t *engine = json_object_get(json_object_get(root, "gpu"), "engine");
     assert_string_equal(json_string_value(engine), "CPU engine only in this version");
+    // With and without a GPU it says what was found, and why nothing was.
+    const json_t *gpu = json_object_get(root, "gpu");
+    const char *found = json_string_value(json_object_get(gpu, "found"));
+    assert_non_null(found);
+    assert_true(strncmp(found, "none: ", 6) == 0 ? strlen(found) > 20
+                                                 : strtol(found, NULL, 10) > 0);
+    const char *const names[] = {"kernels", "cuBLASLt", "cuDNN", "NVML"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        assert_non_null(json_string_value(json_object_get(gpu, names[i])));
+    }
     json_decref(root);
     program_release(&program);
 

@@ -61,8 +61,8 @@ void od_matmul_run(struct od_matmul *matmul, const struct od_matmul_call *call);
 const char *od_matmul_library(const struct od_matmul *matmul);
 
 /**
- * Measure the candidates for a shape now and keep the fastest (median of interleaved rounds; ties
- * within 1 % go to the library's first choice). D is written. Does nothing for a known shape.
+ * Measure the candidates for a shape now, for about a tenth of a second, and keep the fastest
+ * (medians of interleaved rounds; ties within 1 % go to the library's first choice). D is written. Does nothing for a known shape.
  */
 enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_call *call,
                               struct od_error *err) OD_MUST_CHECK;
@@ -76,7 +76,8 @@ struct od_matmul_choice {
 };
 /** Choices so far, in the order in which shapes came. @memory Lends. */
 const struct od_matmul_choice *od_matmul_choices(const struct od_matmul *matmul, size_t *ret_count);
-/** Take a choice from device.json; the library checks it when the shape comes. */
+/** Take a choice from device.json. When the shape comes it counts if the library still proposes it;
+ *  else that is said (od_log) and the library's own choice counts. */
 enum od_status od_matmul_choose(struct od_matmul *matmul, const struct od_matmul_choice *choice,
                                 struct od_error *err) OD_MUST_CHECK;
 
