@@ -12,13 +12,13 @@
 // Source: HELM 2023-11, summarize.
 #include "eval/summarize.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/metrics/stat.h"
@@ -330,27 +330,22 @@ static enum od_status write_groups(const char *folder, const struct od_suite_run
     return status;
 }
 
-void od_wilson(double p, double items, double *ret_low, double *ret_high)
-{
-    const double z = 1.959963984540054;  // 0.975 quantile of the normal distribution
-    const double z2 = z * z / items;
-    const double centre = (p + z2 / 2.0) / (1.0 + z2);
-    const double half = z / (1.0 + z2) * sqrt(p * (1.0 - p) / items + z2 / (4.0 * items));
-    // At the ends the two sides are equal but for rounding.
-    *ret_low = p > 0.0 ? fmax(0.0, centre - half) : 0.0;
-    *ret_high = p < 1.0 ? fmin(1.0, centre + half) : 1.0;
-}
-
 static void set_line(struct od_score_line *line, const struct od_cell *cell, bool dropped)
 {
     struct od_buf words;
     line->runs = cell->stat.count;
     line->items = cell->items;
-    line->is_defined = has_value(cell) && cell->items > 0;
-    if (line->is_defined) {
+    if (has_value(cell) && cell->items > 0) {
         const double runs = (double)cell->stat.count;
+        struct od_interval interval = {0};
+        line->is_defined =
+            od_interval_share_of(cell->stat.mean, runs * runs / cell->inverse_items, &interval);
         line->value = cell->stat.mean;
-        od_wilson(line->value, runs * runs / cell->inverse_items, &line->low, &line->high);
+        line->low = interval.low;
+        line->high = interval.high;
+        if (!line->is_defined) {
+            (void)snprintf(line->reason, sizeof line->reason, "the mean is no share of 0 to 1");
+        }
         return;
     }
     if (dropped) {
@@ -417,8 +412,7 @@ static void put_run(struct od_json_writer *w, const struct od_suite_run *run,
 {
     double value = 0.0;
     double items = 0.0;
-    double low = 0.0;
-    double high = 0.0;
+    struct od_interval interval = {0};
     const bool has_items = od_suite_run_mean(run, "num_instances", group->main_split, &items);
     od_json_object_begin(w);
     od_json_member_text(w, "run", run->name);
@@ -427,11 +421,11 @@ static void put_run(struct od_json_writer *w, const struct od_suite_run *run,
     od_json_member_text(w, "split", group->main_split);
     od_json_member_int(w, "items", has_items ? (int64_t)items : 0);
     if (has_items && items > 0.0 &&
-        od_suite_run_mean(run, group->main_name, group->main_split, &value)) {
-        od_wilson(value, items, &low, &high);
+        od_suite_run_mean(run, group->main_name, group->main_split, &value) &&
+        od_interval_share_of(value, items, &interval)) {
         od_json_member_number(w, "value", value);
-        od_json_member_number(w, "low", low);
-        od_json_member_number(w, "high", high);
+        od_json_member_number(w, "low", interval.low);
+        od_json_member_number(w, "high", interval.high);
     } else {
         char reason[96];
         (void)snprintf(reason, sizeof reason, "no evaluated item is of the split '%s'",

@@ -65,7 +65,4 @@ void od_summary_release(struct od_summary *summary);
 enum od_status od_suite_summarize(const char *suite_folder, const struct od_missing_runs *missing,
                                   struct od_summary *ret, struct od_error *err) OD_MUST_CHECK;
 
-/** Wilson's 95 % interval for a share `p` of `items` items (items > 0, may be a fraction). */
-void od_wilson(double p, double items, double *ret_low, double *ret_high);
-
 #endif

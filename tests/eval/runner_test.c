@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/evaluation.h"
@@ -568,28 +569,12 @@ static void test_tables(void **state)
     const struct od_score_line *line = line_of(&summary, "MMLU - EM");
     assert_true(line->items == 8 && line->runs == 2);
     // 2 runs with 2 and 6 items vary like 4 / (1/2 + 1/6) = 6 items.
-    double low = 0.0;
-    double high = 0.0;
-    od_wilson(0.75, 6.0, &low, &high);
-    assert_true(fabs(line->low - low) < 1e-12 && fabs(line->high - high) < 1e-12);
+    struct od_interval interval = {0};
+    assert_true(od_interval_share_of(0.75, 6.0, &interval));
+    assert_true(fabs(line->low - interval.low) < 1e-12);
+    assert_true(fabs(line->high - interval.high) < 1e-12);
     json_decref(tables);
     od_summary_release(&summary);
-}
-
-// Wilson's interval as published tables have it: 1 of 10, and nothing right of 10.
-static void test_wilson(void **state)
-{
-    (void)state;
-    double low = 0.0;
-    double high = 0.0;
-    od_wilson(0.1, 10.0, &low, &high);
-    assert_true(fabs(low - 0.0178762130) < 1e-9 && fabs(high - 0.4041500268) < 1e-9);
-    od_wilson(0.0, 10.0, &low, &high);
-    assert_true(low == 0.0 && fabs(high - 0.2775327998) < 1e-9);
-    od_wilson(0.0, 11.0, &low, &high);
-    assert_true(low == 0.0);
-    od_wilson(1.0, 11.0, &low, &high);
-    assert_true(high == 1.0 && low > 0.7);
 }
 
 // ------------------------------------------------------------------ the program
@@ -661,7 +646,6 @@ int main(void)
         cmocka_unit_test(test_strict_and_nothing),
         cmocka_unit_test(test_dropped_augmentation),
         cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_wilson),
         cmocka_unit_test(test_program),
     };
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

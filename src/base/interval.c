@@ -1,15 +1,15 @@
-#include "score/interval.h"
+#include "base/interval.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-bool od_interval_share_of(double p, int64_t items, struct od_interval *ret)
+bool od_interval_share_of(double p, double items, struct od_interval *ret)
 {
-    if (!(p >= 0.0 && p <= 1.0) || items <= 0) {
+    if (!(p >= 0.0 && p <= 1.0) || !(items > 0.0)) {
         return false;
     }
-    const double n = (double)items;
+    const double n = items;
     const double z2 = OD_INTERVAL_Z95 * OD_INTERVAL_Z95;
     const double scale = 1.0 + z2 / n;
     const double centre = (p + z2 / (2.0 * n)) / scale;
@@ -25,7 +25,7 @@ bool od_interval_share(int64_t right, int64_t items, struct od_interval *ret)
     if (right < 0 || right > items || items <= 0) {
         return false;
     }
-    return od_interval_share_of((double)right / (double)items, items, ret);
+    return od_interval_share_of((double)right / (double)items, (double)items, ret);
 }
 
 bool od_interval_mean(double sum, double sum_squared, int64_t items, struct od_interval *ret)

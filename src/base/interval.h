@@ -15,8 +15,8 @@
  *         binomial proportion", Statistical Science 16 (2001) 101-133, section 3.1.1.
  * @thread Re-entrant: no state.
  */
-#ifndef OD_SCORE_INTERVAL_H
-#define OD_SCORE_INTERVAL_H
+#ifndef OD_BASE_INTERVAL_H
+#define OD_BASE_INTERVAL_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,9 +35,9 @@ bool od_interval_share(int64_t right, int64_t items, struct od_interval *ret);
 
 /**
  * Wilson's interval for a share `p` that is a mean over `items` items and no plain count, as an
- * average over subjects is. False unless 0 <= p <= 1 and items > 0.
+ * average over subjects is; `items` may be a fraction. False unless 0 <= p <= 1 and items > 0.
  */
-bool od_interval_share_of(double p, int64_t items, struct od_interval *ret);
+bool od_interval_share_of(double p, double items, struct od_interval *ret);
 
 /**
  * Normal interval for the mean of `items` values whose sum and sum of squares are given; the

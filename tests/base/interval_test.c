@@ -1,7 +1,7 @@
 // Goal: the intervals are the published ones and never leave the range they speak of.
 // Method: values of Wilson's interval computed with 50 digits from the formula, limits, symmetry.
 
-#include "score/interval.h"
+#include "base/interval.h"
 
 #include <math.h>
 
@@ -58,7 +58,24 @@ static void share_refuses(void **state)
     assert_false(od_interval_share_of(1.5, 3, &interval));
     assert_false(od_interval_share_of((double)NAN, 3, &interval));
     assert_false(od_interval_share_of(0.5, 0, &interval));
+    assert_false(od_interval_share_of(0.5, (double)NAN, &interval));
     assert_true(interval.low == 7.0 && interval.high == 8.0);
+}
+
+// A share is no plain count: the items that a mean of unequal runs is worth, and its ends.
+static void share_of_fractions(void **state)
+{
+    (void)state;
+    struct od_interval a = {0};
+    struct od_interval b = {0};
+    struct od_interval between = {0};
+    assert_true(od_interval_share_of(0.75, 6.0, &a));
+    assert_true(od_interval_share_of(0.75, 7.0, &b));
+    assert_true(od_interval_share_of(0.75, 6.4, &between));
+    assert_true(a.low < between.low && between.low < b.low);
+    assert_true(b.high < between.high && between.high < a.high);
+    assert_true(od_interval_share_of(0.0, 0.5, &a) && a.low == 0.0 && a.high < 1.0);
+    assert_true(od_interval_share_of(1.0, 0.5, &b) && b.high == 1.0 && b.low > 0.0);
 }
 
 static void mean_values(void **state)
@@ -78,9 +95,8 @@ static void mean_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(share_values),
-        cmocka_unit_test(share_properties),
-        cmocka_unit_test(share_refuses),
+        cmocka_unit_test(share_values),  cmocka_unit_test(share_properties),
+        cmocka_unit_test(share_refuses), cmocka_unit_test(share_of_fractions),
         cmocka_unit_test(mean_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
