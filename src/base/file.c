@@ -209,6 +209,28 @@ enum od_status od_file_write(const char *path, const void *bytes, size_t size, s
     return status;
 }
 
+enum od_status od_file_copy_optional(const char *from, const char *to, const char *name,
+                                     size_t max_bytes, struct od_error *err)
+{
+    char source[OD_PATH_MAX_BYTES];
+    char target[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    enum od_status status = od_path_join(source, from, name, err);
+    if (status == OD_OK) {
+        status = od_path_join(target, to, name, err);
+    }
+    if (status != OD_OK || !od_path_exists(source)) {
+        return status;
+    }
+    status = od_file_read(source, max_bytes, &bytes, &size, err);
+    if (status == OD_OK) {
+        status = od_file_write(target, bytes, size, err);
+    }
+    od_free(bytes);
+    return status;
+}
+
 enum od_status od_dir_make(const char *path, struct od_error *err)
 {
     char part[OD_PATH_MAX_BYTES];

@@ -31,6 +31,10 @@ enum od_status od_file_read(const char *path, size_t max_bytes, char **ret_bytes
 enum od_status od_file_write(const char *path, const void *bytes, size_t size,
                              struct od_error *err) OD_MUST_CHECK;
 
+/** Copy the file `name` from one folder to the other, when it is there; nothing happens when not. */
+enum od_status od_file_copy_optional(const char *from, const char *to, const char *name,
+                                     size_t max_bytes, struct od_error *err) OD_MUST_CHECK;
+
 /** A file being written; see od_writer_open. Initialise with `{.fd = -1}`. */
 struct od_writer {
     int fd;                        ///< private

@@ -18,7 +18,7 @@
 #include "text/byte_tokenizer.h"
 #include "text/tokenizer.h"
 
-enum { FILE_MAX_BYTES = 256 << 20, INSPECT_TOKENS = 256, INSPECT_CONTEXT_MAX = 4096 };
+enum { INSPECT_TOKENS = 256, INSPECT_CONTEXT_MAX = 4096 };
 
 // What was found about a folder.
 struct found {
@@ -196,42 +196,6 @@ enum od_status od_model_inspect(const char *folder, bool tensors, bool json, str
     return status == OD_OK ? od_buf_check(out, err) : status;
 }
 
-static enum od_status copy_file(const char *from, const char *to, const char *name,
-                                struct od_error *err)
-{
-    char source[OD_PATH_MAX_BYTES];
-    char target[OD_PATH_MAX_BYTES];
-    char *bytes = NULL;
-    size_t size = 0;
-    enum od_status status = od_path_join(source, from, name, err);
-    if (status == OD_OK) {
-        status = od_path_join(target, to, name, err);
-    }
-    if (status != OD_OK || !od_path_exists(source)) {
-        return status;
-    }
-    status = od_file_read(source, FILE_MAX_BYTES, &bytes, &size, err);
-    if (status == OD_OK) {
-        status = od_file_write(target, bytes, size, err);
-    }
-    od_free(bytes);
-    return status;
-}
-
-static enum od_status put_tokenizer(const char *tokenizer, const char *output, struct od_error *err)
-{
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model",
-                                        "tokenizer_config.json", "special_tokens_map.json"};
-    enum od_status status = OD_OK;
-    if (!tokenizer) {
-        return od_tokenizer_write_bytes(output, err);
-    }
-    for (size_t i = 0; status == OD_OK && i < 4; i++) {
-        status = copy_file(tokenizer, output, names[i], err);
-    }
-    return status;
-}
-
 enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed,
                              const char *output, struct od_error *err)
 {
@@ -263,7 +227,8 @@ enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t
         (status = od_spec_write(&spec, &text, err)) != OD_OK ||
         (status = od_path_join(path, output, "config.json", err)) != OD_OK ||
         (status = od_file_write(path, od_buf_text(&text), text.size, err)) != OD_OK ||
-        (status = put_tokenizer(tokenizer, output, err)) != OD_OK ||
+        (status = tokenizer ? od_tokenizer_copy(tokenizer, output, err)
+                            : od_tokenizer_write_bytes(output, err)) != OD_OK ||
         (status = od_path_join(path, output, OD_SAFETENSORS_FILE, err)) != OD_OK) {
         goto done;
     }

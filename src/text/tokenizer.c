@@ -21,7 +21,7 @@
 #include "text/tokenizer_internal.h"
 #include "text/vocab.h"
 
-enum { FIRST_IDS = 64 };
+enum { FIRST_IDS = 64, FILE_MAX_BYTES = 256 << 20 };
 
 #define CONFIG_MAX_BYTES ((size_t)64 << 20)
 
@@ -228,6 +228,18 @@ static enum od_status apply_template(struct od_tokenizer *tokenizer, const json_
         tokenizer->after_ids[tokenizer->after_count++] = tokenizer->eos;
     }
     return OD_OK;
+}
+
+enum od_status od_tokenizer_copy(const char *from, const char *to, struct od_error *err)
+{
+    static const char *const names[] = {"tokenizer.json",        "tokenizer.model",
+                                        "tokenizer_config.json", "special_tokens_map.json",
+                                        "added_tokens.json",     "chat_template.jinja"};
+    enum od_status status = OD_OK;
+    for (size_t i = 0; status == OD_OK && i < sizeof names / sizeof names[0]; i++) {
+        status = od_file_copy_optional(from, to, names[i], FILE_MAX_BYTES, err);
+    }
+    return status;
 }
 
 static enum od_status apply_configs(struct od_tokenizer *tokenizer, const char *folder,

@@ -42,6 +42,10 @@ enum od_status od_ids_check(const struct od_ids *ids, struct od_error *err) OD_M
 
 struct od_tokenizer;
 
+/** Copy the files that make the tokenizer of a model folder, those of them that are there. */
+enum od_status od_tokenizer_copy(const char *from, const char *to,
+                                 struct od_error *err) OD_MUST_CHECK;
+
 /** Open the tokenizer of a model folder: tokenizer.json, else tokenizer.model.
  *  tokenizer_config.json adds bos/eos when it is there. @memory Gives: od_tokenizer_free. */
 enum od_status od_tokenizer_open(const char *folder, struct od_tokenizer **ret,

@@ -21,12 +21,7 @@
 #include "tune/recipe.h"
 #include "tune/session.h"
 
-enum { TOKENIZER_FILE_MAX_BYTES = 256 << 20 };
-
-static const char *const tokenizer_files[] = {"tokenizer.json",        "tokenizer.model",
-                                              "tokenizer_config.json", "special_tokens_map.json",
-                                              "chat_template.jinja",   "generation_config.json"};
-enum { TOKENIZER_FILE_COUNT = 6 };
+enum { GENERATION_CONFIG_MAX_BYTES = 1 << 20 };
 
 static const char *source_folder(const struct od_session *session)
 {
@@ -36,30 +31,10 @@ static const char *source_folder(const struct od_session *session)
 
 static enum od_status copy_tokenizer(const char *from, const char *to, struct od_error *err)
 {
-    for (int i = 0; i < TOKENIZER_FILE_COUNT; i++) {
-        char source[OD_PATH_MAX_BYTES];
-        char target[OD_PATH_MAX_BYTES];
-        char *bytes = NULL;
-        size_t size = 0;
-        enum od_status status = od_path_join(source, from, tokenizer_files[i], err);
-        if (status == OD_OK) {
-            status = od_path_join(target, to, tokenizer_files[i], err);
-        }
-        if (status == OD_OK && !od_path_exists(source)) {
-            continue;
-        }
-        if (status == OD_OK) {
-            status = od_file_read(source, TOKENIZER_FILE_MAX_BYTES, &bytes, &size, err);
-        }
-        if (status == OD_OK) {
-            status = od_file_write(target, bytes, size, err);
-        }
-        od_free(bytes);
-        if (status != OD_OK) {
-            return status;
-        }
-    }
-    return OD_OK;
+    const enum od_status status = od_tokenizer_copy(from, to, err);
+    return status == OD_OK ? od_file_copy_optional(from, to, "generation_config.json",
+                                                   GENERATION_CONFIG_MAX_BYTES, err)
+                           : status;
 }
 
 static enum od_status write_adapter(const struct od_session *session, const char *folder,

@@ -60,6 +60,24 @@ static void reads_and_writes(void **state)
     assert_int_equal(od_file_write(deep, "x", 1, &err), OD_E_NOT_FOUND);
 }
 
+static void copies_what_is_there(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    const char *from = test_folder();
+    const char *to = test_folder();
+    assert_ok(od_path_join(path, from, "a", &err), &err);
+    assert_ok(od_file_write(path, "0123456789", 10, &err), &err);
+    assert_ok(od_file_copy_optional(from, to, "absent", 10, &err), &err);
+    assert_int_equal(names_in(to), 0);
+    assert_int_equal(od_file_copy_optional(from, to, "a", 9, &err), OD_E_LIMIT);
+    assert_int_equal(names_in(to), 0);
+    assert_ok(od_file_copy_optional(from, to, "a", 10, &err), &err);
+    assert_ok(od_path_join(path, to, "a", &err), &err);
+    check_bytes(path, "0123456789");
+}
+
 static void writer(void **state)
 {
     (void)state;
@@ -192,11 +210,9 @@ static void paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_and_writes),
-        cmocka_unit_test(writer),
-        cmocka_unit_test(write_faults),
-        cmocka_unit_test(folders),
-        cmocka_unit_test(paths),
+        cmocka_unit_test(reads_and_writes), cmocka_unit_test(copies_what_is_there),
+        cmocka_unit_test(writer),           cmocka_unit_test(write_faults),
+        cmocka_unit_test(folders),          cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

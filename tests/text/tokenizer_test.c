@@ -489,14 +489,45 @@ static void test_slow_pattern(void **state)
     od_tokenizer_free(tokenizer);
 }
 
+// A copied tokenizer is the same one: the files that od_tokenizer_open reads are all there.
+static void test_copy(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_tokenizer *copy = NULL;
+    const char *from = test_folder();
+    const char *to = test_folder();
+    char path[OD_PATH_MAX_BYTES];
+    assert_ok(od_tokenizer_write_bytes(from, &err), &err);
+    static const char added[] = "{\"<s>\": 256}";
+    assert_ok(od_path_join(path, from, "added_tokens.json", &err), &err);
+    assert_ok(od_file_write(path, added, sizeof added - 1, &err), &err);
+    assert_ok(od_path_join(path, from, "config.json", &err), &err);
+    assert_ok(od_file_write(path, "{}", 2, &err), &err);
+    assert_ok(od_tokenizer_copy(from, to, &err), &err);
+    assert_ok(od_tokenizer_open(to, &copy, &err), &err);
+    assert_int_equal(od_tokenizer_bos(copy), 256);
+    od_tokenizer_free(copy);
+    assert_ok(od_path_join(path, to, "added_tokens.json", &err), &err);
+    assert_true(od_path_exists(path));
+    assert_ok(od_path_join(path, to, "config.json", &err), &err);
+    assert_false(od_path_exists(path));  // no file of the tokenizer
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),           cmocka_unit_test(test_bytes_round_trip),
-        cmocka_unit_test(test_folder_settings), cmocka_unit_test(test_ids_without_piece),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_raw_strip),
-        cmocka_unit_test(test_long_words),      cmocka_unit_test(test_broken_json),
-        cmocka_unit_test(test_maxima),          cmocka_unit_test(test_slow_pattern),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes_round_trip),
+        cmocka_unit_test(test_folder_settings),
+        cmocka_unit_test(test_ids_without_piece),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_raw_strip),
+        cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_broken_json),
+        cmocka_unit_test(test_maxima),
+        cmocka_unit_test(test_slow_pattern),
+        cmocka_unit_test(test_copy),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }
