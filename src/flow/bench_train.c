@@ -49,8 +49,8 @@ static enum od_status random_documents(const struct od_bench_train_options *opti
     return OD_OK;
 }
 
-// A session over random weights: the config is written to a temporary file, as a recipe names it.
-static enum od_status open_session(const struct od_bench_train_options *options, const char *folder,
+// A session over random weights: the config is written to the file `path`, which the recipe names.
+static enum od_status open_session(const struct od_bench_train_options *options, const char *path,
                                    struct od_recipe *recipe, struct od_session *session,
                                    struct od_error *err)
 {
@@ -69,14 +69,10 @@ static enum od_status open_session(const struct od_bench_train_options *options,
                                  .tied = true,
                                  .bos = -1,
                                  .eos = -1};
-    static char path[OD_PATH_MAX_BYTES];
     struct od_dataset data;
     struct od_buf text;
     od_buf_init(&text, 1 << 20);
     enum od_status status = od_spec_write(&spec, &text, err);
-    if (status == OD_OK) {
-        status = od_path_join(path, folder, "config.json", err);
-    }
     if (status == OD_OK) {
         status = od_file_write(path, od_buf_text(&text), text.size, err);
     }
@@ -168,6 +164,7 @@ enum od_status od_bench_train(const struct od_bench_train_options *options,
     struct od_session session = {0};
     struct rusage usage;
     char folder[] = "/tmp/oneday-bench-XXXXXX";
+    char path[OD_PATH_MAX_BYTES];
     if (options->channels < HEAD_DIM || options->channels % HEAD_DIM != 0 ||
         options->document < 2 || options->tokens < options->document || options->layers < 1 ||
         options->vocab < 2 || options->vocab > OD_SPEC_VOCAB_MAX) {
@@ -178,7 +175,10 @@ enum od_status od_bench_train(const struct od_bench_train_options *options,
     if (!mkdtemp(folder)) {
         return od_fail(err, OD_E_IO, "cannot make a temporary folder");
     }
-    enum od_status status = open_session(options, folder, &recipe, &session, err);
+    enum od_status status = od_path_join(path, folder, "config.json", err);
+    if (status == OD_OK) {
+        status = open_session(options, path, &recipe, &session, err);
+    }
     if (status == OD_OK) {
         result.parameters = od_spec_parameters(&session.spec);
         result.threads = od_pool_threads(session.cpu.pool);
