@@ -124,7 +124,7 @@ static bool fill_token(struct od_engine *engine, struct od_arena *arena,
     }
     for (size_t i = 0; i < out->top_count; i++) {
         out->top[i].text = id_text(engine, arena, token->top[i].id);
-        out->top[i].logprob = (double)token->top[i].logit;
+        out->top[i].logprob = (double)token->top[i].logit - token->log_sum;
         if (!out->top[i].text) {
             return false;
         }

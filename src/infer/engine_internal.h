@@ -20,7 +20,8 @@
 struct od_job_token {
     int32_t id;
     double logprob;
-    struct od_candidate *top;  ///< [top_count], logits replaced by log-probabilities
+    double log_sum;            ///< log-probability = logit - this
+    struct od_candidate *top;  ///< [top_count]
     int64_t top_count;
     size_t text_end;  ///< end of its raw bytes in the job's text
 };

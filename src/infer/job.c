@@ -18,14 +18,12 @@ static struct od_job_token *note_token(struct od_engine *engine, struct od_job *
                                        const float *logits, int32_t id)
 {
     const int64_t vocab = engine->spec.vocab;
-    const double lse = od_log_sum_exp(logits, vocab);
+    const double log_sum = od_log_sum_exp(logits, vocab);
     struct od_job_token *token = &job->tokens[job->token_count];
-    *token = (struct od_job_token){.id = id, .logprob = (double)logits[id] - lse};
+    *token = (struct od_job_token){
+        .id = id, .logprob = (double)logits[id] - log_sum, .log_sum = log_sum};
     token->top = job->top_room + job->token_count * job->request->top_logprobs;
     token->top_count = od_top_candidates(logits, vocab, job->request->top_logprobs, token->top);
-    for (int64_t i = 0; i < token->top_count; i++) {
-        token->top[i].logit = (float)((double)token->top[i].logit - lse);
-    }
     job->token_count++;
     return token;
 }

@@ -182,6 +182,8 @@ static void stops_and_echo(void **state)
     assert_int_equal(result.token_count, plain.token_count + (size_t)result.prompt_tokens);
     assert_true(fabs(result.tokens[1].logprob - -0.243743) < 1e-4);  // as recorded
     assert_true(result.tokens[5].top_count == 3);
+    const struct od_token_result *last = &result.tokens[result.token_count - 1];  // greedy
+    assert_true(last->top[0].logprob == last->logprob);
     assert_true(fabs(result.logprob - plain.logprob) < 1e-12);
     od_process_result_release(&result);
     od_process_result_release(&plain);
