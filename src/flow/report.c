@@ -424,13 +424,17 @@ static enum od_status put_section(struct od_buf *out, const char *run_dir,
     return OD_OK;
 }
 
+// The run is called as its folder, or as the folder above where its own is just called "run".
 static void put_head(struct od_buf *out, const char *run_dir)
 {
     char title[OD_PATH_MAX_BYTES + 8];
     char *real = realpath(run_dir, NULL);
-    const char *path = real ? real : run_dir;
-    const char *slash = strrchr(path, '/');
-    (void)snprintf(title, sizeof title, "Run %s", slash && slash[1] ? slash + 1 : path);
+    char *name = real ? strrchr(real, '/') : NULL;
+    if (name && name > real && strcmp(name, "/run") == 0) {
+        *name = '\0';
+        name = strrchr(real, '/');
+    }
+    (void)snprintf(title, sizeof title, "Run %s", name && name[1] ? name + 1 : run_dir);
     od_html_begin(out, title, NULL);
     free(real);
 }

@@ -292,12 +292,29 @@ static void faults(void **state)
     od_free(bytes);
 }
 
+// A run is called as its folder; one that is just called "run", as a demo makes it, as the one above.
+static void titles(void **state)
+{
+    (void)state;
+    const char *folder = test_folder();
+    struct od_buf page;
+    char path[OD_PATH_MAX_BYTES];
+    put(folder, "lessons/run/log.jsonl", small_log);
+    put(folder, "lessons/first/log.jsonl", small_log);
+    (void)snprintf(path, sizeof path, "%.2000s/lessons/run", folder);
+    has(make(path, &page), "<title>Run lessons</title>");
+    od_buf_release(&page);
+    (void)snprintf(path, sizeof path, "%.2000s/lessons/first", folder);
+    has(make(path, &page), "<title>Run first</title>");
+    od_buf_release(&page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_sections), cmocka_unit_test(broken_files), cmocka_unit_test(log_alone),
         cmocka_unit_test(resumed_log),  cmocka_unit_test(thinned),      cmocka_unit_test(axes),
-        cmocka_unit_test(faults),
+        cmocka_unit_test(faults),       cmocka_unit_test(titles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
