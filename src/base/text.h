@@ -30,7 +30,7 @@ size_t od_utf8_count(const char *text, size_t size);
 /** Append `text` with each maximal invalid part replaced by U+FFFD, as Python's errors="replace". */
 void od_utf8_append_valid(struct od_buf *out, const char *text, size_t size);
 
-/** True for what Python's str.isspace and the regex class \s take as white space. */
+/** True for what Python's str.isspace and the regex class `\s` take as white space. */
 bool od_is_space(uint32_t code);
 /** Python's str.strip, in place of a copy: moves `*text` and `*size`. */
 void od_strip(const char **text, size_t *size);

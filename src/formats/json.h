@@ -65,8 +65,8 @@ enum od_json_style {
 /**
  * Writes one JSON text into a buffer. Commas, indentation and escapes are its business; calling it
  * in an order that makes no JSON is a programmer's mistake (assert). With `ascii`, everything
- * outside printable ASCII is escaped as Python does by default (U+007F is \u007f, as HELM's files
- * have it); otherwise UTF-8 stays. Invalid bytes become U+FFFD.
+ * outside printable ASCII is escaped as Python does by default (U+007F as `\u007f`, the way HELM's
+ * files have it); otherwise UTF-8 stays. Invalid bytes become U+FFFD.
  *
  *     struct od_json_writer w;
  *     od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
