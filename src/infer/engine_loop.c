@@ -65,8 +65,8 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
         return status;
     }
     if (engine->place.adapter[0] != '\0') {
-        status =
-            od_adapter_merge(&engine->program, engine->arrays.tensor, engine->place.adapter, err);
+        status = od_adapter_merge(engine->cpu.pool, &engine->program, engine->arrays.tensor,
+                                  engine->place.adapter, err);
         if (status != OD_OK) {
             return status;
         }

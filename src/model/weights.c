@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "base/threads.h"
 #include "formats/dtype.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
@@ -307,23 +309,86 @@ float od_adapter_scale(const struct od_adapter_config *config)
     return (float)(config->alpha / (config->rslora ? sqrt(r) : r));
 }
 
-// W [rows, k] += scale * B [rows, r] A [r, k].
-static void add_product(float *w, const float *a, const float *b, int64_t rows, int64_t k,
-                        int64_t r, double scale)
+enum { MERGE_COLS = 128, MERGE_LANES = 8 };
+
+struct merge {
+    float *w;
+    const float *a;
+    const float *b;
+    int64_t k;
+    int64_t r;
+    double scale;
+    double *room;  // [threads][r][MERGE_COLS]: columns of A in double
+};
+
+// MERGE_LANES elements of a row of W. `a`: their columns, [r][MERGE_COLS].
+static void merge_lanes(float *w, const double *a, const float *b, int64_t r, double scale)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        for (int64_t j = 0; j < k; j++) {
-            double sum = 0.0;
-            for (int64_t q = 0; q < r; q++) {
-                sum += (double)b[i * r + q] * (double)a[q * k + j];
+    typedef double pair __attribute__((vector_size(16)));
+    pair sum[MERGE_LANES / 2] = {{0.0}};
+    for (int64_t q = 0; q < r; q++, a += MERGE_COLS) {
+        const pair x = {(double)b[q], (double)b[q]};
+#pragma GCC unroll 4
+        for (int i = 0; i < MERGE_LANES / 2; i++) {
+            pair column;
+            memcpy(&column, a + (ptrdiff_t)2 * i, sizeof column);
+            sum[i] += x * column;
+        }
+    }
+    for (int i = 0; i < MERGE_LANES; i++) {
+        w[i] = (float)((double)w[i] + scale * sum[i / 2][i % 2]);
+    }
+}
+
+static void merge_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct merge *m = context;
+    double *room = m->room + (int64_t)thread * m->r * MERGE_COLS;
+    for (int64_t j = 0; j < m->k; j += MERGE_COLS) {
+        const int64_t cols = m->k - j < MERGE_COLS ? m->k - j : MERGE_COLS;
+        for (int64_t q = 0; q < m->r; q++) {
+            for (int64_t i = 0; i < MERGE_COLS; i++) {
+                room[q * MERGE_COLS + i] = i < cols ? (double)m->a[q * m->k + j + i] : 0.0;
             }
-            w[i * k + j] = (float)((double)w[i * k + j] + scale * sum);
+        }
+        for (int64_t row = first; row < last; row++) {
+            float *w = m->w + row * m->k + j;
+            const float *b = m->b + row * m->r;
+            int64_t i = 0;
+            for (; i + MERGE_LANES <= cols; i += MERGE_LANES) {
+                merge_lanes(w + i, room + i, b, m->r, m->scale);
+            }
+            if (i < cols) {
+                float rest[MERGE_LANES] = {0.0F};
+                memcpy(rest, w + i, (size_t)(cols - i) * sizeof *rest);
+                merge_lanes(rest, room + i, b, m->r, m->scale);
+                memcpy(w + i, rest, (size_t)(cols - i) * sizeof *rest);
+            }
         }
     }
 }
 
-enum od_status od_adapter_merge(const struct od_program *program, float *const *tensors,
-                                const char *folder, struct od_error *err)
+enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, const float *b,
+                              int64_t rows, int64_t k, int64_t r, double scale,
+                              struct od_error *err)
+{
+    int64_t room;
+    if (!od_count_mul(od_pool_threads(pool), r, &room) || !od_count_mul(room, MERGE_COLS, &room)) {
+        return od_fail(err, OD_E_LIMIT, "rank %lld is too large to merge", (long long)r);
+    }
+    struct merge merge = {.w = w, .a = a, .b = b, .k = k, .r = r, .scale = scale};
+    merge.room = od_alloc((size_t)room, sizeof *merge.room);
+    if (!merge.room) {
+        return od_fail(err, OD_E_MEMORY, "no memory to merge an adapter of rank %lld",
+                       (long long)r);
+    }
+    od_pool_run(pool, rows, 1, merge_rows, &merge);
+    od_free(merge.room);
+    return OD_OK;
+}
+
+enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
+                                float *const *tensors, const char *folder, struct od_error *err)
 {
     enum od_status status = OD_OK;
     struct od_adapter_config config;
@@ -359,11 +424,12 @@ enum od_status od_adapter_merge(const struct od_program *program, float *const *
             goto done;
         }
         if ((status = read_parts(st, &part_a, 1, &a, path, err)) != OD_OK ||
-            (status = read_parts(st, &part_b, 1, &b, path, err)) != OD_OK) {
+            (status = read_parts(st, &part_b, 1, &b, path, err)) != OD_OK ||
+            (status = od_adapter_add(pool, tensors[part->tensor] + part->row * part->cols, a, b,
+                                     part->rows, part->cols, config.r,
+                                     (double)od_adapter_scale(&config), err)) != OD_OK) {
             goto done;
         }
-        add_product(tensors[part->tensor] + part->row * part->cols, a, b, part->rows, part->cols,
-                    config.r, (double)od_adapter_scale(&config));
         used += 2;
     }
     if (used != od_safetensors_count(st)) {

@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "base/threads.h"
 #include "formats/dtype.h"
 #include "model/program.h"
 
@@ -57,9 +58,18 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
 /** alpha / r, or alpha / sqrt(r). */
 float od_adapter_scale(const struct od_adapter_config *config);
 
-/** Add the adapter in `folder` to base weights in memory: W += scale * B A, in double, rounded
- *  once. `program` may be of any mode; its weights are changed. */
-enum od_status od_adapter_merge(const struct od_program *program, float *const *tensors,
-                                const char *folder, struct od_error *err) OD_MUST_CHECK;
+/**
+ * W [rows, k] += scale * B [rows, r] A [r, k], all row-major, on the threads of the pool.
+ * @order In double: each sum over r in order, times `scale`, added to W and rounded once.
+ */
+enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, const float *b,
+                              int64_t rows, int64_t k, int64_t r, double scale,
+                              struct od_error *err) OD_MUST_CHECK;
+
+/** Add the adapter in `folder` to base weights in memory, see od_adapter_add. `program` may be of
+ *  any mode; its weights are changed. */
+enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
+                                float *const *tensors, const char *folder,
+                                struct od_error *err) OD_MUST_CHECK;
 
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/random.h"
+#include "base/threads.h"
 #include "flow/model_files.h"
 #include "formats/safetensors.h"
 #include "model/program.h"
@@ -253,12 +255,57 @@ static void plans_do_not_overlap(void **state)
     }
 }
 
+enum { MERGE_ROWS = 37, MERGE_COLS_MOST = 300, MERGE_RANK = 5 };
+
+static float draw(uint32_t step, int64_t i)
+{
+    const struct od_philox bits = od_philox_draw(1, 2, step, (uint64_t)i);
+    return od_uniform_f32(bits.word[0]) - 0.5F;
+}
+
+// An adapter added by blocks and threads has the bits of the sum as it is written down.
+static void adapter_bits(void **state)
+{
+    (void)state;
+    static const int64_t widths[] = {1, 7, 8, 127, 128, 129, 256, MERGE_COLS_MOST};
+    static float w[MERGE_ROWS * MERGE_COLS_MOST];
+    static float want[MERGE_ROWS * MERGE_COLS_MOST];
+    static float a[MERGE_RANK * MERGE_COLS_MOST];
+    static float b[MERGE_ROWS * MERGE_RANK];
+    for (int threads = 1; threads <= 3; threads++) {
+        struct od_error err = {0};
+        struct od_pool *pool = NULL;
+        assert_ok(od_pool_create(threads, &pool, &err), &err);
+        for (size_t n = 0; n < sizeof widths / sizeof widths[0]; n++) {
+            const int64_t k = widths[n];
+            for (int64_t i = 0; i < MERGE_RANK * k; i++) {
+                a[i] = draw(3, i);
+            }
+            for (int64_t i = 0; i < (int64_t)MERGE_ROWS * MERGE_RANK; i++) {
+                b[i] = draw(4, i);
+            }
+            for (int64_t i = 0; i < MERGE_ROWS * k; i++) {
+                double sum = 0.0;
+                for (int64_t q = 0; q < MERGE_RANK; q++) {
+                    sum += (double)b[i / k * MERGE_RANK + q] * (double)a[q * k + i % k];
+                }
+                w[i] = draw(5, i);
+                want[i] = (float)((double)w[i] + 0.7 * sum);
+            }
+            assert_ok(od_adapter_add(pool, w, a, b, MERGE_ROWS, k, MERGE_RANK, 0.7, &err), &err);
+            assert_memory_equal(w, want, (size_t)(MERGE_ROWS * k) * sizeof *w);
+        }
+        od_pool_free(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spoiled_weights),
         cmocka_unit_test(spoiled_config),
         cmocka_unit_test(plans_do_not_overlap),
+        cmocka_unit_test(adapter_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

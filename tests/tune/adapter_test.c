@@ -113,7 +113,7 @@ static void logits_are_pefts(void **state)
     assert_ok(od_plan_make(&program, &plan, &err), &err);
     assert_ok(od_arrays_make(&plan, &arrays, &err), &err);
     assert_ok(od_weights_read(&program, arrays.tensor, golden_llama(""), &err), &err);
-    assert_ok(od_adapter_merge(&program, arrays.tensor, folder, &err), &err);
+    assert_ok(od_adapter_merge(cpu.pool, &program, arrays.tensor, folder, &err), &err);
     od_rope_table(arrays.tensor[program.io.rope_table], CONTEXT, spec.head_dim, spec.rope_theta);
     const json_t *list = json_object_get(record, "ids");
     const int64_t count = (int64_t)json_array_size(list);
