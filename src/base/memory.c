@@ -30,13 +30,23 @@ static bool must_fail(void)
     return number == atomic_load(&alloc_fail_at);
 }
 
-void *od_alloc(size_t count, size_t size)
+static void *zeroed(size_t count, size_t size)
 {
     size_t bytes;
-    if (must_fail() || !od_size_mul(count, size, &bytes)) {
-        return NULL;
-    }
-    return calloc(1, bytes == 0 ? 1 : bytes);
+    return od_size_mul(count, size, &bytes) ? calloc(1, bytes == 0 ? 1 : bytes) : NULL;
+}
+
+void *od_alloc(size_t count, size_t size)
+{
+    return must_fail() ? NULL : zeroed(count, size);
+}
+
+void *od_alloc_insist(size_t count, size_t size, bool *refused)
+{
+    const bool failed = must_fail();
+    void *memory = zeroed(count, size);
+    *refused = *refused || failed || !memory;
+    return memory;
 }
 
 void *od_realloc(void *old, size_t count, size_t size)

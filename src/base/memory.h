@@ -59,6 +59,12 @@ static inline bool od_count_mul(int64_t a, int64_t b, int64_t *product)
  */
 void *od_alloc(size_t count, size_t size);
 
+/**
+ * For a library that does not survive being refused: as od_alloc, but where a test says that it
+ * fails, *refused is set and there is memory all the same. *refused is set for NULL, too.
+ */
+void *od_alloc_insist(size_t count, size_t size, bool *refused);
+
 /** Resize to `count` * `size` bytes; new bytes are not zeroed. NULL leaves `old` as it was. */
 void *od_realloc(void *old, size_t count, size_t size);
 

@@ -11,18 +11,16 @@
 #include "base/status.h"
 #include "formats/text_file.h"
 
-// Jansson does not tell "no memory" and "no JSON" apart, and where it gathers the bytes of a string
-// it goes on without the byte it had no room for. So the allocator remembers that it had to refuse.
-// One flag for each thread, cleared before a call and read behind it.
+// Jansson does not tell "no memory" and "no JSON" apart, and its parser is not safe without memory:
+// where it gathers the bytes of a token it goes on without the byte it had no room for, and takes
+// back another. So the allocator remembers that it had to refuse, and while the parser is at work a
+// refusal that a test asked for is only remembered. One pair of flags for each thread.
 static _Thread_local bool refused_memory;
+static _Thread_local bool parsing;
 
 static void *json_malloc(size_t size)
 {
-    void *memory = od_alloc(size, 1);
-    if (!memory) {
-        refused_memory = true;
-    }
-    return memory;
+    return parsing ? od_alloc_insist(size, 1, &refused_memory) : od_alloc(size, 1);
 }
 
 // Jansson takes its memory through od_alloc, so that limits and fault tests reach it. Set before
@@ -76,8 +74,10 @@ enum od_status od_json_parse_at(const char *text, size_t size, const char *name,
         return status;
     }
     refused_memory = false;
+    parsing = true;
     json_t *value =
         json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    parsing = false;
     if (value && !refused_memory) {
         *ret = value;
         return OD_OK;

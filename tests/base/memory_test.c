@@ -72,6 +72,19 @@ static void counted_faults(void **state)
     od_alloc_fail_at(1);
     assert_null(od_realloc(third, 100, 1));  // `third` stays valid
     od_alloc_fail_at(1);
+    bool refused = false;
+    void *insisted = od_alloc_insist(1, 1, &refused);
+    assert_non_null(insisted);
+    assert_true(refused);
+    od_free(insisted);
+    refused = false;
+    insisted = od_alloc_insist(1, 1, &refused);
+    assert_non_null(insisted);
+    assert_false(refused);
+    od_free(insisted);
+    assert_null(od_alloc_insist(SIZE_MAX, 2, &refused));
+    assert_true(refused);
+    od_alloc_fail_at(1);
     od_alloc_fail_at(0);
     third = od_realloc(third, 100, 1);
     assert_non_null(third);

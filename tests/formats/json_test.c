@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -198,6 +199,35 @@ static void reads_members(void **state)
     json_decref(object);
 }
 
+// Every allocation of the parser fails once, in tokens of every length around its buffers' sizes: the
+// answer is "no memory" and nothing else, and the parser survives.
+static void parser_faults(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char source[512];
+    char sevens[131];
+    for (int length = 1; length < (int)sizeof sevens; length++) {
+        enum od_status status = OD_E_MEMORY;
+        uint64_t n = 0;
+        memset(sevens, '7', (size_t)length);
+        sevens[length] = '\0';
+        (void)snprintf(source, sizeof source, "[1.%s, {\"%s\": \"%s\\u00e9\"}, %.17s]", sevens,
+                       sevens, sevens, sevens);
+        while (status != OD_OK) {
+            json_t *value = NULL;
+            od_alloc_fail_at(++n);
+            status = od_json_parse(source, strlen(source), "x", &value, &err);
+            od_alloc_fail_at(0);
+            if (status != OD_OK && status != OD_E_MEMORY) {
+                fail_msg("allocation %d of '%s': %s", (int)n, source, err.message);
+            }
+            json_decref(value);
+        }
+        assert_true(n > 10);
+    }
+}
+
 static void faults(void **state)
 {
     (void)state;
@@ -267,6 +297,7 @@ int main(void)
         cmocka_unit_test(limits_depth),
         cmocka_unit_test(reads_members),
         cmocka_unit_test(faults),
+        cmocka_unit_test(parser_faults),
         cmocka_unit_test(reads_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
