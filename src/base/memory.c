@@ -6,10 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/status.h"
 
-enum { ARENA_ALIGN = 64, ARENA_BLOCK_BYTES = 64 * 1024, BUF_FIRST_BYTES = 64 };
+enum {
+    ARENA_ALIGN = 64,
+    ARENA_BLOCK_BYTES = 64 * 1024,
+    BUF_FIRST_BYTES = 64,
+    LINE_BYTES = 64,
+    HUGE_PAGE_BYTES = 1 << 21
+};
 
 static atomic_uint_least64_t alloc_count;
 static atomic_uint_least64_t alloc_fail_at;  // absolute number of the allocation that fails
@@ -46,6 +53,24 @@ void *od_alloc_insist(size_t count, size_t size, bool *refused)
     const bool failed = must_fail();
     void *memory = zeroed(count, size);
     *refused = *refused || failed || !memory;
+    return memory;
+}
+
+void *od_alloc_large(size_t count, size_t size)
+{
+    size_t bytes;
+    if (must_fail() || !od_size_mul(count, size, &bytes)) {
+        return NULL;
+    }
+    const size_t align = bytes < HUGE_PAGE_BYTES ? LINE_BYTES : HUGE_PAGE_BYTES;
+    if (!od_size_add(bytes == 0 ? 1 : bytes, align - 1, &bytes)) {
+        return NULL;
+    }
+    bytes &= ~(align - 1);
+    void *memory = aligned_alloc(align, bytes);
+    if (memory && align == HUGE_PAGE_BYTES) {
+        (void)madvise(memory, bytes, MADV_HUGEPAGE);  // refused: plain pages
+    }
     return memory;
 }
 

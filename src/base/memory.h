@@ -60,6 +60,14 @@ static inline bool od_count_mul(int64_t a, int64_t b, int64_t *product)
 void *od_alloc(size_t count, size_t size);
 
 /**
+ * Memory for large arrays, not zeroed: aligned to 64 bytes, and from 2 MiB on to 2 MiB and on huge
+ * pages where the system grants them. A tile of a matrix lies on as many pages as it has rows; with
+ * plain pages their addresses do not stay translated.
+ * @memory Gives: free with od_free.
+ */
+void *od_alloc_large(size_t count, size_t size);
+
+/**
  * For a library that does not survive being refused: as od_alloc, but where a test says that it
  * fails, *refused is set and there is memory all the same. *refused is set for NULL, too.
  */

@@ -376,14 +376,15 @@ enum od_status od_bench_gemm(const struct od_bench_gemm_options *options, struct
         count = od_gemm_packed_floats(options->size, options->size);
     }
     const int64_t b_count = count > READ_FLOATS ? count : READ_FLOATS;
-    bench.a = od_alloc((size_t)count, sizeof(float));
-    bench.b = od_alloc((size_t)b_count, sizeof(float));
-    bench.c = od_alloc((size_t)count, sizeof(float));
+    bench.a = od_alloc_large((size_t)count, sizeof(float));
+    bench.b = od_alloc_large((size_t)b_count, sizeof(float));
+    bench.c = od_alloc_large((size_t)count, sizeof(float));
     if (!bench.a || !bench.b || !bench.c) {
         status =
             od_fail(err, OD_E_MEMORY, "no memory for matrices of %lld floats", (long long)b_count);
         goto done;
     }
+    memset(bench.c, 0, (size_t)count * sizeof(float));
     for (int64_t i = 0; i < b_count; i++) {
         const float value = (float)(i % 1000) * 1e-3F - 0.5F;
         bench.b[i] = value;

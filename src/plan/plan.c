@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -216,16 +215,15 @@ enum od_status od_arrays_make(const struct od_plan *plan, struct od_arrays *ret,
     if (!arrays.tensor) {
         return od_fail(err, OD_E_MEMORY, "no memory for a plan");
     }
-    // Touched now (MAP_POPULATE): a machine that does not have the memory says so here.
-    void *memory = mmap(NULL, arrays.bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED) {
+    char *memory = od_alloc_large(arrays.bytes, 1);
+    if (!memory) {
         od_free(arrays.tensor);
         return od_fail(err, OD_E_MEMORY, "cannot allocate the plan's %zu bytes", plan->total_bytes);
     }
+    memset(memory, 0, arrays.bytes);  // touches every page, so that no step stops for its first one
     arrays.memory = memory;
     for (int32_t i = 0; i < plan->tensor_count; i++) {
-        arrays.tensor[i] = (float *)(void *)((char *)memory + plan->offset[i]);
+        arrays.tensor[i] = (float *)(void *)(memory + plan->offset[i]);
     }
     *ret = arrays;
     return OD_OK;
@@ -233,9 +231,7 @@ enum od_status od_arrays_make(const struct od_plan *plan, struct od_arrays *ret,
 
 void od_arrays_release(struct od_arrays *arrays)
 {
-    if (arrays->memory) {
-        (void)munmap(arrays->memory, arrays->bytes);
-    }
+    od_free(arrays->memory);
     od_free(arrays->tensor);
     *arrays = (struct od_arrays){0};
 }

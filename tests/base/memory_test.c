@@ -57,6 +57,28 @@ static void heap(void **state)
     assert_null(od_memdup("", SIZE_MAX));
 }
 
+// Large arrays are aligned and usable to their last byte; sizes that do not fit are refused.
+static void large(void **state)
+{
+    (void)state;
+    const size_t huge = (size_t)1 << 21;
+    const struct {
+        size_t bytes, align;
+    } cases[] = {{0, 64},      {1, 64},          {huge - 1, 64},
+                 {huge, huge}, {huge + 1, huge}, {3 * huge - 5, huge}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unsigned char *bytes = od_alloc_large(cases[i].bytes, 1);
+        assert_non_null(bytes);
+        assert_int_equal((uintptr_t)bytes % cases[i].align, 0);
+        memset(bytes, 0xa5, cases[i].bytes);
+        od_free(bytes);
+    }
+    assert_null(od_alloc_large(SIZE_MAX, 2));
+    assert_null(od_alloc_large(SIZE_MAX, 1));
+    od_alloc_fail_at(1);
+    assert_null(od_alloc_large(1, 1));
+}
+
 static void counted_faults(void **state)
 {
     (void)state;
@@ -204,8 +226,9 @@ static void buffer_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),  cmocka_unit_test(heap),    cmocka_unit_test(counted_faults),
-        cmocka_unit_test(arenas), cmocka_unit_test(buffers), cmocka_unit_test(buffer_faults),
+        cmocka_unit_test(sizes),          cmocka_unit_test(heap),   cmocka_unit_test(large),
+        cmocka_unit_test(counted_faults), cmocka_unit_test(arenas), cmocka_unit_test(buffers),
+        cmocka_unit_test(buffer_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

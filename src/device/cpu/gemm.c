@@ -27,14 +27,13 @@ enum {
     NR = OD_GEMM_PANEL_COLS,
     MR = OD_GEMM_GROUP_ROWS,
     KC = 256,
-    MC = 1020,
+    MC = 2052,
     NC = 256,
     NARROW_COLS = 32,  // below PACK_A_COLS: then A is not packed
     NARROW_KC = 1024,
     STRIDED_KC = 96,
     FEW_ROWS_KC = 1 << 14,
     PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
-    ALIGN_FLOATS = 16,
     B_FLOATS = (KC + 1) * NC,
     A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
     ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
@@ -50,7 +49,6 @@ struct od_gemm {
     struct od_pool *pool;
     const struct od_gemm_kernels *kernels;
     int threads;
-    float *memory;
     float *scratch;  // [threads][B_FLOATS + A_FLOATS]
 };
 
@@ -88,21 +86,18 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
 {
     const int threads = od_pool_threads(pool);
     struct od_gemm *gemm = od_alloc(1, sizeof *gemm);
-    float *memory =
-        od_alloc((size_t)threads * (B_FLOATS + A_FLOATS) + ALIGN_FLOATS, sizeof *memory);
-    if (!gemm || !memory) {
+    float *scratch = od_alloc_large((size_t)threads * (B_FLOATS + A_FLOATS), sizeof *scratch);
+    if (!gemm || !scratch) {
         od_free(gemm);
-        od_free(memory);
+        od_free(scratch);
         return od_fail(err, OD_E_MEMORY, "no memory for the matrix products of %d threads",
                        threads);
     }
-    const size_t behind = (uintptr_t)memory / sizeof *memory % ALIGN_FLOATS;
     *gemm = (struct od_gemm){.pool = pool,
                              .kernels = features.avx2_fma ? &od_gemm_kernels_avx2
                                                           : &od_gemm_kernels_scalar,
                              .threads = threads,
-                             .memory = memory,
-                             .scratch = memory + (ALIGN_FLOATS - behind)};
+                             .scratch = scratch};
     *ret = gemm;
     return OD_OK;
 }
@@ -110,7 +105,7 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
 void od_gemm_free(struct od_gemm *gemm)
 {
     if (gemm) {
-        od_free(gemm->memory);
+        od_free(gemm->scratch);
         od_free(gemm);
     }
 }
@@ -165,8 +160,10 @@ static void run_cols(const struct job *job, struct od_gemm_block block, struct a
         block.rows = od_gemm_group_rows(rows - r0);
         kernels->pack_a(a.packed + r0 * block.k, a.mat, block.rows, block.k);
         block.a = a.packed + r0 * block.k;
-        kernels->block(&block);
         a.mat.data += block.rows * a.mat.row_stride;
+        block.next_a = rows - r0 >= OD_GEMM_TWO_GROUPS ? a.mat.data : NULL;
+        block.next_a_row = a.mat.row_stride;
+        kernels->block(&block);
         block.c += block.rows * block.ldc;
     }
 }
@@ -240,10 +237,15 @@ static void run_part(const struct job *job, struct range rows, struct range cols
         clear(job->c, job->ldc, rows, cols);
     }
     const int64_t kc = block_k(job, rows, cols);
-    for (int64_t i = rows.first; i < rows.last; i += MC) {
+    // Blocks of rows of one size: B is packed anew for each, so that a small rest would cost much.
+    const int64_t blocks = (rows.last - rows.first + MC - 1) / MC;
+    for (int i = 0; i < blocks; i++) {
+        struct range part = part_of(rows.last - rows.first, MR, i, (int)blocks);
+        part.first += rows.first;
+        part.last += rows.first;
         for (int64_t p = 0; p < job->k; p += kc) {
-            run_block(job, (struct range){i, min_i64(i + MC, rows.last)}, cols,
-                      (struct range){p, min_i64(p + kc, job->k)}, b_scratch, a_scratch);
+            run_block(job, part, cols, (struct range){p, min_i64(p + kc, job->k)}, b_scratch,
+                      a_scratch);
         }
     }
 }

@@ -20,7 +20,6 @@ enum {
     VECTORS_MAX = 8,
     UNROLL = 4,
     PACK_ROWS = 8,
-    AHEAD_LINES = 6,
     LINE_FLOATS = 16,
     FEW_ROWS_AHEAD = 256,
     FAR_FLOATS = 1 << 16,
@@ -295,21 +294,24 @@ INLINE int64_t ahead_in_c(int64_t k)
     return NR * (1 + SHORT_K / (k + 1));
 }
 
-// Six rows against all full panels of packed B, for A in one of its layouts.
+// Six rows against all full panels of packed B, for A in one of its layouts. The next rows of A come
+// from afar: a part of them is fetched into L2 while each panel is at work.
 static int64_t six_packed(const struct od_gemm_block *block, const struct place *first)
 {
     struct place at = *first;
     const struct ahead ahead = {.c = ahead_in_c(block->k)};
-    const float *next = at.a + ROWS_MAX * block->k;
+    const float *next = block->next_a ? block->next_a : at.a + ROWS_MAX * block->k;
+    const int64_t line = block->next_a ? block->next_a_row : LINE_FLOATS;
+    const int64_t step = block->next_a ? LINE_FLOATS : ROWS_MAX * LINE_FLOATS;
     int64_t j = 0;
     at.a_row = 1;
     at.a_col = ROWS_MAX;
     at.b_row = NR;
     for (; j + NR <= block->cols; j += NR, at.b += block->b_panel, at.c += NR) {
-        // The next group of A comes from afar: a part of it while each panel is at work.
-        for (int i = 0; i < AHEAD_LINES; i++, next += LINE_FLOATS) {
-            _mm_prefetch(next, _MM_HINT_T1);
+        for (int i = 0; i < ROWS_MAX; i++) {
+            _mm_prefetch(next + i * line, _MM_HINT_T1);
         }
+        next += step;
         tile(ROWS_MAX, 2, block, at, ahead);
     }
     return j;

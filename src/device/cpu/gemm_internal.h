@@ -32,6 +32,8 @@ struct od_gemm_block {
     int64_t a_row;  ///< stride between rows, unused when packed
     int64_t a_col;
     bool a_packed;
+    const float *next_a;  ///< plain rows that will be packed next, to fetch ahead; or NULL
+    int64_t next_a_row;
     const float *b;
     int64_t b_row;    ///< floats from (p, j) to (p + 1, j)
     int64_t b_panel;  ///< floats from one panel to the next
