@@ -75,7 +75,7 @@ struct od_engine {
     struct od_plan plan;
     struct od_arrays arrays;
     float **packed;  ///< packed weights by tensor number
-    struct od_arena packed_arena;
+    float *packed_memory;
     struct od_slot_state slots[OD_ENGINE_SLOTS_MAX];
     struct od_candidate *scratch;  ///< [vocab]
     uint64_t pass_number;

@@ -17,29 +17,36 @@
 #include "ops/op.h"
 #include "plan/plan.h"
 
-// Weights of linear layers, packed for products with few rows.
+static bool is_product(const struct od_op *op)
+{
+    return op->kind == OD_OP_LINEAR || op->kind == OD_OP_HEAD_LOGITS;
+}
+
+// Weights of linear layers, packed for products with few rows, in one piece.
 static enum od_status pack_weights(struct od_engine *engine, struct od_error *err)
 {
     const struct od_program *program = &engine->program;
-    od_arena_init(&engine->packed_arena, SIZE_MAX);
-    engine->packed = od_arena_alloc(&engine->packed_arena, (size_t)program->tensor_count,
-                                    sizeof *engine->packed);
-    if (!engine->packed) {
-        return od_fail(err, OD_E_MEMORY, "no memory to pack weights");
-    }
+    size_t count = 0;
+    bool fits = true;
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct od_op *op = &program->ops[i];
-        if (op->kind != OD_OP_LINEAR && op->kind != OD_OP_HEAD_LOGITS) {
-            continue;
+        fits = fits && (!is_product(op) ||
+                        od_size_add(count, (size_t)od_gemm_packed_floats(op->n, op->k), &count));
+    }
+    engine->packed = od_alloc((size_t)program->tensor_count, sizeof *engine->packed);
+    engine->packed_memory = fits ? od_alloc_large(count, sizeof(float)) : NULL;
+    if (!engine->packed || !engine->packed_memory) {
+        return od_fail(err, OD_E_MEMORY, "no memory to pack weights");
+    }
+    float *packed = engine->packed_memory;
+    for (int32_t i = 0; i < program->op_count; i++) {
+        const struct od_op *op = &program->ops[i];
+        if (is_product(op)) {
+            const int32_t w = op->slot[OD_SLOT_W];
+            od_gemm_pack_weight(packed, engine->arrays.tensor[w], op->n, op->k);
+            engine->packed[w] = packed;
+            packed += od_gemm_packed_floats(op->n, op->k);
         }
-        const int32_t w = op->slot[OD_SLOT_W];
-        float *packed = od_arena_alloc(&engine->packed_arena,
-                                       (size_t)od_gemm_packed_floats(op->n, op->k), sizeof *packed);
-        if (!packed) {
-            return od_fail(err, OD_E_MEMORY, "no memory to pack weights");
-        }
-        od_gemm_pack_weight(packed, engine->arrays.tensor[w], op->n, op->k);
-        engine->packed[w] = packed;
     }
     engine->cpu.packed = engine->packed;
     return OD_OK;
@@ -365,7 +372,8 @@ void *od_engine_main(void *argument)
         od_free(engine->slots[i].ids);
     }
     od_free(engine->scratch);
-    od_arena_release(&engine->packed_arena);
+    od_free(engine->packed_memory);
+    od_free(engine->packed);
     od_arrays_release(&engine->arrays);
     od_plan_release(&engine->plan);
     od_program_release(&engine->program);
