@@ -3,8 +3,8 @@
  * CSV and TSV, read into rows of fields exactly as Python's csv module does with its default
  * dialect over a text file with universal newlines.
  *
- * That means: \r\n and \r become \n everywhere; a field that starts with " runs to the next single
- * " over delimiters and newlines, "" in it is one "; what follows the closing quote is appended
+ * That means: `\r\n` and `\r` become `\n` everywhere; a field that starts with " runs to the next
+ * single " over delimiters and newlines, "" in it is one "; what follows the closing quote is appended
  * as it stands; a " inside of an unquoted field is an ordinary character; blanks are kept; an empty
  * line is a row without fields; a quoted field that is still open at the end of the text ends there.
  *
@@ -44,7 +44,7 @@ struct od_csv {
 };
 
 /**
- * Parse a text with `delimiter` (',' or '\t') between fields. `name` stands in messages.
+ * Parse a text with `delimiter` (',' or `\t`) between fields. `name` stands in messages.
  * @memory Gives *ret: od_csv_release. Nothing points into `text` afterwards.
  * @error  OD_E_FORMAT (no UTF-8, a NUL) "NAME:line: what", OD_E_LIMIT, OD_E_MEMORY.
  */

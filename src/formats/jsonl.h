@@ -10,8 +10,8 @@
  *         json_decref(value);
  *     }
  *
- * Lines end with \n (a \r in front of it is white space to JSON); lines of white space are passed
- * over. Each value is read as od_json_parse reads it.
+ * Lines end with `\n` (a `\r` in front of it is white space to JSON); lines of white space are
+ * passed over. Each value is read as od_json_parse reads it.
  *
  * @source https://jsonlines.org
  * @thread Re-entrant: distinct objects from distinct threads.

@@ -5,7 +5,7 @@
  *     0..255  the bytes in order, written in the byte alphabet (byte_alphabet.h)
  *     256 <s>   257 </s>   258 <pad>
  *
- * It has no merges. <s> is put in front of a text.
+ * It has no merges. `<s>` is put in front of a text.
  *
  * @thread Re-entrant: no state.
  */
