@@ -113,12 +113,15 @@ static CURLcode perform(const struct od_http_responder *http, CURL *curl, const 
 static enum od_status parse_reply(const char *url, const struct od_buf *reply, json_t **ret,
                                   struct od_error *err)
 {
-    json_error_t error;
-    // As Python reads it: of a repeated key the last value counts.
-    json_t *value = json_loadb(od_buf_text(reply), reply->size, JSON_ALLOW_NUL, &error);
-    if (!value) {
-        return od_fail(err, OD_E_IO, "'%s' sent no JSON: line %d column %d: %s", url, error.line,
-                       error.column, error.text);
+    json_t *value = NULL;
+    struct od_error inner = {0};
+    const enum od_status status =
+        od_json_parse_lenient(od_buf_text(reply), reply->size, "reply", &value, &inner);
+    if (status == OD_E_MEMORY) {
+        return od_fail(err, OD_E_MEMORY, "no memory for the answer of '%s'", url);
+    }
+    if (status != OD_OK) {
+        return od_fail(err, OD_E_IO, "'%s' sent no JSON: %s", url, inner.message);
     }
     if (!json_is_object(value)) {
         json_decref(value);

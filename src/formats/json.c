@@ -65,8 +65,8 @@ static enum od_status check_depth(const char *text, size_t size, const char *nam
     return OD_OK;
 }
 
-enum od_status od_json_parse_at(const char *text, size_t size, const char *name, size_t first_line,
-                                json_t **ret, struct od_error *err)
+static enum od_status parse(const char *text, size_t size, const char *name, size_t first_line,
+                            size_t flags, json_t **ret, struct od_error *err)
 {
     json_error_t error;
     const enum od_status status = check_depth(text, size, name, first_line, err);
@@ -75,8 +75,7 @@ enum od_status od_json_parse_at(const char *text, size_t size, const char *name,
     }
     refused_memory = false;
     parsing = true;
-    json_t *value =
-        json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value = json_loadb(text, size, flags | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     parsing = false;
     if (value && !refused_memory) {
         *ret = value;
@@ -93,6 +92,18 @@ enum od_status od_json_parse_at(const char *text, size_t size, const char *name,
     }
     const size_t line = first_line + (error.line > 0 ? (size_t)error.line - 1 : 0);
     return od_fail(err, OD_E_FORMAT, "%s:%zu:%d: %s", name, line, error.column, error.text);
+}
+
+enum od_status od_json_parse_at(const char *text, size_t size, const char *name, size_t first_line,
+                                json_t **ret, struct od_error *err)
+{
+    return parse(text, size, name, first_line, JSON_REJECT_DUPLICATES, ret, err);
+}
+
+enum od_status od_json_parse_lenient(const char *text, size_t size, const char *name, json_t **ret,
+                                     struct od_error *err)
+{
+    return parse(text, size, name, 1, 0, ret, err);
 }
 
 enum od_status od_json_parse(const char *text, size_t size, const char *name, json_t **ret,

@@ -31,6 +31,10 @@ enum od_status od_json_parse(const char *text, size_t size, const char *name, js
 /** As od_json_parse for a text whose first line is number `first_line` (in messages) of `name`. */
 enum od_status od_json_parse_at(const char *text, size_t size, const char *name, size_t first_line,
                                 json_t **ret, struct od_error *err) OD_MUST_CHECK;
+/** As od_json_parse for a text of another program, read as Python does: of a repeated key the last
+ *  value counts. */
+enum od_status od_json_parse_lenient(const char *text, size_t size, const char *name, json_t **ret,
+                                     struct od_error *err) OD_MUST_CHECK;
 /** Read and parse a file (gzip is unpacked). @memory Gives *ret: json_decref. */
 enum od_status od_json_read(const char *path, json_t **ret, struct od_error *err) OD_MUST_CHECK;
 

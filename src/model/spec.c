@@ -245,9 +245,10 @@ enum od_status od_spec_write(const struct od_spec *spec, struct od_buf *out, str
     char eps[32];
     (void)snprintf(eps, sizeof eps, "%.7g", (double)spec->norm_eps);
     od_json_key(&w, "rms_norm_eps");
-    json_t *eps_value = json_loads(eps, JSON_DECODE_ANY, NULL);
-    if (!eps_value) {
-        return od_fail(err, OD_E_MEMORY, "no memory to write a config");
+    json_t *eps_value = NULL;
+    const enum od_status status = od_json_parse(eps, strlen(eps), "rms_norm_eps", &eps_value, err);
+    if (status != OD_OK) {
+        return status;
     }
     od_json_put_value(&w, eps_value);
     json_decref(eps_value);

@@ -199,6 +199,25 @@ static void reads_members(void **state)
     json_decref(object);
 }
 
+// Of a repeated key the last value counts, where the reader is told to be lenient.
+static void repeated_keys(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\": 1, \"a\": 2}";
+    struct od_error err = {0};
+    json_t *value = NULL;
+    assert_int_equal(od_json_parse(text, sizeof text - 1, "x", &value, &err), OD_E_FORMAT);
+    assert_ok(od_json_parse_lenient(text, sizeof text - 1, "x", &value, &err), &err);
+    assert_int_equal(json_integer_value(json_object_get(value, "a")), 2);
+    json_decref(value);
+    value = NULL;
+    assert_int_equal(od_json_parse_lenient("{", 1, "x", &value, &err), OD_E_FORMAT);
+    od_alloc_fail_at(1);
+    assert_int_equal(od_json_parse_lenient(text, sizeof text - 1, "x", &value, &err), OD_E_MEMORY);
+    od_alloc_fail_at(0);
+    assert_null(value);
+}
+
 // Every allocation of the parser fails once, in tokens of every length around its buffers' sizes: the
 // answer is "no memory" and nothing else, and the parser survives.
 static void parser_faults(void **state)
@@ -298,6 +317,7 @@ int main(void)
         cmocka_unit_test(reads_members),
         cmocka_unit_test(faults),
         cmocka_unit_test(parser_faults),
+        cmocka_unit_test(repeated_keys),
         cmocka_unit_test(reads_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
