@@ -12,7 +12,6 @@
 // Source: HELM 2023-11, summarize.
 #include "eval/summarize.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "flow/demo.h"
 #include "formats/json.h"
-#include "base/interval.h"
 
 enum { SAMPLES_PER_KIND = 3, CHOICES_DEFAULT = 4 };
 

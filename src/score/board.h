@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "base/interval.h"
 
 enum {
     OD_BOARD_ENTRIES_MAX = 4096,

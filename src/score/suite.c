@@ -28,11 +28,11 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "formats/json.h"
 #include "score/board.h"
-#include "base/interval.h"
 
 enum { FILES = 2, NAME_PARTS_MAX = 8 };
 
