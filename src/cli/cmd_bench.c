@@ -10,9 +10,9 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cli/commit.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
-#include "commit.h"
 #include "flow/bench_gemm.h"
 #include "flow/bench_gpu.h"
 #include "flow/bench_train.h"
@@ -175,7 +175,7 @@ static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *m
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_hash);
     return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sf sf}", "case", name, "method",
                      method, "seq_len", (json_int_t)document, "date", date, "gpu", r->gpu, "driver",
-                     r->driver, "libraries", r->library, "commit", ONEDAY_COMMIT, "tokens_per_s",
+                     r->driver, "libraries", r->library, "commit", od_commit, "tokens_per_s",
                      r->tokens_per_s, "ceiling_tflops",
                      0.5e-12 * (r->ceiling_before + r->ceiling_after), "share_of_ceiling", r->share,
                      "plan_bytes", (json_int_t)r->plan_bytes, "driver_peak_bytes",

@@ -265,7 +265,7 @@ static void add_gpu(struct facts *facts)
         (void)dlclose(nvml);
     }
     // What computes: the rest of the program says it with --device.
-    add(facts, "gpu", "engine", NULL, "CPU engine only in this version");
+    add(facts, "gpu", "engine", NULL, "training; serving and evaluation compute on the CPU");
     for (int i = 0; i < count && i < GPUS_MAX; i++) {
         if (od_cuda_image_count > 0) {
             add_one_gpu(facts, groups[i], i);
