@@ -10,15 +10,16 @@
 // Every kernel: a warp owns 16-row tiles of the fixed side, whose accumulators stay in registers;
 // the other side streams through shared memory by cp.async while products run. Scores of the first
 // product have the layout that the second product's first operand needs, so that probabilities
-// never leave registers. For dK and dV that means transposed scores, K Q^T.
+// never leave registers. For dK and dV that means transposed scores, K Q^T. What was tried and what
+// it brought: README.md.
 #include <cuda_bf16.h>
 #include <stdint.h>
 
 #include "ops/attention/attention_cuda.h"
 
-#define INLINE          static __device__ __forceinline__
-#define LOG2E           1.4426950408889634f
-#define HEADS_AT_A_TIME 8U
+#define INLINE         static __device__ __forceinline__
+#define LOG2E          1.4426950408889634f
+#define WORK_AT_A_TIME 256U
 
 INLINE uint32_t shared_address(const void *p)
 {
@@ -105,25 +106,32 @@ INLINE float quad_sum(float x)
     return x + __shfl_xor_sync(0xffffffffU, x, 2);
 }
 
-// Tile and head of this block. Heads are taken a few at a time, so that their keys and values stay
-// in the second-level cache; among those, the longest tiles of all start first.
-INLINE bool find_work(const struct od_attention_args *args, struct od_attention_tile *tile,
-                      int32_t *head)
+// Place of this block in the grid, whatever the shape of the grid.
+INLINE uint32_t block_index(void)
 {
-    const uint32_t index = blockIdx.y * gridDim.x + blockIdx.x;
-    const uint32_t first = index / (HEADS_AT_A_TIME * gridDim.x) * HEADS_AT_A_TIME;
-    const uint32_t heads = min(gridDim.y - first, HEADS_AT_A_TIME);
-    const uint32_t inner = index - first * gridDim.x;
-    const uint32_t at = inner / heads;
-    if (at >= (uint32_t)*args->tile_count) {
+    return blockIdx.y * gridDim.x + blockIdx.x;
+}
+
+// Tile and head of a piece of work. Heads are taken some at a time, with about WORK_AT_A_TIME tiles,
+// so that what their tiles share stays in the second-level cache; among those, the longest tiles of
+// all come first.
+INLINE bool find_work(const struct od_attention_args *args, uint32_t index, int32_t heads,
+                      struct od_attention_tile *tile, int32_t *head)
+{
+    const uint32_t tiles = (uint32_t)*args->tile_count;
+    if (index >= tiles * (uint32_t)heads) {
         return false;
     }
-    const int4 t = *(const int4 *)&args->tiles[at];
+    const uint32_t at_a_time = max(WORK_AT_A_TIME / tiles, 1U);
+    const uint32_t first = index / (at_a_time * tiles) * at_a_time;
+    const uint32_t some = min((uint32_t)heads - first, at_a_time);
+    const uint32_t inner = index - first * tiles;
+    const int4 t = *(const int4 *)&args->tiles[inner / some];
     tile->begin = t.x;
     tile->end = t.y;
     tile->row = t.z;
     tile->rows = t.w;
-    *head = (int32_t)(first + inner % heads);
+    *head = (int32_t)(first + inner % some);
     return true;
 }
 
@@ -142,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(OD_ATTENTION_DELTA_THREADS)
 {
     struct od_attention_tile tile;
     int32_t head;
-    if (!find_work(&args, &tile, &head)) {
+    if (!find_work(&args, block_index(), args.heads, &tile, &head)) {
         return;
     }
     const int32_t lane = threadIdx.x % 8;

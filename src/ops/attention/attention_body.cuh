@@ -105,7 +105,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
     extern __shared__ __align__(16) unsigned char shared[];
     struct od_attention_tile tile;
     int32_t head;
-    if (!find_work(&args, &tile, &head)) {
+    if (!find_work(&args, block_index(), args.heads, &tile, &head)) {
         return;
     }
     const uint32_t lane = threadIdx.x % 32;
@@ -296,7 +296,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     extern __shared__ __align__(16) unsigned char shared[];
     struct od_attention_tile tile;
     int32_t head;
-    if (!find_work(&args, &tile, &head)) {
+    if (!find_work(&args, block_index(), args.heads, &tile, &head)) {
         return;
     }
     const uint32_t lane = threadIdx.x % 32;
@@ -471,7 +471,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     extern __shared__ __align__(16) unsigned char shared[];
     struct od_attention_tile tile;
     int32_t kv_head;
-    if (!find_work(&args, &tile, &kv_head)) {
+    if (!find_work(&args, block_index(), args.kv_heads, &tile, &kv_head)) {
         return;
     }
     const uint32_t lane = threadIdx.x % 32;

@@ -10,13 +10,15 @@
  * A launch walks a list of tiles: runs of at most `block` rows of one document. The grid is
  * (most tiles, heads), kv_heads for dK and dV; blocks past the count that lies in device memory
  * return at once, so that a captured launch serves every batch. Order of a backward pass: delta,
- * then dkdv and dq in any order. delta takes the tiles of the forward pass.
+ * then dkdv and dq in any order. delta takes the tiles of the forward pass. Some launches do better
+ * with fewer blocks and a queue of tiles, see `queued`; the grid above serves them, too.
  *
  * Rows outside every document are neither read nor written.
  *
  * @source Dao, "FlashAttention-2", 2023, algorithms 1 and 2.
  * @order  Keys in increasing order for O and dQ; the query heads of a group in order, then queries
- *         in increasing order for dK and dV. No atomics: the same bits on every run.
+ *         in increasing order for dK and dV. No sum is split or atomic, and which block computes a
+ *         tile has no influence on it: the same bits on every run.
  * @thread No state.
  */
 #ifndef OD_OPS_ATTENTION_CUDA_H
@@ -48,6 +50,7 @@ struct od_attention_args {
     float *delta;         ///< [T, H] written by delta, read by dkdv and dq
     const struct od_attention_tile *tiles;
     const int32_t *tile_count;
+    int32_t *queue;  ///< [2] or NULL, for launches with `queued`
     int64_t ld_qkv;
     int64_t ld_o;
     int64_t ld_do;
@@ -71,6 +74,10 @@ struct od_attention_launch {
     int32_t block;         ///< rows of a tile
     int32_t threads;       ///< of a block
     int32_t shared_bytes;  ///< dynamic shared memory; above 48 KiB it must be allowed first
+    /// Blocks take tiles until none is left: any grid will do, and one block per multiprocessor
+    /// with a queue is best. The queue's words are zero before the first launch; every launch leaves
+    /// them zero. Launches that may overlap need queues of their own.
+    bool queued;
 };
 
 /**
@@ -144,27 +151,34 @@ enum {
     OD_ATTENTION_WG_FWD_STAGES = 2,
     OD_ATTENTION_WG_DQ_KEYS = 64,
     OD_ATTENTION_WG_DKDV_QUERIES = 64,
-    OD_ATTENTION_WG_BWD_STAGES = 3
+    OD_ATTENTION_WG_DQ_STAGES = 5,
+    OD_ATTENTION_WG_DKDV_STAGES = 3
 };
 
-/** Their shared memory for head size d: tiles, then sums and barriers of each stage; 1024 more for
- *  alignment. */
-#define OD_ATTENTION_WG_FWD_SHARED(d)                                                          \
-    (1024 +                                                                                    \
-     2 * (d) *                                                                                 \
-         (OD_ATTENTION_WG_BLOCK + 2 * OD_ATTENTION_WG_FWD_STAGES * OD_ATTENTION_WG_FWD_KEYS) + \
-     32 * OD_ATTENTION_WG_FWD_STAGES)
-#define OD_ATTENTION_WG_DQ_SHARED(d)                                                              \
-    (1024 +                                                                                       \
-     2 * (d) *                                                                                    \
-         (2 * OD_ATTENTION_WG_BLOCK + 2 * OD_ATTENTION_WG_BWD_STAGES * OD_ATTENTION_WG_DQ_KEYS) + \
-     32 * OD_ATTENTION_WG_BWD_STAGES)
-#define OD_ATTENTION_WG_DKDV_SHARED(d)                                     \
-    (1024 +                                                                \
-     2 * (d) *                                                             \
-         (2 * OD_ATTENTION_WG_BLOCK +                                      \
-          2 * OD_ATTENTION_WG_BWD_STAGES * OD_ATTENTION_WG_DKDV_QUERIES) + \
-     (32 + 8 * OD_ATTENTION_WG_DKDV_QUERIES) * OD_ATTENTION_WG_BWD_STAGES)
+/** Stages of a block's own rows for head size d. With two, the next tile's rows arrive early, and
+ *  tiles are best taken from a queue; dQ needs the room for more stages of keys instead. */
+#define OD_ATTENTION_WG_FWD_OWN(d)  2
+#define OD_ATTENTION_WG_DQ_OWN(d)   ((d) <= 64 ? 2 : 1)
+#define OD_ATTENTION_WG_DKDV_OWN(d) 2
+
+/** Their shared memory for head size d: tiles; sums of each stage; 16 bytes of barriers for each
+ *  stage; the line of work; 1024 bytes for alignment. */
+#define OD_ATTENTION_WG_FWD_SHARED(d)                                  \
+    (2 * (d) *                                                         \
+         (OD_ATTENTION_WG_FWD_OWN(d) * OD_ATTENTION_WG_BLOCK +         \
+          2 * OD_ATTENTION_WG_FWD_STAGES * OD_ATTENTION_WG_FWD_KEYS) + \
+     16 * (2 * OD_ATTENTION_WG_FWD_STAGES + OD_ATTENTION_WG_FWD_OWN(d)) + 40 + 1024)
+#define OD_ATTENTION_WG_DQ_SHARED(d)                                 \
+    (2 * (d) *                                                       \
+         (2 * OD_ATTENTION_WG_DQ_OWN(d) * OD_ATTENTION_WG_BLOCK +    \
+          2 * OD_ATTENTION_WG_DQ_STAGES * OD_ATTENTION_WG_DQ_KEYS) + \
+     16 * (2 * OD_ATTENTION_WG_DQ_STAGES + 2 * OD_ATTENTION_WG_DQ_OWN(d)) + 40 + 1024)
+#define OD_ATTENTION_WG_DKDV_SHARED(d)                                      \
+    (2 * (d) *                                                              \
+         (2 * OD_ATTENTION_WG_DKDV_OWN(d) * OD_ATTENTION_WG_BLOCK +         \
+          2 * OD_ATTENTION_WG_DKDV_STAGES * OD_ATTENTION_WG_DKDV_QUERIES) + \
+     8 * OD_ATTENTION_WG_DKDV_QUERIES * OD_ATTENTION_WG_DKDV_STAGES +       \
+     16 * (2 * OD_ATTENTION_WG_DKDV_STAGES + 2 * OD_ATTENTION_WG_DKDV_OWN(d)) + 40 + 1024)
 
 #ifdef __cplusplus
 }

@@ -156,16 +156,16 @@ INLINE void wg_pack(uint32_t a[][4], const float c[][4], const int depth)
 
 // A pipe: stages in shared memory that two warps fill by copies and two warpgroups use. Each stage
 // has two barriers: full, on which every filling thread arrives, and empty, on which every using
-// warp arrives. A thread announces a stage when its own copies have landed; while the next stage is
-// free it copies that first.
+// warp arrives. A filling thread announces a stage when its own copies have landed; meanwhile it
+// fills the next one. `pending` is the full barrier of a stage whose copies are under way, 0: none;
+// a thread has one for all its pipes, and announces it before it waits for anything.
 struct wg_pipe {
     uint32_t barriers;  // full, empty, full, empty ...
     uint32_t stage;
-    uint32_t parity;   // of the turn through the stages
-    uint32_t pending;  // full barrier of the stage whose copies are under way; 0: none
+    uint32_t parity;  // of the turn through the stages
 };
 
-enum { WG_FILLERS = 64, WG_USERS = 8 };
+enum { WG_FILLERS = 64, WG_USERS = 8, WG_WARPS = 12 };
 
 INLINE void barrier_init(uint32_t barrier, uint32_t count)
 {
@@ -214,44 +214,47 @@ INLINE void pipe_next(struct wg_pipe *pipe, const uint32_t stages)
     }
 }
 
-INLINE void pipe_announce(struct wg_pipe *pipe)
+INLINE void pipe_announce(uint32_t *pending)
 {
     wg_publish();
-    barrier_arrive(pipe->pending);
-    pipe->pending = 0;
+    barrier_arrive(*pending);
+    *pending = 0;
+}
+
+// After the last stage.
+INLINE void pipe_finish(uint32_t *pending)
+{
+    if (*pending) {
+        copy_wait();
+        pipe_announce(pending);
+    }
+}
+
+// A filling warp waits.
+INLINE void pipe_await(uint32_t barrier, uint32_t parity, uint32_t *pending)
+{
+    if (!__all_sync(0xffffffffU, barrier_passed(barrier, parity))) {
+        pipe_finish(pending);
+        barrier_wait(barrier, parity);
+    }
 }
 
 // Until the stage may be filled.
-INLINE void pipe_claim(struct wg_pipe *pipe)
+INLINE void pipe_claim(const struct wg_pipe *pipe, uint32_t *pending)
 {
-    const uint32_t empty = pipe->barriers + pipe->stage * 16 + 8;
-    if (!__all_sync(0xffffffffU, barrier_passed(empty, pipe->parity ^ 1))) {
-        if (pipe->pending) {
-            copy_wait();
-            pipe_announce(pipe);
-        }
-        barrier_wait(empty, pipe->parity ^ 1);
-    }
+    pipe_await(pipe->barriers + pipe->stage * 16 + 8, pipe->parity ^ 1, pending);
 }
 
 // The copies into the stage have been issued.
-INLINE void pipe_filled(struct wg_pipe *pipe, const uint32_t stages)
+INLINE void pipe_filled(struct wg_pipe *pipe, const uint32_t stages, uint32_t *pending)
 {
     copy_commit();
-    if (pipe->pending) {
+    if (*pending) {
         copy_wait_but_one();
-        pipe_announce(pipe);
+        pipe_announce(pending);
     }
-    pipe->pending = pipe->barriers + pipe->stage * 16;
+    *pending = pipe->barriers + pipe->stage * 16;
     pipe_next(pipe, stages);
-}
-
-INLINE void pipe_finish(struct wg_pipe *pipe)
-{
-    if (pipe->pending) {
-        copy_wait();
-        pipe_announce(pipe);
-    }
 }
 
 // Until the stage is full.
@@ -263,20 +266,76 @@ INLINE void pipe_wait(const struct wg_pipe *pipe)
 // This warp is done with a stage.
 INLINE void pipe_release(const struct wg_pipe *pipe, uint32_t stage)
 {
+    __syncwarp();
     if (threadIdx.x % 32 == 0) {
         barrier_arrive(pipe->barriers + stage * 16 + 8);
+    }
+}
+
+// The line of work of a block: its own place in the grid first, then what the queue in device memory
+// hands out to blocks as they come free, or without a queue every so many pieces. Which block does a
+// piece has no influence on its result. Two places in shared memory, so that the filling warps run
+// ahead: barriers as in a pipe, then the two numbers.
+INLINE void line_init(uint32_t barriers)
+{
+    for (int i = 0; i < 2; i++) {
+        barrier_init(barriers + i * 16, 1);
+        barrier_init(barriers + i * 16 + 8, WG_WARPS);
+    }
+}
+
+// By one filling warp, once for each piece: brings the next one.
+INLINE void line_bring(const struct wg_pipe *line, int32_t *queue, uint32_t index,
+                       uint32_t *pending)
+{
+    const uint32_t full = line->barriers + line->stage * 16;
+    pipe_await(full + 8, line->parity ^ 1, pending);
+    if (threadIdx.x % 32 == 0) {
+        const uint32_t blocks = gridDim.x * gridDim.y;
+        const uint32_t next = queue ? blocks + (uint32_t)atomicAdd(queue, 1) : index + blocks;
+        asm volatile("st.shared.b32 [%0], %1;\n" ::"r"(line->barriers + 32 + line->stage * 4),
+                     "r"(next)
+                     : "memory");
+        barrier_arrive(full);
+    }
+    __syncwarp();
+}
+
+// By every warp: the next piece.
+INLINE uint32_t line_take(struct wg_pipe *line, uint32_t *pending)
+{
+    uint32_t index;
+    pipe_await(line->barriers + line->stage * 16, line->parity, pending);
+    asm volatile("ld.shared.b32 %0, [%1];\n"
+                 : "=r"(index)
+                 : "r"(line->barriers + 32 + line->stage * 4)
+                 : "memory");
+    pipe_release(line, line->stage);
+    pipe_next(line, 2);
+    return index;
+}
+
+// By the thread that brought work, at the end: the last block leaves the queue as it found it.
+INLINE void line_close(int32_t *queue)
+{
+    if (queue) {
+        __threadfence();
+        if (atomicAdd(queue + 1, 1) == (int32_t)(gridDim.x * gridDim.y) - 1) {
+            queue[0] = 0;
+            queue[1] = 0;
+        }
     }
 }
 
 // Registers move from the filling warps to the using ones.
 INLINE void wg_give_registers(void)
 {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n" ::: "memory");
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;\n" ::: "memory");
 }
 
 INLINE void wg_take_registers(void)
 {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n" ::: "memory");
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 224;\n" ::: "memory");
 }
 
 // Two warpgroups, 0 and 1, take turns: each awaits its own and then passes it to the other.
