@@ -74,7 +74,7 @@ layers:
 
 asan-folder:
 	@tools/setup build test check
-	@CC=clang-19 tools/configure $(ASAN) -Dwerror=true -Db_lundef=false -Db_sanitize=address,undefined
+	@CC=clang-19 tools/configure $(ASAN) -Dwerror=true -Db_lundef=false -Db_sanitize=address,undefined -Dgpu_arch=compute_80
 
 asan: asan-folder
 	@ninja -C $(ASAN) -k 0

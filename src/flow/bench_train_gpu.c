@@ -145,7 +145,7 @@ static enum od_status ceiling_run(struct ceiling *c, double *ret, struct od_erro
         status = od_cuda_sync(c->cuda, err);
     }
     if (status == OD_OK) {
-        *ret = 2.0 * n * n * n * CEILING_PRODUCTS /
+        *ret = 2.0 * n * n * n * (double)CEILING_PRODUCTS /
                (od_cuda_event_ms(c->cuda, c->event[0], c->event[1]) * 1e-3);
     }
     return status;

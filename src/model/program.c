@@ -49,8 +49,9 @@ static enum od_dtype dtype_of(const struct od_builder *b, enum od_role role)
     return OD_DTYPE_F32;
 }
 
-static int32_t add_tensor(struct od_builder *b, struct od_tensor tensor, const char *format,
-                          va_list args)
+__attribute__((format(printf, 3, 0))) static int32_t add_tensor(struct od_builder *b,
+                                                                struct od_tensor tensor,
+                                                                const char *format, va_list args)
 {
     if (b->failed || b->program.tensor_count == b->tensor_capacity) {
         b->failed = true;

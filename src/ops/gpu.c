@@ -169,15 +169,19 @@ static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, 
     const int32_t lists[] = {gpu->inputs.query_tiles, gpu->inputs.key_tiles,
                              gpu->inputs.dquery_tiles};
     void *arguments[] = {args};
+    struct od_cuda_grid grid = {
+        .x = (unsigned)gpu->now.tiles[tiles],
+        .y = (unsigned)(kind == OD_ATTENTION_DKDV ? args->kv_heads : args->heads),
+        .threads = (unsigned)launch->threads,
+        .shared_bytes = (unsigned)launch->shared_bytes};
     args->tiles = (const struct od_attention_tile *)(uintptr_t)input(gpu, lists[tiles]);
     args->tile_count = (const int32_t *)(uintptr_t)count_of(gpu, (enum od_gpu_count)tiles);
-    od_cuda_launch(gpu->cuda, gpu->attention[kind],
-                   (struct od_cuda_grid){
-                       .x = (unsigned)gpu->now.tiles[tiles],
-                       .y = (unsigned)(kind == OD_ATTENTION_DKDV ? args->kv_heads : args->heads),
-                       .threads = (unsigned)launch->threads,
-                       .shared_bytes = (unsigned)launch->shared_bytes},
-                   arguments);
+    args->queue = (int32_t *)(uintptr_t)gpu->queue;
+    if (launch->queued) {  // one block for each multiprocessor takes tiles until none is left
+        grid.x = (unsigned)od_cuda_info(gpu->cuda)->multiprocessors;
+        grid.y = 1;
+    }
+    od_cuda_launch(gpu->cuda, gpu->attention[kind], grid, arguments);
 }
 
 static void *address(od_dev at)
@@ -737,6 +741,7 @@ struct extras {
     size_t stats;
     size_t scalars;
     size_t bad;
+    size_t queue;
     size_t ring;
     size_t end;
 };
@@ -751,7 +756,8 @@ static struct extras lay_out(const struct od_gpu_layout *layout)
     at.stats = at.partials + round_up(chunks * sizeof(double));
     at.scalars = at.stats + round_up(sizeof(struct od_adamw_stats));
     at.bad = at.scalars + round_up(sizeof(struct od_adamw_scalars));
-    at.ring = at.bad + round_up(sizeof(uint64_t));
+    at.queue = at.bad + round_up(sizeof(uint64_t));
+    at.ring = at.queue + round_up(2 * sizeof(int32_t));
     at.end = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
     return at;
 }
@@ -870,6 +876,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     gpu->stats = gpu->memory + extras.stats;
     gpu->scalars = gpu->memory + extras.scalars;
     gpu->bad = gpu->memory + extras.bad;
+    gpu->queue = gpu->memory + extras.queue;
     gpu->ring.device[0] = gpu->memory + extras.ring;
     gpu->ring.device[1] = gpu->ring.device[0] + OD_GPU_PIECE_BYTES;
     // Weights' spare rows and columns stay zero; what is written before it is read starts as NaN, so

@@ -101,6 +101,7 @@ struct od_gpu {
     od_dev stats;
     od_dev scalars;
     od_dev bad;
+    od_dev queue;  ///< of attention's tiles: two words, zero between launches
     int64_t chunk_count;
     struct od_gpu_now now;
     struct od_gpu_slot slot[OD_GPU_SLOTS];

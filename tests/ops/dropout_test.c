@@ -179,8 +179,9 @@ static void keeps_the_share_that_was_asked_for(void **state)
             same += kept(t, c, 1) == kept(t, c, 2);
         }
     }
-    assert_true(fabs(count / (1000.0 * K) - 0.7) < 0.01);
-    assert_true(fabs(same / (1000.0 * K) - (0.49 + 0.09)) < 0.015);  // passes are independent
+    assert_true(fabs(count / (1000.0 * (double)K) - 0.7) < 0.01);
+    assert_true(fabs(same / (1000.0 * (double)K) - (0.49 + 0.09)) <
+                0.015);  // passes are independent
 }
 
 int main(void)
