@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -22,12 +23,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "cli/options.h"
 #include "formats/json.h"
+#include "net/ca_bundle.h"
 
 enum { FACTS_MAX = 48, VALUE_MAX_BYTES = 192, LINE_MAX_BYTES = 512, OUTPUT_MAX_BYTES = 1 << 16 };
 static const double KIB = 1024.0;
@@ -166,6 +169,17 @@ static void add_gpu(struct facts *facts)
     add(facts, "gpu", "engine", NULL, "CPU engine only in this version");
 }
 
+static void add_network(struct facts *facts)
+{
+    char path[OD_PATH_MAX_BYTES];
+    const bool found = od_ca_bundle_find(getenv("SSL_CERT_FILE"), "/", path);
+    add(facts, "network", "certificates",
+        found && od_path_exists(path)
+            ? NULL
+            : "for https: install 'ca-certificates', or name a file in SSL_CERT_FILE",
+        "%.180s", found ? path : "absent");
+}
+
 static void add_libraries(struct facts *facts)
 {
     char pcre2[64] = "unknown";
@@ -268,6 +282,7 @@ int od_cmd_doctor(struct od_cli *cli, int argc, char **argv)
     add_processor(&facts, cli->no_vector);
     add_machine(&facts);
     add_gpu(&facts);
+    add_network(&facts);
     add_libraries(&facts);
     if (!cli->json) {
         print_text(&facts);
