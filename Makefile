@@ -5,10 +5,11 @@ ASAN   ?= build-asan
 PREFIX ?= /usr/local
 WERROR ?= false
 DEMO   ?= demo
+DIST   ?= dist
 SOURCES = $(shell find src tests examples -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install reference clean
+.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install dist dist-test reference clean
 
 all: build
 
@@ -20,6 +21,8 @@ help:
 	@echo "make test-long  the tests that take minutes to hours"
 	@echo "make bench      measure the program on this machine"
 	@echo "make install    into PREFIX=$(PREFIX) (DESTDIR is honoured)"
+	@echo "make dist       the program for any x86-64 Linux, packed, into $(DIST)/"
+	@echo "make dist-test  try it, here and (as root) in a bare Debian 11"
 	@echo "make reference  pages of the code, into $(BUILD)/reference/html"
 	@echo "make format     lay the source out with clang-format"
 	@echo "make clean      remove the build folders"
@@ -78,6 +81,14 @@ install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD) --quiet
 
+dist:
+	@tools/setup build dist
+	@WERROR=$(WERROR) tools/dist $(DIST)
+
+dist-test: dist
+	@tools/setup dist-test
+	@tools/dist-test $(DIST)
+
 reference:
 	@tools/setup docs
 	@mkdir -p $(BUILD)/reference
@@ -88,4 +99,4 @@ format:
 	@clang-format-19 -i $(SOURCES)
 
 clean:
-	rm -rf $(BUILD) $(ASAN)
+	rm -rf $(BUILD) $(ASAN) build-dist
