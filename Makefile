@@ -5,10 +5,12 @@ ASAN   ?= build-asan
 PREFIX ?= /usr/local
 WERROR ?= false
 DEMO   ?= demo
+DIST   ?= dist
 SOURCES = $(shell find src tests examples -name '*.[ch]')
 
 .DELETE_ON_ERROR:
-.PHONY: all gpu-test gpu-bench build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help bench install kernels reference clean
+.PHONY: all build build-tests asan asan-folder demo test test-asan test-long check format format-check layers tidy help \
+        bench gpu-test gpu-bench install kernels dist dist-test reference clean
 
 all: build
 
@@ -23,6 +25,8 @@ help:
 	@echo "make gpu-bench  training on a GPU beside its ceiling and peers, into bench/results/"
 	@echo "make kernels    the CUDA kernels alone, into $(BUILD)/kernels, for machines without nvcc"
 	@echo "make install    into PREFIX=$(PREFIX) (DESTDIR is honoured)"
+	@echo "make dist       the program for any x86-64 Linux, packed, into $(DIST)/"
+	@echo "make dist-test  try it, here and (as root) in a bare Debian 11"
 	@echo "make reference  pages of the code, into $(BUILD)/reference/html"
 	@echo "make format     lay the source out with clang-format"
 	@echo "make clean      remove the build folders"
@@ -98,6 +102,14 @@ kernels:
 	@tools/configure $(BUILD) -Dwerror=$(WERROR)
 	@ninja -C $(BUILD) kernels
 
+dist:
+	@tools/setup build dist
+	@WERROR=$(WERROR) tools/dist $(DIST)
+
+dist-test: dist
+	@tools/setup dist-test
+	@tools/dist-test $(DIST)
+
 reference:
 	@tools/setup docs
 	@mkdir -p $(BUILD)/reference
@@ -108,4 +120,4 @@ format:
 	@clang-format-19 -i $(SOURCES)
 
 clean:
-	rm -rf $(BUILD) $(ASAN)
+	rm -rf $(BUILD) $(ASAN) build-dist

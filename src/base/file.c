@@ -368,6 +368,20 @@ bool od_path_is_dir(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+enum od_status od_program_dir(char out[OD_PATH_MAX_BYTES], struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    const ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (size <= 0 || (size_t)size == sizeof path - 1 || path[0] != '/') {
+        return od_fail(err, OD_E_NOT_FOUND, "cannot read '/proc/self/exe': %s",
+                       size < 0 ? strerror(errno) : "no path, or too long");
+    }
+    path[size] = '\0';
+    *strrchr(path, '/') = '\0';
+    (void)snprintf(out, OD_PATH_MAX_BYTES, "%s/", path);
+    return OD_OK;
+}
+
 enum od_status od_path_join(char out[OD_PATH_MAX_BYTES], const char *folder, const char *name,
                             struct od_error *err)
 {

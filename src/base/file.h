@@ -72,6 +72,9 @@ bool od_path_is_dir(const char *path);
 enum od_status od_path_join(char out[OD_PATH_MAX_BYTES], const char *folder, const char *name,
                             struct od_error *err) OD_MUST_CHECK;
 
+/** Folder of the running program, links resolved, a slash at its end. @error OD_E_NOT_FOUND without /proc. */
+enum od_status od_program_dir(char out[OD_PATH_MAX_BYTES], struct od_error *err) OD_MUST_CHECK;
+
 /** For tests: let the n-th write, fsync or rename from now fail with ENOSPC; 0 turns it off. */
 void od_file_fail_at(uint64_t n);
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -22,6 +23,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -31,6 +33,7 @@
 #include "device/cuda/images.h"
 #include "flow/gpu_check.h"
 #include "formats/json.h"
+#include "net/ca_bundle.h"
 
 enum {
     FACTS_MAX = 128,
@@ -273,6 +276,17 @@ static void add_gpu(struct facts *facts)
     }
 }
 
+static void add_network(struct facts *facts)
+{
+    char path[OD_PATH_MAX_BYTES];
+    const bool found = od_ca_bundle_find(getenv("SSL_CERT_FILE"), "/", path);
+    add(facts, "network", "certificates",
+        found && od_path_exists(path)
+            ? NULL
+            : "for https: install 'ca-certificates', or name a file in SSL_CERT_FILE",
+        "%.180s", found ? path : "absent");
+}
+
 static void add_libraries(struct facts *facts)
 {
     char pcre2[64] = "unknown";
@@ -376,6 +390,7 @@ int od_cmd_doctor(struct od_cli *cli, int argc, char **argv)
     add_processor(&facts, cli->no_vector);
     add_machine(&facts);
     add_gpu(&facts);
+    add_network(&facts);
     add_libraries(&facts);
     if (!cli->json) {
         print_text(&facts);

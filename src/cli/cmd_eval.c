@@ -23,6 +23,7 @@
 #include "formats/json.h"
 #include "infer/engine.h"
 #include "infer/responder.h"
+#include "net/ca_bundle.h"
 
 enum { DESCRIPTIONS_MAX = 64, SHOWN_REASONS_MAX = 10 };
 
@@ -59,7 +60,11 @@ static bool is_url(const char *target)
 
 static enum od_status open_server(const char *url, struct opened *ret, struct od_error *err)
 {
-    const struct od_http_options options = OD_HTTP_OPTIONS_INIT;
+    char ca_bundle[OD_PATH_MAX_BYTES];
+    struct od_http_options options = OD_HTTP_OPTIONS_INIT;
+    if (od_ca_bundle_find(getenv("SSL_CERT_FILE"), "/", ca_bundle)) {
+        options.ca_bundle = ca_bundle;
+    }
     const enum od_status status = od_http_responder_open(url, &options, &ret->http, err);
     if (status == OD_OK) {
         (void)od_http_responder_learn_context(ret->http);

@@ -41,6 +41,7 @@ struct od_http_responder {
     struct od_responder interface;
     struct od_http_options options;
     char url[OD_HTTP_URL_MAX_BYTES];
+    char *ca_bundle;
     bool is_loopback;
     struct curl_slist *headers;
     pthread_mutex_t lock;  // for the idle connections
@@ -102,6 +103,9 @@ static CURLcode perform(const struct od_http_responder *http, CURL *curl, const 
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
     if (http->is_loopback) {
         (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    }
+    if (http->ca_bundle) {
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca_bundle);
     }
     code = curl_easy_perform(curl);
     if (code == CURLE_OK) {
@@ -412,10 +416,12 @@ enum od_status od_http_responder_open(const char *url, const struct od_http_opti
     http->is_loopback =
         starts_with(host, "127.") || starts_with(host, "localhost") || starts_with(host, "[::1]");
     http->options = *options;
+    http->options.ca_bundle = NULL;  // the caller's memory
+    http->ca_bundle = options->ca_bundle ? od_strdup(options->ca_bundle) : NULL;
     (void)pthread_mutex_init(&http->lock, NULL);
     http->headers = curl_slist_append(NULL, "Content-Type: application/json");
     struct curl_slist *more = curl_slist_append(http->headers, "Expect:");
-    if (!http->headers || !more) {
+    if (!http->headers || !more || (options->ca_bundle && !http->ca_bundle)) {
         od_http_responder_close(http);
         return od_fail(err, OD_E_MEMORY, "no memory for a client");
     }
@@ -438,6 +444,7 @@ void od_http_responder_close(struct od_http_responder *http)
     }
     curl_slist_free_all(http->headers);
     (void)pthread_mutex_destroy(&http->lock);
+    od_free(http->ca_bundle);
     od_free(http);
 }
 

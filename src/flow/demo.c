@@ -32,14 +32,23 @@ enum { EVAL_THREADS = 8, ENGINE_SLOTS = 8, SEQUENCE_LEN_MAX = 512 };
 
 enum od_status od_examples_find(char out[OD_PATH_MAX_BYTES], struct od_error *err)
 {
-    const char *const places[] = {getenv("ONEDAY_EXAMPLES"), OD_EXAMPLES_INSTALLED,
+    char beside[OD_PATH_MAX_BYTES] = "";  // stays empty when the program's place is unknown
+    char bin[OD_PATH_MAX_BYTES];
+    enum od_status status = od_program_dir(bin, NULL);
+    if (status == OD_OK) {
+        status = od_path_join(beside, bin, "../share/oneday/examples", err);
+        if (status != OD_OK) {
+            return status;
+        }
+    }
+    const char *const places[] = {getenv("ONEDAY_EXAMPLES"), beside, OD_EXAMPLES_INSTALLED,
                                   OD_EXAMPLES_SOURCE};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         char path[OD_PATH_MAX_BYTES];
         if (!places[i] || places[i][0] == '\0') {
             continue;
         }
-        const enum od_status status = od_path_join(path, places[i], "toyworld", err);
+        status = od_path_join(path, places[i], "toyworld", err);
         if (status != OD_OK) {
             return status;
         }

@@ -56,7 +56,10 @@ struct od_demo_result {
 enum od_status od_demo_run(const struct od_demo_options *options, struct od_demo_result *ret,
                            struct od_error *err) OD_MUST_CHECK;
 
-/** The examples folder: $ONEDAY_EXAMPLES, else where the program was installed or built from. */
+/**
+ * The examples folder: $ONEDAY_EXAMPLES, else ../share/oneday/examples beside the program, else where
+ * it was installed or built from.
+ */
 enum od_status od_examples_find(char out[OD_PATH_MAX_BYTES], struct od_error *err) OD_MUST_CHECK;
 
 #endif

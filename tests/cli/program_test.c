@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "formats/json.h"
 
@@ -221,7 +222,7 @@ static void doctor_prints_json(void **state)
     assert_int_equal(program.exit_code, 0);
     assert_string_equal(program.err, "");
     assert_ok(od_json_parse(program.out, strlen(program.out), "doctor", &root, &err), &err);
-    const char *const groups[] = {"program", "processor", "system", "gpu", "libraries"};
+    const char *const groups[] = {"program", "processor", "system", "gpu", "network", "libraries"};
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
         assert_true(json_object_size(json_object_get(root, groups[i])) > 0);
     }
@@ -249,6 +250,40 @@ static void doctor_prints_json(void **state)
     program_assert_usage(program_run("doctor", "extra"), "unexpected argument 'extra'");
 }
 
+/** A copy of the program in a folder that it has never seen. */
+static void examples_lie_beside_the_program(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char from[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    const char *folder = test_folder();
+    (void)snprintf(from, sizeof from, "%s", test_binary());
+    assert_ok(od_file_read(from, (size_t)1 << 30, &bytes, &size, &err), &err);
+    assert_ok(od_path_join(path, folder, "bin", &err), &err);
+    assert_ok(od_dir_make(path, &err), &err);
+    assert_ok(od_path_join(path, folder, "bin/oneday", &err), &err);
+    assert_ok(od_file_write(path, bytes, size, &err), &err);
+    od_free(bytes);
+    assert_int_equal(chmod(path, 0700), 0);
+    char examples[OD_PATH_MAX_BYTES];
+    char demo[OD_PATH_MAX_BYTES];
+    assert_ok(od_path_join(examples, folder, "share/oneday/examples/toyworld", &err), &err);
+    assert_ok(od_dir_make(examples, &err), &err);  // empty: so the message names it
+    assert_ok(od_path_join(demo, folder, "demo", &err), &err);
+    assert_int_equal(unsetenv("ONEDAY_EXAMPLES"), 0);
+    assert_int_equal(setenv("ONEDAY_BINARY", path, 1), 0);
+    struct program program = program_run("demo", demo);
+    assert_int_equal(setenv("ONEDAY_BINARY", from, 1), 0);
+    assert_int_not_equal(program.exit_code, 0);
+    if (!strstr(program.err, "/bin/../share/oneday/examples/toyworld/")) {
+        fail_msg("no word of '%s' in: %s", examples, program.err);
+    }
+    program_release(&program);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +296,7 @@ int main(void)
         cmocka_unit_test(help_of_a_command_by_two_ways),
         cmocka_unit_test(results_that_are_lost_are_a_failure),
         cmocka_unit_test(doctor_prints_json),
+        cmocka_unit_test(examples_lie_beside_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
