@@ -764,7 +764,7 @@ static struct extras lay_out(const struct od_gpu_layout *layout)
 
 size_t od_gpu_bytes(const struct od_gpu_layout *layout)
 {
-    return lay_out(layout).end;
+    return lay_out(layout).end + OD_GPU_RESERVE_BYTES;
 }
 
 // The table of chunks of all trained tensors.
