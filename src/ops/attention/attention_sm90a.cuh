@@ -141,7 +141,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     uint32_t pending = 0;
     uint32_t index = block_index();
     if (threadIdx.x == 0) {
-        pipe_init(barriers, 2 * STAGES + OWN);
+        pipe_init(barriers, 2 * STAGES + OWN, WG_USERS);
         line_init(line.barriers);
     }
     __syncthreads();
@@ -307,7 +307,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     uint32_t pending = 0;
     uint32_t index = block_index();
     if (threadIdx.x == 0) {
-        pipe_init(barriers, 2 * STAGES + 2 * OWN);
+        pipe_init(barriers, 2 * STAGES + 2 * OWN, WG_USERS);
         line_init(line.barriers);
     }
     __syncthreads();
@@ -477,7 +477,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     uint32_t pending = 0;
     uint32_t index = block_index();
     if (threadIdx.x == 0) {
-        pipe_init(barriers, 2 * STAGES + 2 * OWN);
+        pipe_init(barriers, 2 * STAGES, WG_USERS * 32);
+        pipe_init(barriers + 2 * STAGES * 16, 2 * OWN, WG_USERS);
         line_init(line.barriers);
     }
     __syncthreads();
@@ -604,11 +605,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             wg_wait();
             wg_settle(dk, D / 8);
             wg_settle(dv, D / 8);
-            __syncwarp();
-            if (lane == 0) {
-                barrier_arrive(full + 8);
-                barrier_arrive(full + STAGES * 16 + 8);
-            }
+            barrier_arrive(full + 8);
+            barrier_arrive(full + STAGES * 16 + 8);
             pipe_next(&queries, STAGES);
             query = query + QUERIES < end ? query + QUERIES : tile.row;
         }

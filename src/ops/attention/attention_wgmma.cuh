@@ -156,7 +156,7 @@ INLINE void wg_pack(uint32_t a[][4], const float c[][4], const int depth)
 
 // A pipe: stages in shared memory that two warps fill by copies and two warpgroups use. Each stage
 // has two barriers: full, on which every filling thread arrives, and empty, on which every using
-// warp arrives. A filling thread announces a stage when its own copies have landed; meanwhile it
+// warp arrives, or every using thread where threads read the stage by themselves. A filling thread announces a stage when its own copies have landed; meanwhile it
 // fills the next one. `pending` is the full barrier of a stage whose copies are under way, 0: none;
 // a thread has one for all its pipes, and announces it before it waits for anything.
 struct wg_pipe {
@@ -196,12 +196,12 @@ INLINE void barrier_wait(uint32_t barrier, uint32_t parity)
     }
 }
 
-// By one thread, before any use of the pipe.
-INLINE void pipe_init(uint32_t barriers, const int stages)
+// By one thread, before any use of the pipe. `users` arrive on the empty barrier.
+INLINE void pipe_init(uint32_t barriers, const int stages, const uint32_t users)
 {
     for (int i = 0; i < stages; i++) {
         barrier_init(barriers + i * 16, WG_FILLERS);
-        barrier_init(barriers + i * 16 + 8, WG_USERS);
+        barrier_init(barriers + i * 16 + 8, users);
     }
 }
 
