@@ -259,10 +259,10 @@ static void scalar_has_the_bits_of_the_loop(void **state)
 static void beyond_the_blocks(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{401, 70, 530},  {13, 2100, 300}, {7, 2070, 40},
-                                        {1, 1040, 1040}, {2, 97, 700},    {3, 2049, 17},
-                                        {800, 17, 65},   {6, 530, 530},   {24, 1100, 260},
-                                        {2062, 67, 9},   {40, 20, 2100},  {6, 70, 45000}};
+    static const int64_t shapes[][3] = {
+        {401, 70, 530},  {13, 2100, 300}, {7, 2070, 40}, {1, 1040, 1040}, {2, 97, 700},
+        {3, 2049, 17},   {800, 17, 65},   {6, 530, 530}, {24, 1100, 260}, {2062, 67, 9},
+        {330, 700, 270}, {40, 20, 2100},  {6, 70, 45000}};
     struct draw draw = {test_seed(), 0};
     struct engine vector = engine_create(2, true);
     struct engine scalar = engine_create(3, false);

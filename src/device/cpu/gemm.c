@@ -7,11 +7,13 @@
 //             for groups, for panels:         a tile of 6 x 16 with its sums in registers
 //
 // A group of A [6, KC] stays in L1 while the panels of B come from L2, and C is written along its
-// rows. Between two blocks of k the sums wait in C, which changes no bit. Nothing is shared between
-// threads, so one fork and join is all.
+// rows. Between two blocks of k the sums wait in C, which changes no bit. One fork and join is all;
+// in the last block of k the rows of a part are taken in small pieces, and a thread that is done
+// with its own part takes pieces of the others', because threads are seldom equally fast.
 
 #include "device/cpu/gemm.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +37,12 @@ enum {
     FEW_ROWS_KC = 1 << 14,
     PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
     B_FLOATS = (KC + 1) * NC,
-    A_FLOATS = MC * KC + 2 * OD_GEMM_PACK_SLACK,
+    PIECE_ROWS = 8 * MR,
+    PIECES_MAX = (MC + PIECE_ROWS - 1) / PIECE_ROWS,
+    PIECE_FLOATS = PIECE_ROWS * KC + 2 * OD_GEMM_PACK_SLACK,
+    A_FLOATS = PIECES_MAX * PIECE_FLOATS,
+    TAIL_BLOCKS_MAX = 64,
+    TAIL_WORK = 1 << 20,        // multiply-adds of a tail from which it is worth sharing
     ONE_THREAD_WORK = 1 << 18,  // multiply-adds that are done before another thread is awake
     DIRECT_B_COLS = 256,        // up to this width B is read in place for a single group of rows
     PACK_A_COLS = 64,           // from this width packing A pays
@@ -45,11 +52,26 @@ enum {
 _Static_assert((NARROW_KC + 1) * NARROW_COLS <= B_FLOATS, "narrow blocks of B fit");
 _Static_assert(FEW_ROWS_KC *MR <= MC * KC, "a long group of A fits");
 
+struct range {
+    int64_t first;
+    int64_t last;
+};
+
+// The last block of k of a part, which other threads help with.
+struct tail {
+    atomic_bool open;  // all before it is done; what follows is valid
+    struct range rows;
+    struct range cols;
+    struct range k;
+    atomic_int taken[TAIL_BLOCKS_MAX];  // pieces of rows, for each NC columns
+};
+
 struct od_gemm {
     struct od_pool *pool;
     const struct od_gemm_kernels *kernels;
     int threads;
-    float *scratch;  // [threads][B_FLOATS + A_FLOATS]
+    float *scratch;      // [threads][B_FLOATS + A_FLOATS]
+    struct tail *tails;  // [threads]
 };
 
 struct job {
@@ -67,11 +89,6 @@ struct job {
     int col_parts;
 };
 
-struct range {
-    int64_t first;
-    int64_t last;
-};
-
 struct od_cpu_features od_cpu_features_detect(bool allow_vector)
 {
     struct od_cpu_features features = {false};
@@ -87,9 +104,11 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
     const int threads = od_pool_threads(pool);
     struct od_gemm *gemm = od_alloc(1, sizeof *gemm);
     float *scratch = od_alloc_large((size_t)threads * (B_FLOATS + A_FLOATS), sizeof *scratch);
-    if (!gemm || !scratch) {
+    struct tail *tails = od_alloc((size_t)threads, sizeof *tails);
+    if (!gemm || !scratch || !tails) {
         od_free(gemm);
         od_free(scratch);
+        od_free(tails);
         return od_fail(err, OD_E_MEMORY, "no memory for the matrix products of %d threads",
                        threads);
     }
@@ -97,7 +116,8 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
                              .kernels = features.avx2_fma ? &od_gemm_kernels_avx2
                                                           : &od_gemm_kernels_scalar,
                              .threads = threads,
-                             .scratch = scratch};
+                             .scratch = scratch,
+                             .tails = tails};
     *ret = gemm;
     return OD_OK;
 }
@@ -105,6 +125,7 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
 void od_gemm_free(struct od_gemm *gemm)
 {
     if (gemm) {
+        od_free(gemm->tails);
         od_free(gemm->scratch);
         od_free(gemm);
     }
@@ -225,8 +246,60 @@ static int64_t block_k(const struct job *job, struct range rows, struct range co
     return width <= NARROW_COLS ? NARROW_KC : KC;
 }
 
-// C[rows, cols] alone, with the scratch memory of one thread.
-static void run_part(const struct job *job, struct range rows, struct range cols, int thread)
+// Take pieces of a tail until none is left. The owner of the part begins with its first columns, a
+// helper with its last.
+static void run_tail(const struct job *job, struct tail *tail, int thread, bool helps)
+{
+    float *b_scratch = job->gemm->scratch + (int64_t)thread * (B_FLOATS + A_FLOATS);
+    float *a_scratch = b_scratch + B_FLOATS;
+    bool packed[PIECES_MAX] = {false};
+    const int64_t rows = tail->rows.last - tail->rows.first;
+    const int pieces = (int)((rows + PIECE_ROWS - 1) / PIECE_ROWS);
+    const int blocks = (int)((tail->cols.last - tail->cols.first + NC - 1) / NC);
+    for (int i = 0; i < blocks; i++) {
+        const int at = helps ? blocks - 1 - i : i;
+        const int64_t j = tail->cols.first + (int64_t)at * NC;
+        struct od_gemm_block block = {.cols = min_i64(NC, tail->cols.last - j),
+                                      .k = tail->k.last - tail->k.first,
+                                      .b = b_scratch,
+                                      .b_row = NR,
+                                      .ldc = job->ldc,
+                                      .load = tail->k.first > 0 || job->accumulate};
+        bool has_b = false;
+        block.b_panel = block.k * NR + PANEL_GAP;
+        for (int piece; (piece = atomic_fetch_add(&tail->taken[at], 1)) < pieces;) {
+            const int64_t first = tail->rows.first + (int64_t)piece * PIECE_ROWS;
+            const struct a_block a = {
+                {job->a.data + first * job->a.row_stride + tail->k.first * job->a.col_stride,
+                 job->a.row_stride, job->a.col_stride},
+                a_scratch + (int64_t)piece * PIECE_FLOATS};
+            if (!has_b) {
+                struct od_mat b = job->b;
+                b.data += tail->k.first * b.row_stride + j * b.col_stride;
+                job->gemm->kernels->pack_b(b_scratch, block.b_panel, b, block.k, block.cols);
+                has_b = true;
+            }
+            block.rows = min_i64(PIECE_ROWS, tail->rows.last - first);
+            block.c = job->c + first * job->ldc + j;
+            run_cols(job, block, a, !packed[piece]);
+            packed[piece] = true;
+        }
+    }
+}
+
+// Whether the last block of k of a part is worth sharing.
+static bool has_tail(const struct job *job, struct range rows, struct range cols, struct range k)
+{
+    const double work = (double)(rows.last - rows.first) * (double)(cols.last - cols.first) *
+                        (double)(k.last - k.first);
+    return !job->packed && cols.last - cols.first >= PACK_A_COLS &&
+           cols.last - cols.first <= (int64_t)TAIL_BLOCKS_MAX * NC &&
+           rows.last - rows.first >= (int64_t)2 * PIECE_ROWS && work >= (double)TAIL_WORK;
+}
+
+// C[rows, cols], with the scratch memory of one thread. `tail`: where others can help, or NULL.
+static void run_part(const struct job *job, struct range rows, struct range cols, int thread,
+                     struct tail *tail)
 {
     float *b_scratch = job->gemm->scratch + (int64_t)thread * (B_FLOATS + A_FLOATS);
     float *a_scratch = b_scratch + B_FLOATS;
@@ -244,8 +317,16 @@ static void run_part(const struct job *job, struct range rows, struct range cols
         part.first += rows.first;
         part.last += rows.first;
         for (int64_t p = 0; p < job->k; p += kc) {
-            run_block(job, part, cols, (struct range){p, min_i64(p + kc, job->k)}, b_scratch,
-                      a_scratch);
+            const struct range k = {p, min_i64(p + kc, job->k)};
+            if (tail && i == blocks - 1 && k.last == job->k && has_tail(job, part, cols, k)) {
+                tail->rows = part;
+                tail->cols = cols;
+                tail->k = k;
+                atomic_store(&tail->open, true);
+                run_tail(job, tail, thread, false);
+            } else {
+                run_block(job, part, cols, k, b_scratch, a_scratch);
+            }
         }
     }
 }
@@ -262,8 +343,9 @@ static void choose_parts(struct job *job, int threads)
         const int64_t cols_most = (col_units + col_parts - 1) / col_parts * NR;
         const double rows = (double)rows_most;
         const double cols = (double)cols_most;
-        // Packing an element costs about as much as twelve multiply-adds of a vector lane.
-        const double cost = rows * cols + 12.0 * rows + (job->packed ? 0.0 : 12.0 * cols);
+        // Packing an element of B costs about as much as twelve multiply-adds of a vector lane, and
+        // of A, which is turned, more.
+        const double cost = rows * cols + 24.0 * rows + (job->packed ? 0.0 : 12.0 * cols);
         if (row_parts == 1 || cost < best) {
             best = cost;
             job->row_parts = row_parts;
@@ -275,9 +357,17 @@ static void choose_parts(struct job *job, int threads)
 static void run_parts(void *context, int64_t first, int64_t last, int thread)
 {
     const struct job *job = context;
+    struct tail *tails = job->gemm->tails;
+    const int parts = job->row_parts * job->col_parts;
     for (int64_t i = first; i < last; i++) {
         run_part(job, part_of(job->m, MR, (int)(i / job->col_parts), job->row_parts),
-                 part_of(job->n, NR, (int)(i % job->col_parts), job->col_parts), thread);
+                 part_of(job->n, NR, (int)(i % job->col_parts), job->col_parts), thread, &tails[i]);
+    }
+    for (int i = 1; i < parts; i++) {
+        struct tail *other = &tails[(first + i) % parts];
+        if (atomic_load(&other->open)) {
+            run_tail(job, other, thread, true);
+        }
     }
 }
 
@@ -288,10 +378,17 @@ static void run_job(struct job *job)
     }
     const double work = (double)job->m * (double)job->n * (double)(job->k > 0 ? job->k : 1);
     if (job->gemm->threads == 1 || work < (double)ONE_THREAD_WORK) {
-        run_part(job, (struct range){0, job->m}, (struct range){0, job->n}, 0);
+        run_part(job, (struct range){0, job->m}, (struct range){0, job->n}, 0, NULL);
         return;
     }
     choose_parts(job, job->gemm->threads);
+    for (int i = 0; i < job->row_parts * job->col_parts; i++) {
+        struct tail *tail = &job->gemm->tails[i];
+        atomic_store(&tail->open, false);
+        for (int j = 0; j < TAIL_BLOCKS_MAX; j++) {
+            atomic_store_explicit(&tail->taken[j], 0, memory_order_relaxed);
+        }
+    }
     od_pool_run(job->gemm->pool, (int64_t)job->row_parts * job->col_parts, 1, run_parts, job);
 }
 
@@ -322,7 +419,7 @@ void od_gemm_run_one(struct od_gemm *gemm, int thread, int64_t m, int64_t n, int
                             .c = c,
                             .ldc = ldc,
                             .accumulate = accumulate};
-    run_part(&job, (struct range){0, m}, (struct range){0, n}, thread);
+    run_part(&job, (struct range){0, m}, (struct range){0, n}, thread, NULL);
 }
 
 int64_t od_gemm_packed_floats(int64_t n, int64_t k)
