@@ -17,6 +17,7 @@
 #include "flow/bench_gpu.h"
 #include "flow/bench_train.h"
 #include "flow/bench_train_gpu.h"
+#include "ops/gpu.h"
 
 enum { SHAPE_BYTES = 64, GPUS_MAX = 255 };
 

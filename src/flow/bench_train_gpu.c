@@ -13,9 +13,9 @@
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
-#include "device/cuda/nvml.h"
 #include "model/program.h"
 #include "model/spec.h"
+#include "ops/gpu.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 

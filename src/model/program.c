@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/dtype.h"
 #include "model/program_internal.h"
 #include "model/spec.h"
 #include "ops/op.h"

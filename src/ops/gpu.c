@@ -1,6 +1,7 @@
 #include "ops/gpu.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
+#include "ops/adamw/adamw_cuda.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu_internal.h"
 #include "ops/op.h"

@@ -58,8 +58,9 @@ enum od_gpu_count {
     OD_GPU_COUNT_EMBED_RUNS,
     OD_GPU_COUNT_LOSS_SCALE,  ///< the bits of a float
     OD_GPU_COUNT_PASS,        ///< that dropout's masks are drawn for
-    OD_GPU_COUNTS = 8
 };
+/** Words of the counts' tensor, spare ones among them. */
+enum { OD_GPU_COUNTS = 8 };
 
 /** Which tensors carry the batch; -1: none. */
 struct od_gpu_inputs {

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
+#include "ops/adamw/adamw_cuda.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu.h"
 #include "ops/gpu_internal.h"
@@ -331,10 +332,9 @@ void od_gpu_init(struct od_gpu *gpu, int32_t tensor, uint64_t seed, float deviat
         int to_float = t->is_float;
         uint32_t number = (uint32_t)tensor;
         void *args[] = {&to, &stride, &to_float, &rows, &cols, &seed, &number, &deviation};
-        od_gpu_launch(
-            gpu, OD_GPU_INIT_NORMAL,
-            (unsigned)((count + 2 * OD_GPU_THREADS_PER_BLOCK - 1) / (2 * OD_GPU_THREADS_PER_BLOCK)),
-            1, args);
+        const int64_t per_block = 2 * (int64_t)OD_GPU_THREADS_PER_BLOCK;
+        od_gpu_launch(gpu, OD_GPU_INIT_NORMAL, (unsigned)((count + per_block - 1) / per_block), 1,
+                      args);
         return;
     }
     assert(t->is_float && stride == cols);

@@ -1,5 +1,6 @@
 #include "plan/layout.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"

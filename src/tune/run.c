@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "base/threads.h"
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"

@@ -1,17 +1,18 @@
 // What a session does on a GPU.
 
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/status.h"
+#include "data/pack.h"
 #include "device/cuda/cuda.h"
 #include "formats/dtype.h"
 #include "model/program.h"
 #include "model/weights.h"
+#include "ops/adamw/adamw_cuda.h"
 #include "ops/gpu.h"
+#include "ops/op.h"
 #include "plan/layout.h"
 #include "plan/plan.h"
 #include "tune/recipe.h"

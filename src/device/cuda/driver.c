@@ -114,7 +114,8 @@ static void result_text(const struct od_cu_api *api, int result, char out[TEXT_B
     if (api->cuGetErrorString(result, &text) != OD_CU_SUCCESS || !text) {
         text = "no text";
     }
-    (void)snprintf(out, TEXT_BYTES * 2, "%s (%d: %s)%s", name, result, text, advice(result));
+    (void)snprintf(out, 2u * (size_t)TEXT_BYTES, "%s (%d: %s)%s", name, result, text,
+                   advice(result));
 }
 
 /** A call failed: say what could not be done. */

@@ -145,6 +145,7 @@ typedef int (*od_cu_find)(const char *name, void **ret, int version, uint64_t fl
 
 /** The driver's functions, under the driver's names. */
 struct od_cu_api {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration
 #define OD_CU_MEMBER(name, arguments) int(*name) arguments;
     OD_CU_FUNCTIONS(OD_CU_MEMBER)
 #undef OD_CU_MEMBER

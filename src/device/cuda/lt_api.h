@@ -70,6 +70,7 @@ struct od_lt_heuristic {
 
 /** The library's functions, under the library's names. */
 struct od_lt_api {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration
 #define OD_LT_MEMBER(name, arguments) int(*name) arguments;
     OD_LT_FUNCTIONS(OD_LT_MEMBER)
 #undef OD_LT_MEMBER

@@ -42,6 +42,7 @@ struct od_nvml_process {
 
 /** The library's functions, under the library's names; NULL: this version has it not. */
 struct od_nvml_api {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration
 #define OD_NVML_MEMBER(name, arguments) int(*name) arguments;
     OD_NVML_FUNCTIONS(OD_NVML_MEMBER)
 #undef OD_NVML_MEMBER
