@@ -94,11 +94,13 @@ static void put_facts(struct od_buf *out, const struct od_report_log *log)
     char text[64];
     double tokens = 0.0;
     double seconds = 0.0;
+    double energy_j = 0.0;
     const struct od_report_step *first = first_with_loss(log);
     const struct od_report_step *last = last_with_loss(log);
     for (size_t i = 0; i < log->count; i++) {
         tokens += isfinite(log->steps[i].tokens) ? log->steps[i].tokens : 0.0;
         seconds += isfinite(log->steps[i].seconds) ? log->steps[i].seconds : 0.0;
+        energy_j += isfinite(log->steps[i].energy_j) ? log->steps[i].energy_j : 0.0;
     }
     od_buf_puts(out, "<dl class=\"facts\">\n");
     grouped((double)log->count, text);
@@ -119,6 +121,11 @@ static void put_facts(struct od_buf *out, const struct od_report_log *log)
         put_fact(out, "Time in steps", time);
         grouped(tokens / seconds, text);
         put_fact(out, "Tokens per second", text);
+    }
+    if (energy_j > 0.0) {
+        (void)snprintf(text, sizeof text, "%.3g Wh, %.0f W on average", energy_j / 3600.0,
+                       seconds > 0.0 ? energy_j / seconds : 0.0);
+        put_fact(out, "Energy of the GPU", text);
     }
     if (log->weight_hash[0] != '\0') {
         put_fact(out, "Hash of the weights", log->weight_hash);

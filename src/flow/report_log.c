@@ -56,7 +56,8 @@ static enum od_status add_line(struct od_report_log *log, const char *text, size
                                         .lr = number(line, "lr"),
                                         .grad_norm = number(line, "grad_norm"),
                                         .tokens = number(line, "tokens"),
-                                        .seconds = number(times, "step_s")};
+                                        .seconds = number(times, "step_s"),
+                                        .energy_j = number(times, "energy_j")};
     if (isfinite(step.step)) {
         status = add(log, &step, err);
         if (hash) {

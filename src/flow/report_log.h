@@ -30,6 +30,7 @@ struct od_report_step {
     double grad_norm;
     double tokens;
     double seconds;
+    double energy_j;  ///< that a GPU took
 };
 
 struct od_report_log {

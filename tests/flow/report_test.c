@@ -53,7 +53,7 @@ static const char small_log[] =
     "{\"step\":1,\"loss\":2.5,\"lr\":0.0001,\"grad_norm\":1.5,\"tokens\":512,\"labels\":100,"
     "\"weight_hash\":\"aaaa\",\"t\":{\"step_s\":0.5,\"tokens_per_s\":1024.0}}\n"
     "{\"step\":2,\"loss\":2.0,\"lr\":0.0002,\"grad_norm\":1.0,\"tokens\":512,\"labels\":100,"
-    "\"weight_hash\":\"bbbb\",\"t\":{\"step_s\":0.5,\"tokens_per_s\":1024.0}}\n";
+    "\"weight_hash\":\"bbbb\",\"t\":{\"step_s\":0.5,\"tokens_per_s\":1024.0,\"energy_j\":360.0}}\n";
 
 static void whole(const char *folder)
 {
@@ -89,6 +89,7 @@ static void all_sections(void **state)
     has(text,
         "<dt>Tokens</dt><dd>1\xe2\x80\xaf"
         "024</dd>");
+    has(text, "<dt>Energy of the GPU</dt><dd>0.1 Wh, 360 W on average</dd>");
     has(text, "<dt>Hash of the weights</dt><dd>bbbb</dd>");
     has(text, "<title id=\"loss-title\">Loss</title>");
     has(text, "<title id=\"rate-title\">Learning rate</title>");
