@@ -173,9 +173,14 @@ static enum od_status check_shared(const struct od_cli *cli, struct od_error *er
                        OD_THREADS_MAX, (long long)cli->threads);
     }
     if (is_word(cli->device, "auto") || is_word(cli->device, "cpu") ||
-        (strncmp(cli->device, "cuda", 4) == 0 &&
-         (cli->device[4] == '\0' || cli->device[4] == ':'))) {
+        is_word(cli->device, "cuda")) {
         return OD_OK;
+    }
+    if (strncmp(cli->device, "cuda:", 5) == 0) {
+        const size_t digits = strspn(cli->device + 5, "0123456789");
+        if (digits > 0 && digits < 4 && cli->device[5 + digits] == '\0') {
+            return OD_OK;
+        }
     }
     return od_fail(err, OD_E_ARGUMENT, "unknown device '%s'; known are auto, cpu, cuda and cuda:N",
                    cli->device);

@@ -75,15 +75,12 @@ enum od_status od_cli_device(const struct od_cli *cli, struct od_cli_device *ret
                              struct od_error *err)
 {
     struct od_cli_device device = {0};
-    char *end = NULL;
     if (strcmp(cli->device, "auto") == 0) {
         device.optional = true;
         device.on_gpu = od_cuda_count(NULL) > 0;
     } else if (strncmp(cli->device, "cuda", 4) == 0) {
-        const long number = cli->device[4] == ':' ? strtol(cli->device + 5, &end, 10) : 0;
-        if (end && (end == cli->device + 5 || *end != '\0')) {
-            return od_fail(err, OD_E_ARGUMENT, "'%.60s' names no GPU: write cuda:0", cli->device);
-        }
+        // cuda or cuda:N, as the command line was checked for
+        const long number = cli->device[4] == ':' ? strtol(cli->device + 5, NULL, 10) : 0;
         const int count = od_cuda_count(err);
         if (count == 0) {
             return OD_E_NOT_FOUND;

@@ -172,7 +172,8 @@ static void wrong_lines_are_refused(void **state)
     refused("a -n 99999999999999999999", "takes a whole number");
     refused("a --rate fast", "option '--rate' takes a number, not 'fast'");
     refused("a --threads 257", "option '--threads' takes 0 to 256, not 257");
-    refused("a --device cuda", "computes on the CPU only");
+    refused("a --device cuda:", "unknown device 'cuda:'");
+    refused("a --device cuda:1x", "unknown device 'cuda:1x'");
     refused("a --device cudax", "unknown device 'cudax'");
 }
 
