@@ -275,7 +275,10 @@ static enum od_status restore(struct od_session *session, const char *folder, co
     }
     if (od_session_weight_hash(session) != ret->weight_hash) {
         status =
-            od_fail(err, OD_E_REFUSED, "'%s': the weights' hash is not the recorded one", folder);
+            od_fail(err, OD_E_REFUSED,
+                    "'%s': the weights' hash is not the recorded one; a run goes on only on the "
+                    "kind of device that it began on",
+                    folder);
         goto done;
     }
     session->place = ret->place;
