@@ -17,7 +17,7 @@
 #include "ops/gpu.h"
 #include "tune/session.h"
 
-enum { ALGO_WORDS = 8, WORD_DIGITS = 16 };
+enum { ALGO_WORDS = 8, WORD_DIGITS = 16, FILE_MAX_BYTES = 16 << 20 };
 
 static void write_gpu(const struct od_session *session, struct od_json_writer *w)
 {
@@ -66,34 +66,94 @@ enum od_status od_device_write(const struct od_session *session, struct od_buf *
     return od_buf_check(out, err);
 }
 
-static bool is_same(const json_t *json, const char *key, const char *want)
+static enum od_status take_text(const json_t *json, const char *key, const char *name, char *ret,
+                                size_t capacity, struct od_error *err)
 {
-    const char *have = json_string_value(json_object_get(json, key));
-    return have && strcmp(have, want) == 0;
+    const char *text = json_string_value(json_object_get(json, key));
+    if (!text || strlen(text) >= capacity) {
+        return od_fail(err, OD_E_FORMAT, "'%s': '%s' is missing or too long", name, key);
+    }
+    (void)snprintf(ret, capacity, "%s", text);
+    return OD_OK;
 }
 
-static enum od_status read_choice(const json_t *row, const char *path, struct od_matmul_choice *ret,
+// Eight words of sixteen hexadecimal digits at most, a blank between them.
+static bool read_words(const char *text, uint64_t words[ALGO_WORDS])
+{
+    for (int i = 0; i < ALGO_WORDS; i++) {
+        const size_t digits = strspn(text, "0123456789abcdef");
+        if (digits == 0 || digits > WORD_DIGITS || (text[digits] != ' ' && i + 1 < ALGO_WORDS) ||
+            (text[digits] != '\0' && i + 1 == ALGO_WORDS)) {
+            return false;
+        }
+        words[i] = strtoull(text, NULL, 16);
+        text += digits + 1;
+    }
+    return true;
+}
+
+static enum od_status read_choice(const json_t *row, const char *name, struct od_matmul_choice *ret,
                                   struct od_error *err)
 {
     struct od_matmul_choice choice = {0};
-    const char *shape = json_string_value(json_object_get(row, "shape"));
     const char *algo = json_string_value(json_object_get(row, "algo"));
-    if (!shape || !algo || strlen(shape) >= sizeof choice.shape) {
-        return od_fail(err, OD_E_FORMAT, "'%s': an entry of 'algorithms' lacks shape or algo",
-                       path);
+    const enum od_status status =
+        take_text(row, "shape", name, choice.shape, sizeof choice.shape, err);
+    if (status != OD_OK) {
+        return status;
     }
-    (void)snprintf(choice.shape, sizeof choice.shape, "%s", shape);
+    if (!algo || !read_words(algo, choice.algo)) {
+        return od_fail(err, OD_E_FORMAT, "'%s': the algorithm of shape '%s' is no eight words",
+                       name, choice.shape);
+    }
     choice.us = json_number_value(json_object_get(row, "us"));
-    for (int i = 0; i < ALGO_WORDS; i++) {
-        char *end = NULL;
-        choice.algo[i] = strtoull(algo, &end, 16);
-        if (end == algo) {
-            return od_fail(err, OD_E_FORMAT, "'%s': the algorithm of '%s' is cut", path, shape);
-        }
-        algo = end;
-    }
     *ret = choice;
     return OD_OK;
+}
+
+enum od_status od_device_parse(const char *text, size_t size, const char *name,
+                               struct od_device_file *ret, struct od_error *err)
+{
+    struct od_device_file file = {0};
+    json_t *json = NULL;
+    const json_t *rows;
+    enum od_status status = od_json_parse(text, size, name, &json, err);
+    if (status != OD_OK ||
+        (status = take_text(json, "device", name, file.device, sizeof file.device, err)) != OD_OK ||
+        (status = take_text(json, "driver", name, file.driver, sizeof file.driver, err)) != OD_OK ||
+        (status = take_text(json, "matrix_products", name, file.library, sizeof file.library,
+                            err)) != OD_OK) {
+        goto done;
+    }
+    rows = json_object_get(json, "algorithms");
+    if (json_array_size(rows) > OD_MATMUL_SHAPES_MAX) {
+        status =
+            od_fail(err, OD_E_LIMIT, "'%s': more than %d algorithms", name, OD_MATMUL_SHAPES_MAX);
+        goto done;
+    }
+    file.choices = od_alloc(json_array_size(rows) + 1, sizeof *file.choices);
+    if (!file.choices) {
+        status = od_fail(err, OD_E_MEMORY, "no memory for the algorithms of '%s'", name);
+        goto done;
+    }
+    for (size_t i = 0; status == OD_OK && i < json_array_size(rows); i++) {
+        status = read_choice(json_array_get(rows, i), name, &file.choices[file.count++], err);
+    }
+
+done:
+    json_decref(json);
+    if (status != OD_OK) {
+        od_device_file_release(&file);
+        return status;
+    }
+    *ret = file;
+    return OD_OK;
+}
+
+void od_device_file_release(struct od_device_file *file)
+{
+    od_free(file->choices);
+    *file = (struct od_device_file){0};
 }
 
 enum od_status od_device_read(struct od_session *session, const char *path, bool *ret_same,
@@ -101,24 +161,24 @@ enum od_status od_device_read(struct od_session *session, const char *path, bool
 {
     const struct od_cuda_info *info = od_cuda_info(session->cuda);
     struct od_matmul *matmul = od_gpu_matmul(session->gpu);
-    json_t *json = NULL;
-    size_t i;
-    const json_t *row;
-    enum od_status status = od_json_read(path, &json, err);
-    *ret_same = status == OD_OK && is_same(json, "device", info->name) &&
-                is_same(json, "driver", info->driver) &&
-                is_same(json, "matrix_products", od_matmul_library(matmul));
-    json_array_foreach(*ret_same ? json_object_get(json, "algorithms") : NULL, i, row)
-    {
-        struct od_matmul_choice choice;
-        if (status == OD_OK) {
-            status = read_choice(row, path, &choice, err);
-        }
-        if (status == OD_OK) {
-            status = od_matmul_choose(matmul, &choice, err);
-        }
+    struct od_device_file file = {0};
+    char *text = NULL;
+    size_t size = 0;
+    *ret_same = false;
+    enum od_status status = od_file_read(path, FILE_MAX_BYTES, &text, &size, err);
+    if (status == OD_OK) {
+        status = od_device_parse(text, size, path, &file, err);
     }
-    json_decref(json);
+    if (status == OD_OK) {
+        *ret_same = strcmp(file.device, info->name) == 0 &&
+                    strcmp(file.driver, info->driver) == 0 &&
+                    strcmp(file.library, od_matmul_library(matmul)) == 0;
+    }
+    for (size_t i = 0; *ret_same && status == OD_OK && i < file.count; i++) {
+        status = od_matmul_choose(matmul, &file.choices[i], err);
+    }
+    od_device_file_release(&file);
+    od_free(text);
     return status;
 }
 
