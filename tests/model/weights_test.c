@@ -299,13 +299,67 @@ static void adapter_bits(void **state)
     }
 }
 
+// Pieces, threads and memory give the same values.
+static void fresh_weights_in_pieces(void **state)
+{
+    (void)state;
+    enum { SEED = 9 };
+    static const char config[] =
+        "{\"model_type\":\"llama\",\"vocab_size\":300,\"hidden_size\":128,"
+        "\"intermediate_size\":200,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+        "\"num_key_value_heads\":1,\"max_position_embeddings\":32,"
+        "\"tie_word_embeddings\":false}";
+    const char *folder = test_folder();
+    char path[OD_PATH_MAX_BYTES];
+    char model[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    struct od_spec spec;
+    struct od_program program;
+    struct od_plan plan;
+    struct od_arrays arrays;
+    struct od_safetensors *st = NULL;
+    const struct od_program_options options = {
+        .mode = OD_PROGRAM_TRAIN_FULL, .tokens = 4, .threads = 1};
+    put(folder, "config.json", config);
+    assert_ok(od_path_join(path, folder, "config.json", &err), &err);
+    assert_ok(od_path_join(model, folder, "model", &err), &err);
+    assert_ok(od_model_init(path, NULL, SEED, 3, model, &err), &err);
+    assert_ok(od_spec_read(path, &spec, &err), &err);
+    assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+    assert_ok(od_plan_make(&program, &plan, &err), &err);
+    assert_ok(od_arrays_make(&plan, &arrays, &err), &err);
+    assert_ok(od_safetensors_open(model, &st, &err), &err);
+    od_weights_init(&program, arrays.tensor, SEED);
+    for (int32_t i = 0; i < program.weight_count; i++) {
+        const struct od_part *part = &program.weights[i];
+        const struct od_tensor_info *info = od_safetensors_find(st, part->name);
+        assert_non_null(info);
+        float *file = od_alloc((size_t)info->count, sizeof *file);
+        assert_non_null(file);
+        assert_ok(od_safetensors_read_f32(st, info, file, &err), &err);
+        const float *memory = arrays.tensor[part->tensor] + part->row * part->cols;
+        for (int64_t j = 0; j < info->count; j++) {
+            uint32_t bits;
+            float rounded;
+            memcpy(&bits, &memory[j], sizeof bits);
+            bits = (bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u;  // to bf16, ties to even
+            memcpy(&rounded, &bits, sizeof rounded);
+            assert_true(file[j] == rounded);
+        }
+        od_free(file);
+    }
+    od_safetensors_close(st);
+    od_arrays_release(&arrays);
+    od_plan_release(&plan);
+    od_program_release(&program);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(spoiled_weights),
-        cmocka_unit_test(spoiled_config),
-        cmocka_unit_test(plans_do_not_overlap),
-        cmocka_unit_test(adapter_bits),
+        cmocka_unit_test(spoiled_weights),         cmocka_unit_test(spoiled_config),
+        cmocka_unit_test(plans_do_not_overlap),    cmocka_unit_test(adapter_bits),
+        cmocka_unit_test(fresh_weights_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
