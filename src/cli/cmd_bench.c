@@ -212,6 +212,10 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
                                                        .no_library = choice->no_library,
                                                        .no_tuning = choice->no_tuning,
                                                        .profile = choice->profile};
+    if (strcmp(choice->method, "lora") != 0 && strcmp(choice->method, "full") != 0) {
+        return od_fail(err, OD_E_ARGUMENT, "method '%.60s' is not known: lora or full",
+                       choice->method);
+    }
     const enum od_status status = od_bench_train_gpu(&options, &result, err);
     if (status == OD_OK && cli->json) {
         json_t *row = gpu_json(&result, choice->method, document);
