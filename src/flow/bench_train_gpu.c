@@ -2,30 +2,20 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "base/status.h"
-#include "data/dataset.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
+#include "flow/bench_session.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "ops/gpu.h"
-#include "tune/recipe.h"
 #include "tune/session.h"
 
-enum {
-    CEILING_SIZE = 8192,
-    CEILING_PRODUCTS = 60,
-    STEPS_MAX = 4096,
-    WARM_STEPS = 3,
-    PACKS_AHEAD = 4
-};
+enum { CEILING_SIZE = 8192, CEILING_PRODUCTS = 60, STEPS_MAX = 4096, WARM_STEPS = 3 };
 static const double CEILING_WARM_S = 3.0;
 
 #define LLAMA(v, c, f, l, h, g, d, s) \
@@ -56,15 +46,6 @@ static const struct {
     {"llama-160m", LLAMA(32000, 768, 3072, 12, 12, 12, 64, 2048)},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
-
-const char *const *od_bench_shapes(void)
-{
-    static const char *names[SHAPES + 1];
-    for (int i = 0; i < SHAPES; i++) {
-        names[i] = shapes[i].name;
-    }
-    return names;
-}
 
 // The card while the ceiling is measured.
 struct ceiling {
@@ -163,102 +144,14 @@ static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
     return status;
 }
 
-static enum od_status random_documents(const struct od_bench_train_gpu_options *options,
-                                       int64_t vocab, struct od_dataset *ret, struct od_error *err)
+static const struct od_spec *find_shape(const char *name)
 {
-    struct od_dataset data = {0};
-    const int64_t documents = options->documents * options->accumulation * PACKS_AHEAD;
-    const int64_t count = documents * options->document;
-    data.ids = od_alloc((size_t)count, sizeof *data.ids);
-    data.label = od_alloc((size_t)count, sizeof *data.label);
-    data.offset = od_alloc((size_t)documents + 1, sizeof *data.offset);
-    if (!data.ids || !data.label || !data.offset) {
-        od_dataset_release(&data);
-        return od_fail(err, OD_E_MEMORY, "no memory for documents");
-    }
-    for (int64_t i = 0; i < count; i++) {
-        data.ids[i] = (int32_t)(od_philox_draw(1, 2, 3, (uint64_t)i).word[0] % (uint32_t)vocab);
-        data.label[i] = i % options->document > 0;
-        data.label_count += data.label[i];
-    }
-    for (int64_t d = 0; d <= documents; d++) {
-        data.offset[d] = d * options->document;
-    }
-    data.count = documents;
-    *ret = data;
-    return OD_OK;
-}
-
-static enum od_status open_session(const struct od_bench_train_gpu_options *options,
-                                   const char *config, struct od_recipe *recipe,
-                                   struct od_session *session, struct od_error *err)
-{
-    struct od_spec spec = {0};
-    struct od_dataset data;
-    struct od_buf text;
-    bool known = false;
     for (int i = 0; i < SHAPES; i++) {
-        if (strcmp(options->shape, shapes[i].name) == 0) {
-            spec = shapes[i].spec;
-            known = true;
+        if (strcmp(name, shapes[i].name) == 0) {
+            return &shapes[i].spec;
         }
     }
-    if (!known) {
-        return od_fail(err, OD_E_ARGUMENT, "shape '%.60s' is not known", options->shape);
-    }
-    if (options->layers > 0) {
-        spec.layers = options->layers;
-    }
-    od_buf_init(&text, 1 << 20);
-    enum od_status status = od_spec_write(&spec, &text, err);
-    if (status == OD_OK) {
-        status = od_file_write(config, od_buf_text(&text), text.size, err);
-    }
-    od_buf_release(&text);
-    if (status == OD_OK) {
-        status = random_documents(options, spec.vocab, &data, err);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    *recipe = (struct od_recipe){.base_config = config,
-                                 .method = options->lora ? OD_METHOD_LORA : OD_METHOD_FULL,
-                                 .lora_r = 16,
-                                 .lora_alpha = 32.0,
-                                 .lora_target_count = options->lora ? 7 : 0,
-                                 .sequence_len = options->document,
-                                 .sample_packing = true,
-                                 .micro_batch_size = options->documents,
-                                 .gradient_accumulation_steps = options->accumulation,
-                                 .max_steps = INT32_MAX,
-                                 .learning_rate = 1e-4,
-                                 .lr_scheduler = OD_SCHEDULE_CONSTANT,
-                                 .adam_beta1 = 0.9,
-                                 .adam_beta2 = 0.999,
-                                 .adam_epsilon = 1e-8,
-                                 .max_grad_norm = 1.0,
-                                 .seed = 1};
-    for (int i = 0; i < 7; i++) {
-        recipe->lora_targets[i] = od_target_name(i);
-    }
-    const struct od_session_options session_options = {.on_gpu = true,
-                                                       .gpu = options->gpu,
-                                                       .no_library = options->no_library,
-                                                       .random = options->lora,
-                                                       .allow_vector = true,
-                                                       .dataset = &data};
-    status = od_session_open(recipe, &session_options, session, err);
-    if (status != OD_OK) {
-        od_dataset_release(&data);
-    }
-    return status;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
+    return NULL;
 }
 
 static enum od_status measure(struct od_session *session,
@@ -294,7 +187,7 @@ static enum od_status measure(struct od_session *session,
         }
     }
     if (status == OD_OK) {
-        qsort(took, (size_t)options->steps, sizeof took[0], ascending);
+        od_bench_sort(took, (size_t)options->steps);
         result->step_s = took[options->steps / 2];
         result->tokens_per_step = report.tokens;
         result->tokens_per_s = (double)report.tokens / result->step_s;
@@ -321,56 +214,60 @@ static double flops_per_token(const struct od_session *session, bool lora, int64
     return (lora ? 4.0 * n + 6.0 * p : 6.0 * n) + attention;
 }
 
+// The session's part: opened, measured and closed between the two ceilings.
+static enum od_status run(const struct od_spec *spec,
+                          const struct od_bench_train_gpu_options *options,
+                          struct od_bench_train_gpu_result *result, struct od_error *err)
+{
+    struct od_bench_session bench;
+    const struct od_bench_work work = {.lora = options->lora,
+                                       .document = options->document,
+                                       .documents = options->documents,
+                                       .accumulation = options->accumulation};
+    const struct od_session_options session_options = {.on_gpu = true,
+                                                       .gpu = options->gpu,
+                                                       .no_library = options->no_library,
+                                                       .random = options->lora,
+                                                       .allow_vector = true};
+    enum od_status status = od_bench_session_open(spec, &work, session_options, &bench, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    struct od_session *session = &bench.session;
+    const struct od_cuda_info *info = od_cuda_info(session->cuda);
+    (void)snprintf(result->shape, sizeof result->shape, "%s", options->shape);
+    (void)snprintf(result->gpu, sizeof result->gpu, "%s", info->name);
+    (void)snprintf(result->driver, sizeof result->driver, "%s", info->driver);
+    (void)snprintf(result->library, sizeof result->library, "%s",
+                   od_matmul_library(od_gpu_matmul(session->gpu)));
+    result->parameters = od_spec_parameters(&session->spec);
+    result->flops_per_token = flops_per_token(session, options->lora, options->document);
+    result->plan_bytes = od_session_bytes(session);
+    status = measure(session, options, result, err);
+    result->driver_peak_bytes = od_session_driver_bytes(session);
+    result->process_bytes = od_cuda_process_bytes(session->cuda);
+    od_bench_session_close(&bench);
+    return status;
+}
+
 enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *options,
                                   struct od_bench_train_gpu_result *ret, struct od_error *err)
 {
     struct od_bench_train_gpu_result result = {.energy_j = -1.0};
-    struct od_recipe recipe;
-    struct od_session session = {0};
-    char folder[] = "/tmp/oneday-bench-XXXXXX";
-    char config[OD_PATH_MAX_BYTES];
-    size_t free_before = 0;
-    size_t free_after = 0;
-    size_t total = 0;
-    struct od_cuda *cuda = NULL;
+    const struct od_spec *shape = find_shape(options->shape);
+    if (!shape) {
+        return od_fail(err, OD_E_ARGUMENT, "shape '%.60s' is not known", options->shape);
+    }
     if (options->steps < 1 || options->steps > STEPS_MAX || options->document < 2 ||
         options->documents < 1 || options->accumulation < 1) {
         return od_fail(err, OD_E_ARGUMENT, "a bench needs 1 to %d steps of whole documents",
                        STEPS_MAX);
     }
-    if (!mkdtemp(folder)) {
-        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
-    }
-    enum od_status status = od_path_join(config, folder, "config.json", err);
+    struct od_spec spec = *shape;
+    spec.layers = options->layers > 0 ? options->layers : spec.layers;
+    enum od_status status = ceiling(options->gpu, &result.ceiling_before, err);
     if (status == OD_OK) {
-        status = ceiling(options->gpu, &result.ceiling_before, err);
-    }
-    if (status == OD_OK && (status = od_cuda_open(options->gpu, &cuda, err)) == OD_OK) {
-        status = od_cuda_memory(cuda, &free_before, &total, err);
-    }
-    if (status == OD_OK) {
-        status = open_session(options, config, &recipe, &session, err);
-    }
-    if (status == OD_OK) {
-        const struct od_cuda_info *info = od_cuda_info(session.cuda);
-        (void)snprintf(result.shape, sizeof result.shape, "%s", options->shape);
-        (void)snprintf(result.gpu, sizeof result.gpu, "%s", info->name);
-        (void)snprintf(result.driver, sizeof result.driver, "%s", info->driver);
-        (void)snprintf(result.library, sizeof result.library, "%s",
-                       od_matmul_library(od_gpu_matmul(session.gpu)));
-        result.parameters = od_spec_parameters(&session.spec);
-        result.flops_per_token = flops_per_token(&session, options->lora, options->document);
-        result.plan_bytes = od_session_bytes(&session);
-        status = measure(&session, options, &result, err);
-        if (status == OD_OK) {
-            status = od_cuda_memory(session.cuda, &free_after, &total, err);
-        }
-        result.driver_peak_bytes = free_before - free_after;
-        result.process_bytes = od_cuda_process_bytes(session.cuda);
-        od_session_close(&session);
-    }
-    if (cuda) {
-        od_cuda_close(cuda);
+        status = run(&spec, options, &result, err);
     }
     if (status == OD_OK) {
         status = ceiling(options->gpu, &result.ceiling_after, err);
@@ -380,7 +277,5 @@ enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *optio
                        (0.5 * (result.ceiling_before + result.ceiling_after));
         *ret = result;
     }
-    const enum od_status removed = od_dir_remove(folder, NULL);
-    (void)removed;  // a left-over folder in /tmp is no failure of the measurement
     return status;
 }

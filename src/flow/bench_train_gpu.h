@@ -49,15 +49,12 @@ struct od_bench_train_gpu_result {
     double share;  ///< of the mean of both
     double loss;
     uint64_t plan_bytes;
-    uint64_t driver_peak_bytes;  ///< that the driver counts as taken, less what was before
+    uint64_t driver_peak_bytes;  ///< that the driver counts as taken since before the plan
     uint64_t process_bytes;      ///< NVML; 0: not known
     uint64_t weight_hash;
     double energy_j;                    ///< per step; negative: not known
     double part_ms[OD_GPU_PART_COUNT];  ///< with `profile`: of one step
 };
-
-/** Names of the known shapes, in order, NULL at the end. */
-const char *const *od_bench_shapes(void);
 
 enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *options,
                                   struct od_bench_train_gpu_result *ret,

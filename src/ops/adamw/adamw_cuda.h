@@ -34,7 +34,6 @@ struct od_adamw_scalars {
     float eps;
     float decay;     ///< 1 - lr * weight_decay
     float max_norm;  ///< 0: no clipping
-    float unused;
 };
 
 /** What the device says after a step. */

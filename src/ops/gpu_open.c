@@ -1,0 +1,307 @@
+// Opening a program on a GPU: its kernels, the one allocation and what lies behind the plan in it.
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
+#include "ops/adamw/adamw_cuda.h"
+#include "ops/attention/attention_cuda.h"
+#include "ops/gpu.h"
+#include "ops/gpu_internal.h"
+#include "ops/op.h"
+
+static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
+                                                              "od_embed_bwd",
+                                                              "od_rms_norm",
+                                                              "od_rms_norm_bwd",
+                                                              "od_rms_norm_dw_parts",
+                                                              "od_rms_norm_dw_sum",
+                                                              "od_rope",
+                                                              "od_swiglu",
+                                                              "od_swiglu_bwd",
+                                                              "od_gather_rows",
+                                                              "od_scatter_rows",
+                                                              "od_cross_entropy",
+                                                              "od_sum_losses",
+                                                              "od_square_parts",
+                                                              "od_norm_finish",
+                                                              "od_adamw",
+                                                              "od_weight_hash",
+                                                              "od_cast_rows",
+                                                              "od_add",
+                                                              "od_load_values",
+                                                              "od_init_normal",
+                                                              "od_set_values",
+                                                              "od_dropout"};
+
+// The kernel for this card: some head sizes have one of their own for sm_90a, which a program that was
+// compiled from PTX lacks.
+static enum od_status find_attention(struct od_gpu *gpu, enum od_attention_kernel kind,
+                                     int32_t head_dim, struct od_error *err)
+{
+    const struct od_attention_launch *special = od_cuda_info(gpu->cuda)->capability == 90
+                                                    ? od_attention_launch_sm90a(kind, head_dim)
+                                                    : NULL;
+    const struct od_attention_launch *launch = od_attention_launch(kind, head_dim);
+    if (!launch) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "heads of %d channels have no GPU kernel (64, 80, 96, 128, 256 have): use "
+                       "--device cpu",
+                       head_dim);
+    }
+    if (special && special != launch &&
+        od_cuda_kernel(gpu->cuda, special->name, &gpu->attention[kind], NULL) == OD_OK) {
+        gpu->attention_launch[kind] = special;
+        return OD_OK;
+    }
+    gpu->attention_launch[kind] = launch;
+    return od_cuda_kernel(gpu->cuda, launch->name, &gpu->attention[kind], err);
+}
+
+static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    int32_t head_dim = 0;
+    for (int i = 0; status == OD_OK && i < OD_GPU_KERNEL_COUNT; i++) {
+        status = od_cuda_kernel(gpu->cuda, kernel_names[i], &gpu->kernel[i], err);
+    }
+    for (int32_t i = 0; i < gpu->op_count; i++) {
+        if (gpu->ops[i].kind == OD_OP_ATTENTION) {
+            head_dim = gpu->ops[i].head_dim;
+        }
+    }
+    for (int i = 0; status == OD_OK && head_dim > 0 && i < 4; i++) {
+        status = find_attention(gpu, (enum od_attention_kernel)i, head_dim, err);
+    }
+    return status;
+}
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 511u) & ~(size_t)511u;
+}
+
+static int64_t chunks_of(const struct od_gpu_layout *layout)
+{
+    int64_t count = 0;
+    for (int32_t i = 0; i < layout->param_count; i++) {
+        const struct od_gpu_tensor *t = &layout->tensors[layout->params[i].tensor];
+        count += (t->rows * t->cols + OD_ADAMW_CHUNK - 1) / OD_ADAMW_CHUNK;
+    }
+    return count;
+}
+
+// What lies behind the plan, in order.
+struct extras {
+    size_t workspace;
+    size_t chunks;
+    size_t partials;
+    size_t stats;
+    size_t scalars;
+    size_t bad;
+    size_t queue;
+    size_t ring;
+    size_t end;
+};
+
+static struct extras lay_out(const struct od_gpu_layout *layout)
+{
+    const size_t chunks = (size_t)chunks_of(layout);
+    struct extras at;
+    at.workspace = round_up(layout->plan_bytes);
+    at.chunks = at.workspace + round_up(OD_MATMUL_WORKSPACE_BYTES);
+    at.partials = at.chunks + round_up(chunks * sizeof(struct od_adamw_chunk));
+    at.stats = at.partials + round_up(chunks * sizeof(double));
+    at.scalars = at.stats + round_up(sizeof(struct od_adamw_stats));
+    at.bad = at.scalars + round_up(sizeof(struct od_adamw_scalars));
+    at.queue = at.bad + round_up(sizeof(uint64_t));
+    at.ring = at.queue + round_up(2 * sizeof(int32_t));
+    at.end = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
+    return at;
+}
+
+size_t od_gpu_bytes(const struct od_gpu_layout *layout)
+{
+    return lay_out(layout).end + OD_GPU_RESERVE_BYTES;
+}
+
+// The table of chunks of all trained tensors.
+static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
+{
+    struct od_adamw_chunk *chunks = od_alloc((size_t)gpu->chunk_count + 1, sizeof *chunks);
+    int64_t count = 0;
+    uint64_t index = 0;
+    if (!chunks) {
+        return od_fail(err, OD_E_MEMORY, "no memory for the optimiser's table");
+    }
+    for (int32_t i = 0; i < gpu->param_count; i++) {
+        const struct od_gpu_param *p = &gpu->params[i];
+        const struct od_gpu_tensor *t = &gpu->tensors[p->tensor];
+        const int64_t size = t->rows * t->cols;
+        for (int64_t at = 0; at < size; at += OD_ADAMW_CHUNK) {
+            const uint64_t bytes = (uint64_t)at * sizeof(float);
+            chunks[count++] = (struct od_adamw_chunk){
+                .w = t->at + bytes,
+                .m = gpu->tensors[p->m].at + bytes,
+                .v = gpu->tensors[p->v].at + bytes,
+                .g = gpu->tensors[p->gradient].at + bytes,
+                .count = (int32_t)(size - at < OD_ADAMW_CHUNK ? size - at : OD_ADAMW_CHUNK),
+                .decays = p->decay,
+                .index = index + (uint64_t)at};
+        }
+        index += (uint64_t)size;
+    }
+    od_cuda_upload(gpu->cuda, gpu->chunks, chunks, (size_t)count * sizeof *chunks);
+    const enum od_status status = od_cuda_sync(gpu->cuda, err);
+    od_free(chunks);
+    return status;
+}
+
+static enum od_status take_host_memory(struct od_gpu *gpu, struct od_error *err)
+{
+    const size_t slot_bytes = (size_t)gpu->tokens * 18u * sizeof(int32_t) + 4096u;
+    void *memory = NULL;
+    enum od_status status = OD_OK;
+    for (int i = 0; status == OD_OK && i < OD_GPU_SLOTS; i++) {
+        status = od_cuda_host_alloc(gpu->cuda, slot_bytes, &memory, err);
+        if (status == OD_OK) {
+            gpu->slot[i].memory = memory;
+            status = od_cuda_event_create(gpu->cuda, &gpu->slot[i].sent, err);
+        }
+    }
+    for (int i = 0; status == OD_OK && i < 2; i++) {
+        status = od_cuda_host_alloc(gpu->cuda, OD_GPU_PIECE_BYTES, &gpu->ring.host[i], err);
+        if (status == OD_OK) {
+            status = od_cuda_event_create(gpu->cuda, &gpu->ring.passed[i], err);
+        }
+    }
+    if (status == OD_OK) {
+        status = od_cuda_host_alloc(gpu->cuda, sizeof *gpu->host_scalars, &memory, err);
+        gpu->host_scalars = memory;
+    }
+    if (status == OD_OK) {
+        memory = NULL;
+        status = od_cuda_host_alloc(gpu->cuda, sizeof *gpu->host_stats, &memory, err);
+        gpu->host_stats = memory;
+    }
+    return status;
+}
+
+static enum od_status copy_layout(struct od_gpu *gpu, const struct od_gpu_layout *layout,
+                                  struct od_error *err)
+{
+    gpu->tensors = od_alloc((size_t)layout->tensor_count, sizeof *gpu->tensors);
+    gpu->ops = od_alloc((size_t)layout->op_count, sizeof *gpu->ops);
+    gpu->params = od_alloc((size_t)layout->param_count + 1, sizeof *gpu->params);
+    gpu->sort = od_alloc((size_t)layout->tokens * 2 + 2, sizeof *gpu->sort);
+    if (!gpu->tensors || !gpu->ops || !gpu->params || !gpu->sort) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a program");
+    }
+    memcpy(gpu->tensors, layout->tensors, (size_t)layout->tensor_count * sizeof *gpu->tensors);
+    memcpy(gpu->ops, layout->ops, (size_t)layout->op_count * sizeof *gpu->ops);
+    memcpy(gpu->params, layout->params, (size_t)layout->param_count * sizeof *gpu->params);
+    gpu->tensor_count = layout->tensor_count;
+    gpu->op_count = layout->op_count;
+    gpu->forward_count = layout->forward_count;
+    gpu->param_count = layout->param_count;
+    gpu->inputs = layout->inputs;
+    gpu->tokens = layout->tokens;
+    gpu->chunk_count = chunks_of(layout);
+    return OD_OK;
+}
+
+enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *layout,
+                           struct od_gpu **ret, struct od_error *err)
+{
+    const struct extras extras = lay_out(layout);
+    struct od_gpu *gpu = od_alloc(1, sizeof *gpu);
+    enum od_status status;
+    if (!gpu) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a program");
+    }
+    *gpu = (struct od_gpu){.cuda = cuda};
+    if ((status = copy_layout(gpu, layout, err)) != OD_OK ||
+        (status = find_kernels(gpu, err)) != OD_OK ||
+        (status = od_cuda_alloc(cuda, extras.end, &gpu->memory, err)) != OD_OK ||
+        (status = take_host_memory(gpu, err)) != OD_OK) {
+        goto done;
+    }
+    for (int32_t i = 0; i < gpu->tensor_count; i++) {
+        gpu->tensors[i].at += gpu->memory;
+    }
+    gpu->chunks = gpu->memory + extras.chunks;
+    gpu->partials = gpu->memory + extras.partials;
+    gpu->stats = gpu->memory + extras.stats;
+    gpu->scalars = gpu->memory + extras.scalars;
+    gpu->bad = gpu->memory + extras.bad;
+    gpu->queue = gpu->memory + extras.queue;
+    gpu->ring.device[0] = gpu->memory + extras.ring;
+    gpu->ring.device[1] = gpu->ring.device[0] + OD_GPU_PIECE_BYTES;
+    // Weights' spare rows and columns stay zero; what is written before it is read starts as NaN, so
+    // that a gap shows.
+    od_cuda_fill(cuda, gpu->memory, 0, layout->persistent_bytes);
+    od_cuda_fill(cuda, gpu->memory + layout->persistent_bytes, 0xFF,
+                 extras.stats - layout->persistent_bytes);
+    od_cuda_fill(cuda, gpu->stats, 0, extras.ring - extras.stats);
+    status = od_matmul_create(cuda, gpu->memory + extras.workspace, layout->use_library,
+                              &gpu->matmul, err);
+    if (status == OD_OK) {
+        status = send_chunks(gpu, err);
+    }
+
+done:
+    if (status != OD_OK) {
+        od_gpu_close(gpu);
+        return status;
+    }
+    *ret = gpu;
+    return OD_OK;
+}
+
+void od_gpu_close(struct od_gpu *gpu)
+{
+    if (!gpu) {
+        return;
+    }
+    const enum od_status status = od_cuda_sync(gpu->cuda, NULL);
+    (void)status;  // on the way out
+    od_matmul_free(gpu->matmul);
+    for (int i = 0; i < OD_GPU_SLOTS; i++) {
+        od_cuda_event_free(gpu->cuda, gpu->slot[i].sent);
+        od_cuda_host_free(gpu->cuda, gpu->slot[i].memory);
+    }
+    for (int i = 0; i < 2; i++) {
+        od_cuda_event_free(gpu->cuda, gpu->ring.passed[i]);
+        od_cuda_host_free(gpu->cuda, gpu->ring.host[i]);
+    }
+    for (int i = 0; i < gpu->recording_count; i++) {
+        od_cuda_graph_free(gpu->cuda, gpu->recording[i].graph);
+    }
+    for (int i = 0; gpu->profile.event && i <= OD_GPU_MARKS_MAX && gpu->profile.event[i]; i++) {
+        od_cuda_event_free(gpu->cuda, gpu->profile.event[i]);
+    }
+    od_free(gpu->profile.event);
+    od_free(gpu->profile.part);
+    od_cuda_host_free(gpu->cuda, gpu->host_scalars);
+    od_cuda_host_free(gpu->cuda, gpu->host_stats);
+    od_cuda_free(gpu->cuda, gpu->memory);
+    od_free(gpu->sort);
+    od_free(gpu->params);
+    od_free(gpu->ops);
+    od_free(gpu->tensors);
+    od_free(gpu);
+}
+
+struct od_matmul *od_gpu_matmul(struct od_gpu *gpu)
+{
+    return gpu->matmul;
+}
+
+struct od_gpu_tensor od_gpu_tensor(const struct od_gpu *gpu, int32_t number)
+{
+    return gpu->tensors[number];
+}
