@@ -154,7 +154,7 @@ void od_build_backward(struct od_builder *b)
         case OD_OP_LINEAR: linear_rule(b, forward, dy); break;
         case OD_OP_ATTENTION: attention_rule(b, forward, dy); break;
         case OD_OP_RMS_NORM: simple_rule(b, forward, OD_OP_RMS_NORM_BWD, dy); break;
-        case OD_OP_SWIGLU: simple_rule(b, forward, OD_OP_SWIGLU_BWD, dy); break;
+        case OD_OP_GLU: simple_rule(b, forward, OD_OP_GLU_BWD, dy); break;
         case OD_OP_ROPE: simple_rule(b, forward, OD_OP_ROPE_BWD, dy); break;
         case OD_OP_EMBED: simple_rule(b, forward, OD_OP_EMBED_BWD, dy); break;
         case OD_OP_HEAD_LOSS:
@@ -164,7 +164,15 @@ void od_build_backward(struct od_builder *b)
         case OD_OP_ROPE_BWD:
         case OD_OP_ATTENTION_BWD:
         case OD_OP_ATTENTION_CACHED:
-        case OD_OP_SWIGLU_BWD:
+        case OD_OP_GLU_BWD:
+        case OD_OP_LAYER_NORM:
+        case OD_OP_LAYER_NORM_BWD:
+        case OD_OP_HEAD_NORM:
+        case OD_OP_HEAD_NORM_BWD:
+        case OD_OP_POSITIONS:
+        case OD_OP_POSITIONS_BWD:
+        case OD_OP_ACTIVATION:
+        case OD_OP_ACTIVATION_BWD:
         case OD_OP_ADD:
         case OD_OP_HEAD_LOGITS:
         case OD_OP_COUNT: b->failed = true; break;

@@ -129,7 +129,7 @@ static int32_t block(struct od_builder *b, int32_t x, int64_t index)
     const int32_t gu = od_build_linear(b, &gate_up, y, -1);
     y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens, spec->ffn,
                         "layers.%lld.glu.y", at);
-    struct od_op *op = od_build_op(b, OD_OP_SWIGLU);
+    struct od_op *op = od_build_op(b, OD_OP_GLU);
     op->n = spec->ffn;
     op->slot[OD_SLOT_X] = gu;
     op->slot[OD_SLOT_Y] = y;

@@ -429,8 +429,16 @@ double od_program_flops_per_token(const struct od_program *program)
         case OD_OP_ATTENTION:
         case OD_OP_ATTENTION_BWD:
         case OD_OP_ATTENTION_CACHED:
-        case OD_OP_SWIGLU:
-        case OD_OP_SWIGLU_BWD:
+        case OD_OP_GLU:
+        case OD_OP_GLU_BWD:
+        case OD_OP_LAYER_NORM:
+        case OD_OP_LAYER_NORM_BWD:
+        case OD_OP_HEAD_NORM:
+        case OD_OP_HEAD_NORM_BWD:
+        case OD_OP_POSITIONS:
+        case OD_OP_POSITIONS_BWD:
+        case OD_OP_ACTIVATION:
+        case OD_OP_ACTIVATION_BWD:
         case OD_OP_ADD:
         case OD_OP_COUNT: break;
         }

@@ -422,8 +422,8 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
     case OD_OP_ATTENTION: od_cpu_attention(cpu, op, tensors, batch); break;
     case OD_OP_ATTENTION_BWD: od_cpu_attention_bwd(cpu, op, tensors, batch); break;
     case OD_OP_ATTENTION_CACHED: od_cpu_attention_cached(cpu, op, tensors, batch); break;
-    case OD_OP_SWIGLU: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_rows, &call); break;
-    case OD_OP_SWIGLU_BWD: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_bwd_rows, &call); break;
+    case OD_OP_GLU: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_rows, &call); break;
+    case OD_OP_GLU_BWD: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_bwd_rows, &call); break;
     case OD_OP_ADD:
         call.y = tensor(&call, OD_SLOT_Y);
         call.x = tensor(&call, OD_SLOT_X);
@@ -431,6 +431,14 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
         break;
     case OD_OP_HEAD_LOSS: head_loss(&call); break;
     case OD_OP_HEAD_LOGITS: head_logits(&call); break;
+    case OD_OP_LAYER_NORM:
+    case OD_OP_LAYER_NORM_BWD:
+    case OD_OP_HEAD_NORM:
+    case OD_OP_HEAD_NORM_BWD:
+    case OD_OP_POSITIONS:
+    case OD_OP_POSITIONS_BWD:
+    case OD_OP_ACTIVATION:
+    case OD_OP_ACTIVATION_BWD:
     case OD_OP_COUNT: assert(false); break;
     }
 }

@@ -203,7 +203,7 @@ static void swiglu(struct od_gpu *gpu, const struct od_op *op)
     struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     int64_t f = op->n;
     void *args[] = {&y.at, &y.stride, &x.at, &x.stride, &f};
-    od_gpu_launch(gpu, OD_GPU_SWIGLU, (unsigned)gpu->tokens, blocks(f, SPAN), args);
+    od_gpu_launch(gpu, OD_GPU_GLU, (unsigned)gpu->tokens, blocks(f, SPAN), args);
 }
 
 static void swiglu_bwd(struct od_gpu *gpu, const struct od_op *op)
@@ -213,7 +213,7 @@ static void swiglu_bwd(struct od_gpu *gpu, const struct od_op *op)
     struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
     int64_t f = op->n;
     void *args[] = {&dx.at, &dx.stride, &dy.at, &dy.stride, &x.at, &x.stride, &f};
-    od_gpu_launch(gpu, OD_GPU_SWIGLU_BWD, (unsigned)gpu->tokens, blocks(f, SPAN), args);
+    od_gpu_launch(gpu, OD_GPU_GLU_BWD, (unsigned)gpu->tokens, blocks(f, SPAN), args);
 }
 
 static void add(struct od_gpu *gpu, const struct od_op *op)
@@ -535,13 +535,21 @@ static enum od_gpu_part part_of(enum od_op_kind kind)
     case OD_OP_ROPE_BWD: return OD_GPU_PART_ROPE;
     case OD_OP_ATTENTION: return OD_GPU_PART_ATTENTION;
     case OD_OP_ATTENTION_BWD: return OD_GPU_PART_ATTENTION_BWD;
-    case OD_OP_SWIGLU: return OD_GPU_PART_GLU;
-    case OD_OP_SWIGLU_BWD: return OD_GPU_PART_GLU_BWD;
+    case OD_OP_GLU: return OD_GPU_PART_GLU;
+    case OD_OP_GLU_BWD: return OD_GPU_PART_GLU_BWD;
     case OD_OP_ADD: return OD_GPU_PART_ADD;
     case OD_OP_HEAD_LOSS: return OD_GPU_PART_HEAD;
     case OD_OP_LINEAR:
     case OD_OP_LINEAR_BWD:
     case OD_OP_ATTENTION_CACHED:
+    case OD_OP_LAYER_NORM:
+    case OD_OP_LAYER_NORM_BWD:
+    case OD_OP_HEAD_NORM:
+    case OD_OP_HEAD_NORM_BWD:
+    case OD_OP_POSITIONS:
+    case OD_OP_POSITIONS_BWD:
+    case OD_OP_ACTIVATION:
+    case OD_OP_ACTIVATION_BWD:
     case OD_OP_HEAD_LOGITS:
     case OD_OP_COUNT: break;
     }
@@ -561,11 +569,19 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
     case OD_OP_ROPE_BWD: rope(gpu, op, OD_SLOT_DY, -1.0F); break;
     case OD_OP_ATTENTION: attention(gpu, op, false); break;
     case OD_OP_ATTENTION_BWD: attention(gpu, op, true); break;
-    case OD_OP_SWIGLU: swiglu(gpu, op); break;
-    case OD_OP_SWIGLU_BWD: swiglu_bwd(gpu, op); break;
+    case OD_OP_GLU: swiglu(gpu, op); break;
+    case OD_OP_GLU_BWD: swiglu_bwd(gpu, op); break;
     case OD_OP_ADD: add(gpu, op); break;
     case OD_OP_HEAD_LOSS: head_loss(gpu, op); break;
     case OD_OP_ATTENTION_CACHED:  // programs for generation are refused before
+    case OD_OP_LAYER_NORM:
+    case OD_OP_LAYER_NORM_BWD:
+    case OD_OP_HEAD_NORM:
+    case OD_OP_HEAD_NORM_BWD:
+    case OD_OP_POSITIONS:
+    case OD_OP_POSITIONS_BWD:
+    case OD_OP_ACTIVATION:
+    case OD_OP_ACTIVATION_BWD:
     case OD_OP_HEAD_LOGITS:
     case OD_OP_COUNT: assert(false); break;
     }

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OD_OP_SLOTS = 14, OD_ADAPTER_PARTS_MAX = 4 };
+enum { OD_OP_SLOTS = 16, OD_ADAPTER_PARTS_MAX = 4 };
 
 /** T tokens, C channels, N outputs, K inputs, H query heads, G key/value heads, D head size. */
 enum od_op_kind {
@@ -25,19 +25,35 @@ enum od_op_kind {
     OD_OP_EMBED_BWD,         ///< DW[V,C] += scatter of DY
     OD_OP_RMS_NORM,          ///< Y = X * rstd * W; RSTD[T]
     OD_OP_RMS_NORM_BWD,      ///< DX (+)=, DW +=
-    OD_OP_LINEAR,            ///< Y[T,N] = (RES +) X[T,K] W[N,K]^T (+ adapters)
-    OD_OP_LINEAR_BWD,        ///< DX (+)=, DW +=, DA +=, DB +=
+    OD_OP_LAYER_NORM,        ///< Y = (X - mean) * rstd * W + BIAS; AUX[T,2]: mean, rstd
+    OD_OP_LAYER_NORM_BWD,    ///< DX (+)=, DW +=, DBIAS +=
+    OD_OP_HEAD_NORM,         ///< Y[T,(H+2G)D] = X, query heads normed by W[0], key heads by W[1];
+                             ///< AUX[T,H+G]: rstd
+    OD_OP_HEAD_NORM_BWD,     ///< DX (+)=, DW +=
+    OD_OP_POSITIONS,         ///< Y[T,C] += W[positions], in place
+    OD_OP_POSITIONS_BWD,     ///< DW += scatter of DY by positions
+    OD_OP_LINEAR,            ///< Y[T,N] = (RES +) X[T,K] W[N,K]^T (+ BIAS[N]) (+ adapters)
+    OD_OP_LINEAR_BWD,        ///< DX (+)=, DW +=, DBIAS +=, DA +=, DB +=
     OD_OP_ROPE,              ///< rotates queries and keys inside Y[T,(H+2G)D], in place
     OD_OP_ROPE_BWD,          ///< rotates DY back, in place
     OD_OP_ATTENTION,         ///< Y[T,HD] from X[T,(H+2G)D], causal inside segments; LSE[T,H]
     OD_OP_ATTENTION_BWD,     ///< DX[T,(H+2G)D]
     OD_OP_ATTENTION_CACHED,  ///< as ATTENTION, through the key/value cache of a sequence
-    OD_OP_SWIGLU,            ///< Y[T,F] = silu(X[:, :F]) * X[:, F:]
-    OD_OP_SWIGLU_BWD,        ///< DX[T,2F]
+    OD_OP_GLU,               ///< Y[T,F] = act(X[:, :F]) * X[:, F:]
+    OD_OP_GLU_BWD,           ///< DX[T,2F]
+    OD_OP_ACTIVATION,        ///< Y[T,F] = act(X[T,F])
+    OD_OP_ACTIVATION_BWD,    ///< DX[T,F]
     OD_OP_ADD,               ///< Y += X
     OD_OP_HEAD_LOSS,         ///< losses of the rows with a target; DX and DW when asked
     OD_OP_HEAD_LOGITS,       ///< Y[R,V] = X[rows] W^T for the batch's logit rows
     OD_OP_COUNT
+};
+
+/** What GLU and ACTIVATION apply. */
+enum od_activation {
+    OD_ACTIVATION_SILU,       ///< x sigmoid(x)
+    OD_ACTIVATION_GELU,       ///< x Phi(x), by erf
+    OD_ACTIVATION_GELU_TANH,  ///< its approximation by tanh
 };
 
 /** Meaning of the slots; -1 where an operation has no such tensor. */
@@ -46,6 +62,7 @@ enum od_slot {
     OD_SLOT_Y,    ///< output
     OD_SLOT_W,    ///< weight
     OD_SLOT_RES,  ///< residual that is added to the output
+    OD_SLOT_BIAS,
     OD_SLOT_AUX,  ///< RSTD, LSE, the rotation table, or the key/value cache
     OD_SLOT_A,    ///< adapters' A, stacked [n r, K]
     OD_SLOT_B,    ///< adapters' B, stacked [rows, r]
@@ -53,6 +70,7 @@ enum od_slot {
     OD_SLOT_DX,   ///< gradients of the above
     OD_SLOT_DY,
     OD_SLOT_DW,
+    OD_SLOT_DBIAS,
     OD_SLOT_DA,
     OD_SLOT_DB,
     OD_SLOT_WORK  ///< scratch
@@ -74,7 +92,9 @@ struct od_op {
     int32_t heads;
     int32_t kv_heads;
     int32_t head_dim;
-    int32_t layer;  ///< of the cache
+    int32_t layer;   ///< of the cache
+    int32_t window;  ///< attention: keys a query sees, itself counted; 0: all before it
+    enum od_activation activation;
     float eps;
     float scale;   ///< attention scale; adapter scale
     int64_t rank;  ///< r

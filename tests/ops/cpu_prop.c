@@ -180,7 +180,7 @@ static void gates(void **state)
         const int64_t rows = between(1, 30);
         const int64_t f = between(1, 50);
         struct od_batch batch = {.tokens = rows};
-        struct od_op op = operation(OD_OP_SWIGLU);
+        struct od_op op = operation(OD_OP_GLU);
         op.n = f;
         float *x = random_in(OD_SLOT_X, rows * 2 * f);
         x[0] = memory[1][OD_SLOT_X][0] = -95.0F;  // exp overflows here if it is done carelessly
@@ -190,7 +190,7 @@ static void gates(void **state)
         run_both(&op, &batch);
         od_ref_swiglu_f32(expected, x, rows, f);
         same_and_near(OD_SLOT_Y, expected, rows * f, 1e-5, "swiglu");
-        op.kind = OD_OP_SWIGLU_BWD;
+        op.kind = OD_OP_GLU_BWD;
         const float *dy = random_in(OD_SLOT_DY, rows * f);
         poison(OD_SLOT_DX);
         use(&op, OD_SLOT_DY);
