@@ -192,6 +192,8 @@ struct gpu_choice {
     int64_t steps;
     int64_t layers;
     bool profile;
+    const char *vram_text;
+    uint64_t vram;
     bool no_library;
     bool no_tuning;
 };
@@ -200,9 +202,14 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
                                 int64_t document, struct od_error *err)
 {
     struct od_bench_train_gpu_result result;
+    const enum od_quant quant = strcmp(choice->method, "qlora") == 0  ? OD_QUANT_NF4
+                                : strcmp(choice->method, "int8") == 0 ? OD_QUANT_INT8
+                                                                      : OD_QUANT_NONE;
     const struct od_bench_train_gpu_options options = {.shape = choice->shape ? choice->shape
                                                                               : "llama-2-7b",
                                                        .lora = strcmp(choice->method, "full") != 0,
+                                                       .quant = quant,
+                                                       .max_bytes = choice->vram,
                                                        .document = document,
                                                        .documents = choice->documents,
                                                        .accumulation = choice->accumulation,
@@ -212,8 +219,9 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
                                                        .no_library = choice->no_library,
                                                        .no_tuning = choice->no_tuning,
                                                        .profile = choice->profile};
-    if (strcmp(choice->method, "lora") != 0 && strcmp(choice->method, "full") != 0) {
-        return od_fail(err, OD_E_ARGUMENT, "method '%.60s' is not known: lora or full",
+    if (quant == OD_QUANT_NONE && strcmp(choice->method, "lora") != 0 &&
+        strcmp(choice->method, "full") != 0) {
+        return od_fail(err, OD_E_ARGUMENT, "method '%.60s' is not known: lora, qlora, int8 or full",
                        choice->method);
     }
     const enum od_status status = od_bench_train_gpu(&options, &result, err);
@@ -248,9 +256,13 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
                          "256, on a GPU 2048"),
         OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
         OD_OPTION_TEXT_OF(0, "shape", "NAME", &choice.shape,
-                          "GPU: llama-2-7b, mistral-7b, llama-2-13b, tinyllama-1.1b, llama-160m",
+                          "GPU: llama-2-7b, mistral-7b, llama-2-13b, codellama-34b, llama-2-70b, "
+                          "tinyllama-1.1b, llama-160m",
                           "llama-2-7b"),
-        OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora or full", "lora"),
+        OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora, qlora, int8 or full",
+                          "lora"),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &choice.vram_text,
+                          "GPU: most that the process may take on the card (24GB)", "all of it"),
         OD_OPTION_INT_OF(0, "documents", "N", &choice.documents, "GPU: documents of a pass", "2"),
         OD_OPTION_INT_OF(0, "accumulation", "N", &choice.accumulation, "GPU: passes of a step",
                          "1"),
@@ -288,6 +300,9 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
     bench.threads = (int)cli->threads;
     struct od_cli_device device = {0};
     enum od_status status = od_cli_device(cli, &device, &err);
+    if (status == OD_OK && choice.vram_text) {
+        status = od_size_read(choice.vram_text, &choice.vram, &err);
+    }
     if (status == OD_OK && device.on_gpu) {
         status = train_gpu(cli, &choice, device.gpu, document > 0 ? document : 2048, &err);
     }

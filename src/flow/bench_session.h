@@ -21,6 +21,7 @@
 /** What is trained. */
 struct od_bench_work {
     bool lora;             ///< rank 16 on all linear layers; false: full
+    enum od_quant quant;   ///< of the frozen weights
     int64_t document;      ///< tokens of a document, all learned but the first
     int64_t documents;     ///< per pass
     int64_t accumulation;  ///< passes per step

@@ -42,6 +42,8 @@ static const struct {
     {"llama-2-7b", LLAMA(32000, 4096, 11008, 32, 32, 32, 128, 4096)},
     {"mistral-7b", LLAMA(32000, 4096, 14336, 32, 32, 8, 128, 32768)},
     {"llama-2-13b", LLAMA(32000, 5120, 13824, 40, 40, 40, 128, 4096)},
+    {"codellama-34b", LLAMA(32016, 8192, 22016, 48, 64, 8, 128, 16384)},
+    {"llama-2-70b", LLAMA(32000, 8192, 28672, 80, 64, 8, 128, 4096)},
     {"tinyllama-1.1b", LLAMA(32000, 2048, 5632, 22, 32, 4, 64, 2048)},
     {"llama-160m", LLAMA(32000, 768, 3072, 12, 12, 12, 64, 2048)},
 };
@@ -221,11 +223,13 @@ static enum od_status run(const struct od_spec *spec,
 {
     struct od_bench_session bench;
     const struct od_bench_work work = {.lora = options->lora,
+                                       .quant = options->quant,
                                        .document = options->document,
                                        .documents = options->documents,
                                        .accumulation = options->accumulation};
     const struct od_session_options session_options = {.on_gpu = true,
                                                        .gpu = options->gpu,
+                                                       .max_bytes = options->max_bytes,
                                                        .no_library = options->no_library,
                                                        .random = options->lora,
                                                        .allow_vector = true};

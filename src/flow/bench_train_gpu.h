@@ -23,6 +23,8 @@
 struct od_bench_train_gpu_options {
     const char *shape;     ///< name of a shape
     bool lora;             ///< rank 16 on all linear layers; false: full
+    enum od_quant quant;   ///< of the frozen weights
+    uint64_t max_bytes;    ///< cap on what the process may take on the card; 0: none
     int64_t document;      ///< S
     int64_t documents;     ///< per pass
     int64_t accumulation;  ///< passes per step

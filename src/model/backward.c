@@ -74,6 +74,9 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
     op->slot[OD_SLOT_Y] = -1;
     op->slot[OD_SLOT_DY] = dy;
     op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+    op->slot[OD_SLOT_CODES] = forward->slot[OD_SLOT_CODES];
+    op->slot[OD_SLOT_SCALES] = forward->slot[OD_SLOT_SCALES];
+    od_build_decoded_again(b, op);
     want_dx(b, op);
     if (forward->slot[OD_SLOT_A] >= 0) {
         op->slot[OD_SLOT_A] = forward->slot[OD_SLOT_A];

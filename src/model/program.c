@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "formats/dtype.h"
+#include "formats/nf4.h"
 #include "model/program_internal.h"
 #include "model/spec.h"
 #include "ops/op.h"
@@ -269,8 +270,9 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
 int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int32_t x,
                         int32_t residual)
 {
-    const int32_t w = od_build_weight(b, layer->n, layer->k, layer->name);
-    for (int i = 0; i < layer->part_count; i++) {
+    const bool quantised = b->program.options.quant != OD_QUANT_NONE;
+    const int32_t w = quantised ? -1 : od_build_weight(b, layer->n, layer->k, layer->name);
+    for (int i = 0; i < layer->part_count && !quantised; i++) {
         od_build_weight_part(b, w, layer->part[i].row, layer->part[i].rows, "%.100s.weight",
                              layer->part[i].module);
     }
@@ -283,6 +285,9 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
     op->slot[OD_SLOT_W] = w;
     op->slot[OD_SLOT_Y] = y;
     op->slot[OD_SLOT_RES] = residual;
+    if (quantised) {
+        od_build_quantised(b, op, layer);
+    }
     if (!b->failed && b->program.options.mode == OD_PROGRAM_TRAIN_LORA) {
         add_adapter(b, op, layer);
     }
@@ -344,6 +349,18 @@ static enum od_status check_options(const struct od_spec *spec,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
             (long long)options->lora_r, (long long)spec->channels);
     }
+    if (options->quant != OD_QUANT_NONE && options->mode != OD_PROGRAM_TRAIN_LORA) {
+        return od_fail(err, OD_E_ARGUMENT, "only the frozen weights of LoRA can be quantised");
+    }
+    const int64_t q = (int64_t)spec->heads * spec->head_dim;
+    if (options->quant == OD_QUANT_NF4 &&
+        (spec->channels % OD_NF4_BLOCK != 0 || spec->ffn % OD_NF4_BLOCK != 0 ||
+         q % OD_NF4_BLOCK != 0)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "4-bit weights need a hidden, a feed-forward and an attention width that %d "
+                       "divides; the model has %lld, %lld and %lld",
+                       OD_NF4_BLOCK, (long long)spec->channels, (long long)spec->ffn, (long long)q);
+    }
     if (infer &&
         (options->cache_slots < 1 || options->cache_length < 1 || options->logit_rows < 1)) {
         return od_fail(err, OD_E_ARGUMENT, "generation needs room for a sequence");
@@ -361,7 +378,7 @@ enum od_status od_program_build(const struct od_spec *spec,
         return status;
     }
     const size_t layers = (size_t)spec->layers;
-    b.tensor_capacity = (int32_t)(layers * 108 + 96);
+    b.tensor_capacity = (int32_t)(layers * 128 + 96);
     b.op_capacity = (int32_t)(layers * 24 + 32);
     b.part_capacity = (int32_t)(layers * 16 + 16);
     b.param_capacity = (int32_t)(layers * 8 + 8);

@@ -42,7 +42,7 @@ enum od_role {
 struct od_tensor {
     char name[OD_TENSOR_NAME_BYTES];
     enum od_role role;
-    enum od_dtype dtype;  ///< F32, BF16, or I32
+    enum od_dtype dtype;  ///< F32, BF16, I32, or U8
     int64_t rows;
     int64_t cols;
     int64_t pad;       ///< spare columns: a row is cols + pad elements long
@@ -59,7 +59,10 @@ struct od_part {
     int64_t row;
     int64_t rows;
     int64_t cols;
-    int rank;  ///< 1 for norm weights, 2 for matrices
+    int rank;             ///< 1 for norm weights, 2 for matrices
+    enum od_quant quant;  ///< `tensor` holds codes, `rows` and `cols` are those of the values
+    int32_t scales;       ///< tensor of the scales
+    int64_t scales_at;    ///< bytes from its start
 };
 
 /** A trained tensor with its gradient and moments. */
@@ -105,6 +108,7 @@ struct od_program_options {
     float lora_dropout;     ///< in front of the adapters, 0 to below 1
     float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
     unsigned lora_targets;  ///< bits of enum od_target
+    enum od_quant quant;    ///< LORA: how the weights of linear layers are kept
     int64_t cache_slots;    ///< INFER: sequences at a time
     int64_t cache_length;   ///< INFER: positions per sequence
     int64_t logit_rows;     ///< INFER: most rows of logits of a pass

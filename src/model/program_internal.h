@@ -61,6 +61,10 @@ void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int
 /** Weight, adapters and operation of a linear layer; gives its output. `residual` may be -1. */
 int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int32_t x,
                         int32_t residual);
+/** The weight of a linear layer as codes, and the scratch that `op` decodes it into. */
+void od_build_quantised(struct od_builder *b, struct od_op *op, const struct od_linear *layer);
+/** Scratch of its own for a later operation over the same codes. */
+void od_build_decoded_again(struct od_builder *b, struct od_op *op);
 /** Gradient tensor of a trained tensor, or -1. */
 int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor);
 

@@ -48,6 +48,44 @@ static bool all_finite(const float *x, int64_t count)
     return true;
 }
 
+static enum od_status read_values(const struct od_safetensors *st,
+                                  const struct od_tensor_info *info, const struct od_part *part,
+                                  const char *path, float *to, struct od_error *err)
+{
+    const enum od_status status = od_safetensors_read_f32(st, info, to, err);
+    if (status == OD_OK && !all_finite(to, part->rows * part->cols)) {
+        return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' holds a value that is no number", path,
+                       part->name);
+    }
+    return status;
+}
+
+// All values of a quantised part. @memory Gives: od_free.
+static float *values_of(const struct od_part *part, struct od_error *err)
+{
+    float *values = od_alloc((size_t)(part->rows * part->cols), sizeof *values);
+    if (!values) {
+        (void)od_fail(err, OD_E_MEMORY, "no memory to quantise '%s'", part->name);
+    }
+    return values;
+}
+
+static enum od_status read_quantised(const struct od_safetensors *st,
+                                     const struct od_tensor_info *info, const struct od_part *part,
+                                     const char *path, float *const *tensors, struct od_error *err)
+{
+    float *values = values_of(part, err);
+    if (!values) {
+        return OD_E_MEMORY;
+    }
+    enum od_status status = read_values(st, info, part, path, values, err);
+    if (status == OD_OK) {
+        status = od_quant_store(part, values, tensors, err);
+    }
+    od_free(values);
+    return status;
+}
+
 static enum od_status read_parts(const struct od_safetensors *st, const struct od_part *parts,
                                  int32_t count, float *const *tensors, const char *path,
                                  struct od_error *err)
@@ -59,16 +97,14 @@ static enum od_status read_parts(const struct od_safetensors *st, const struct o
             return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", path, part->name);
         }
         enum od_status status = check_shape(part, info, path, err);
-        float *to = tensors[part->tensor] + part->row * part->cols;
         if (status == OD_OK) {
-            status = od_safetensors_read_f32(st, info, to, err);
+            status = part->quant == OD_QUANT_NONE
+                         ? read_values(st, info, part, path,
+                                       tensors[part->tensor] + part->row * part->cols, err)
+                         : read_quantised(st, info, part, path, tensors, err);
         }
         if (status != OD_OK) {
             return status;
-        }
-        if (!all_finite(to, part->rows * part->cols)) {
-            return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' holds a value that is no number",
-                           path, part->name);
         }
     }
     return OD_OK;
@@ -115,6 +151,42 @@ static enum od_status open_weights(const struct od_program *program, const char 
     return OD_OK;
 }
 
+enum od_status od_quant_send(const struct od_part *part, const float *values,
+                             const struct od_weight_sink *sink, struct od_error *err)
+{
+    uint8_t *codes = od_alloc(od_quant_code_bytes(part), 1);
+    uint8_t *scales = od_alloc(od_quant_scale_bytes(part), 1);
+    enum od_status status =
+        codes && scales ? OD_OK
+                        : od_fail(err, OD_E_MEMORY, "no memory to quantise '%s'", part->name);
+    if (status == OD_OK) {
+        status = od_quant_encode(sink->pool, part, values, codes, scales, err);
+    }
+    if (status == OD_OK) {
+        status = sink->put_codes(sink->context, part, codes, scales, err);
+    }
+    od_free(scales);
+    od_free(codes);
+    return status;
+}
+
+static enum od_status stream_quantised(const struct od_safetensors *st,
+                                       const struct od_tensor_info *info,
+                                       const struct od_part *part, const char *folder,
+                                       const struct od_weight_sink *sink, struct od_error *err)
+{
+    float *values = values_of(part, err);
+    if (!values) {
+        return OD_E_MEMORY;
+    }
+    enum od_status status = read_values(st, info, part, folder, values, err);
+    if (status == OD_OK) {
+        status = od_quant_send(part, values, sink, err);
+    }
+    od_free(values);
+    return status;
+}
+
 static enum od_status stream_part(const struct od_safetensors *st, const struct od_part *part,
                                   const char *folder, const struct od_weight_sink *sink,
                                   struct od_error *err)
@@ -128,6 +200,9 @@ static enum od_status stream_part(const struct od_safetensors *st, const struct 
     if (status == OD_OK && !od_dtype_is_float(info->dtype)) {
         status = od_fail(err, OD_E_UNSUPPORTED, "'%s': tensor '%s' has type %s, not a float's",
                          folder, part->name, od_dtype_name(info->dtype));
+    }
+    if (status == OD_OK && part->quant != OD_QUANT_NONE) {
+        return stream_quantised(st, info, part, folder, sink, err);
     }
     const int64_t total = part->rows * part->cols;
     const int64_t most = (int64_t)(sink->piece_bytes / od_dtype_size(info->dtype));
@@ -220,13 +295,25 @@ void od_weights_init_pool(struct od_pool *pool, const struct od_program *program
     od_pool_run(pool, count, INIT_GRAIN, init_range, &work);
 }
 
-void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed)
+enum od_status od_weights_init(const struct od_program *program, float *const *tensors,
+                               uint64_t seed, struct od_error *err)
 {
-    for (int32_t i = 0; i < program->weight_count; i++) {
+    enum od_status status = OD_OK;
+    for (int32_t i = 0; status == OD_OK && i < program->weight_count; i++) {
         const struct od_part *part = &program->weights[i];
-        od_weights_init_values(program, i, seed, 0, part->rows * part->cols,
-                               tensors[part->tensor] + part->row * part->cols);
+        const bool quantised = part->quant != OD_QUANT_NONE;
+        float *to =
+            quantised ? values_of(part, err) : tensors[part->tensor] + part->row * part->cols;
+        if (!to) {
+            return OD_E_MEMORY;
+        }
+        od_weights_init_values(program, i, seed, 0, part->rows * part->cols, to);
+        if (quantised) {
+            status = od_quant_store(part, to, tensors, err);
+            od_free(to);
+        }
     }
+    return status;
 }
 
 void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed)

@@ -13,6 +13,7 @@
 #define OD_MODEL_WEIGHTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/file.h"
@@ -37,6 +38,10 @@ struct od_weight_sink {
     /** `count` values of `dtype` from element `first` of the part lie in the buffer. */
     void (*put)(void *context, const struct od_part *part, enum od_dtype dtype, int64_t first,
                 int64_t count);
+    /** A quantised part, whole. */
+    enum od_status (*put_codes)(void *context, const struct od_part *part, const uint8_t *codes,
+                                const uint8_t *scales, struct od_error *err);
+    struct od_pool *pool;  ///< that quantises; NULL: this thread
     /** After a part; *ret_bad tells how many of its values were no numbers. */
     enum od_status (*finish)(void *context, uint64_t *ret_bad, struct od_error *err);
 };
@@ -47,7 +52,8 @@ enum od_status od_weights_stream(const struct od_program *program, const char *f
 
 /** Fresh base weights: normal(0, init_std) for matrices, 1 for norms; element i of tensor t is
  *  drawn from (seed, t, i) alone. */
-void od_weights_init(const struct od_program *program, float *const *tensors, uint64_t seed);
+enum od_status od_weights_init(const struct od_program *program, float *const *tensors,
+                               uint64_t seed, struct od_error *err) OD_MUST_CHECK;
 
 /** Elements [first, first + count) of base weight `part` (its index in program->weights) as
  *  od_weights_init draws them; `first` is even. */
@@ -73,6 +79,20 @@ enum od_status od_parts_write(const struct od_part *parts, int32_t count, float 
 /** Read exactly these parts from one safetensors file. */
 enum od_status od_parts_read(const struct od_part *parts, int32_t count, float *const *tensors,
                              const char *path, struct od_error *err) OD_MUST_CHECK;
+
+/** Bytes of the codes and of the scales of a quantised part. */
+size_t od_quant_code_bytes(const struct od_part *part);
+size_t od_quant_scale_bytes(const struct od_part *part);
+/** Codes and scales of a quantised part from its values [rows, cols]; pool may be NULL. */
+enum od_status od_quant_encode(struct od_pool *pool, const struct od_part *part,
+                               const float *values, uint8_t *codes, uint8_t *scales,
+                               struct od_error *err) OD_MUST_CHECK;
+/** The same into a sink. */
+enum od_status od_quant_send(const struct od_part *part, const float *values,
+                             const struct od_weight_sink *sink, struct od_error *err) OD_MUST_CHECK;
+/** The same into the memory of the part's tensors. */
+enum od_status od_quant_store(const struct od_part *part, const float *values,
+                              float *const *tensors, struct od_error *err) OD_MUST_CHECK;
 
 /** What adapter_config.json says. */
 struct od_adapter_config {

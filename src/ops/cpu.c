@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
+#include "formats/nf4.h"
 #include "ops/kernels.h"
 #include "ops/op.h"
 
@@ -210,6 +211,43 @@ static void drop(struct call *call, float *to, const float *from, bool accumulat
     od_pool_run(call->cpu->pool, call->batch->tokens, ROW_GRAIN, dropout_rows, call);
 }
 
+// Rows of a quantised weight into W.
+static void decode_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const struct od_op *op = call->op;
+    const uint8_t *codes = (const uint8_t *)tensor(call, OD_SLOT_CODES);
+    const uint8_t *scales = (const uint8_t *)tensor(call, OD_SLOT_SCALES);
+    float *w = tensor(call, OD_SLOT_W);
+    (void)thread;
+    for (int64_t row = first; row < last; row++) {
+        const struct od_quant_part *part = &op->quant_part[0];
+        while (row >= part->row + part->rows) {
+            part++;
+        }
+        const uint8_t *of_part = scales + part->scales_at;
+        float *to = w + row * op->k;
+        if (op->quant == OD_QUANT_NF4) {
+            od_nf4_decode(codes + part->row * op->k / 2, of_part, part->rows * op->k,
+                          (row - part->row) * op->k, op->k, to);
+            continue;
+        }
+        const int8_t *from = (const int8_t *)codes + row * op->k;
+        float scale;
+        memcpy(&scale, of_part + (row - part->row) * (int64_t)sizeof scale, sizeof scale);
+        for (int64_t i = 0; i < op->k; i++) {
+            to[i] = (float)from[i] * scale;
+        }
+    }
+}
+
+static void decode(struct call *call)
+{
+    if (call->op->quant != OD_QUANT_NONE) {
+        od_pool_run(call->cpu->pool, call->op->n, ROW_GRAIN, decode_rows, call);
+    }
+}
+
 static void linear(struct call *call)
 {
     const struct od_op *op = call->op;
@@ -220,6 +258,7 @@ static void linear(struct call *call)
     float *y = tensor(call, OD_SLOT_Y);
     struct od_gemm *gemm = call->cpu->gemm;
 
+    decode(call);
     if (res) {
         memcpy(y, res, (size_t)(tokens * op->n) * sizeof *y);
     }
@@ -257,6 +296,7 @@ static void linear_bwd(struct call *call)
     struct od_gemm *gemm = call->cpu->gemm;
 
     if (dx) {
+        decode(call);
         od_gemm_run(gemm, tokens, op->k, op->n, rows_of(dy, op->n),
                     rows_of(tensor(call, OD_SLOT_W), op->k), dx, op->k, op->accumulate);
     }

@@ -12,6 +12,7 @@
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu_internal.h"
+#include "ops/linear/decode_cuda.h"
 #include "ops/op.h"
 
 enum { VALUES_PER_BLOCK = OD_GPU_THREADS_PER_BLOCK, SPAN = 8 * OD_GPU_THREADS_PER_BLOCK };
@@ -246,6 +247,39 @@ static bool drops(const struct od_gpu *gpu, const struct od_op *op)
     return op->dropout > 0.0F && gpu->now.want_gradient;
 }
 
+// W and what is folded into it from codes and fp32 adapters.
+static void decode(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    struct od_decode_call call = {.w = w.at,
+                                  .ldw = w.stride,
+                                  .codes = od_gpu_slot_tensor(gpu, op, OD_SLOT_CODES).at,
+                                  .scales = od_gpu_slot_tensor(gpu, op, OD_SLOT_SCALES).at,
+                                  .a = od_gpu_slot_tensor(gpu, op, OD_SLOT_A).at,
+                                  .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_B).at,
+                                  .n = op->n,
+                                  .k = op->k,
+                                  .rank = op->rank,
+                                  .fold = op->fold,
+                                  .scale = op->scale,
+                                  .part_count = op->quant_count,
+                                  .adapter_count = op->part_count};
+    if (op->quant == OD_QUANT_NONE) {
+        return;
+    }
+    for (int32_t i = 0; i < op->quant_count; i++) {
+        call.part[i] = op->quant_part[i];
+    }
+    for (int32_t i = 0; i < op->part_count; i++) {
+        call.adapter[i] = op->part[i];
+    }
+    void *args[] = {&call};
+    od_gpu_launch(gpu, op->quant == OD_QUANT_NF4 ? OD_GPU_DECODE_NF4 : OD_GPU_DECODE_INT8,
+                  (unsigned)(op->n + op->fold), blocks(op->k, OD_DECODE_SPAN) + (op->fold > 0),
+                  args);
+    od_gpu_mark(gpu, OD_GPU_PART_DECODE);
+}
+
 // Y = [X | X A^T] [W | s B]^T (+ RES)
 static void linear(struct od_gpu *gpu, const struct od_op *op)
 {
@@ -253,6 +287,7 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
     const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
+    decode(gpu, op);
     if (op->fold > 0) {
         struct od_gpu_tensor from = x;
         if (drops(gpu, op)) {
@@ -362,6 +397,7 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
     const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
     const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
+    decode(gpu, op);
     if (op->fold > 0) {
         product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                               .n = op->fold,

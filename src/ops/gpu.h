@@ -125,6 +125,7 @@ enum od_gpu_part {
     OD_GPU_PART_PRODUCT,        ///< Y = X W^T
     OD_GPU_PART_PRODUCT_BWD_X,  ///< dX = dY W
     OD_GPU_PART_PRODUCT_BWD_W,  ///< dW = dY^T X
+    OD_GPU_PART_DECODE,         ///< quantised weights
     OD_GPU_PART_ADAPTER,        ///< X A^T
     OD_GPU_PART_ADAPTER_BWD,    ///< dY B
     OD_GPU_PART_ADAPTER_BWD_W,  ///< dA, dB
@@ -169,6 +170,10 @@ enum od_status od_gpu_write(struct od_gpu *gpu, int32_t tensor, const float *fro
 enum od_status od_gpu_read(struct od_gpu *gpu, int32_t tensor, float *to,
                            struct od_error *err) OD_MUST_CHECK;
 
+/** Bytes [at, at + count) of a tensor from the host; waits. */
+enum od_status od_gpu_write_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t at, const void *from,
+                                  size_t count, struct od_error *err) OD_MUST_CHECK;
+
 /** A piece of a tensor of a file: elements [first, first + count) of a [rows, cols] part. */
 struct od_gpu_piece {
     int32_t tensor;
@@ -190,5 +195,7 @@ enum od_status od_gpu_put_finish(struct od_gpu *gpu, uint64_t *ret_bad,
                                  struct od_error *err) OD_MUST_CHECK;
 /** Random weights made on the card: normal(0, deviation); deviation 0: all ones. */
 void od_gpu_init(struct od_gpu *gpu, int32_t tensor, uint64_t seed, float deviation);
+/** Random bytes, for the codes of weights whose values matter to nobody. */
+void od_gpu_init_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t seed);
 
 #endif

@@ -36,7 +36,10 @@ static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_load_values",
                                                               "od_init_normal",
                                                               "od_set_values",
-                                                              "od_dropout"};
+                                                              "od_dropout",
+                                                              "od_decode_nf4",
+                                                              "od_decode_int8",
+                                                              "od_random_words"};
 
 // The kernel for this card: some head sizes have one of their own for sm_90a, which a program that was
 // compiled from PTX lacks.

@@ -219,7 +219,9 @@ void od_gpu_refresh(struct od_gpu *gpu)
         }
     }
     for (int32_t i = 0; i < gpu->forward_count; i++) {
-        if (gpu->ops[i].kind == OD_OP_LINEAR && gpu->ops[i].fold > 0) {
+        // Where the weight is codes, decoding it folds the adapter in.
+        if (gpu->ops[i].kind == OD_OP_LINEAR && gpu->ops[i].fold > 0 &&
+            gpu->ops[i].quant == OD_QUANT_NONE) {
             fold(gpu, &gpu->ops[i]);
         }
     }
@@ -272,6 +274,13 @@ enum od_status od_gpu_read(struct od_gpu *gpu, int32_t tensor, float *to, struct
     const struct od_gpu_tensor *t = &gpu->tensors[tensor];
     assert(t->is_float && t->stride == t->cols);
     od_cuda_download(gpu->cuda, to, t->at, (size_t)(t->rows * t->cols) * sizeof *to);
+    return od_cuda_sync(gpu->cuda, err);
+}
+
+enum od_status od_gpu_write_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t at, const void *from,
+                                  size_t count, struct od_error *err)
+{
+    od_cuda_upload(gpu->cuda, gpu->tensors[tensor].at + at, from, count);
     return od_cuda_sync(gpu->cuda, err);
 }
 
@@ -345,12 +354,25 @@ void od_gpu_init(struct od_gpu *gpu, int32_t tensor, uint64_t seed, float deviat
                   args);
 }
 
+void od_gpu_init_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t seed)
+{
+    const struct od_gpu_tensor *t = &gpu->tensors[tensor];
+    od_dev to = t->at;
+    int64_t words = (int64_t)(t->bytes / sizeof(uint32_t));
+    uint32_t number = (uint32_t)tensor;
+    void *args[] = {&to, &words, &seed, &number};
+    const int64_t per_block = 4 * (int64_t)OD_GPU_THREADS_PER_BLOCK;
+    od_gpu_launch(gpu, OD_GPU_RANDOM_WORDS, (unsigned)((words + per_block - 1) / per_block), 1,
+                  args);
+}
+
 static const char *const part_names[OD_GPU_PART_COUNT] = {"embedding",
                                                           "norm",
                                                           "norm backward",
                                                           "products",
                                                           "products backward, x",
                                                           "products backward, w",
+                                                          "decoding",
                                                           "adapters",
                                                           "adapters backward",
                                                           "adapters backward, w",

@@ -9,10 +9,10 @@
 #include "ops/attention/attention_kernel.h"
 #include "ops/dropout/dropout_kernel.h"
 #include "ops/embed/embed_kernel.h"
+#include "ops/glu/glu_kernel.h"
 #include "ops/head/head_kernel.h"
 #include "ops/rms_norm/rms_norm_kernel.h"
 #include "ops/rope/rope_kernel.h"
-#include "ops/glu/glu_kernel.h"
 
 static void add(float *y, const float *x, int64_t first, int64_t last)
 {

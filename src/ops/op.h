@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OD_OP_SLOTS = 16, OD_ADAPTER_PARTS_MAX = 4 };
+enum { OD_OP_SLOTS = 18, OD_ADAPTER_PARTS_MAX = 4 };
 
 /** T tokens, C channels, N outputs, K inputs, H query heads, G key/value heads, D head size. */
 enum od_op_kind {
@@ -73,7 +73,9 @@ enum od_slot {
     OD_SLOT_DBIAS,
     OD_SLOT_DA,
     OD_SLOT_DB,
-    OD_SLOT_WORK  ///< scratch
+    OD_SLOT_CODES,   ///< quantised weight; W is then scratch that it is decoded into
+    OD_SLOT_SCALES,  ///< of CODES
+    OD_SLOT_WORK     ///< scratch
 };
 
 /** Adapters on a row range of a (fused) weight: its rows use columns i*r.. of XA. */
@@ -81,6 +83,20 @@ struct od_adapter_part {
     int64_t row;    ///< first output column in Y
     int64_t rows;   ///< output columns
     int64_t b_row;  ///< first row in B
+};
+
+/** How a frozen weight is kept. */
+enum od_quant {
+    OD_QUANT_NONE,
+    OD_QUANT_NF4,   ///< CODES [N, K/2], SCALES as formats/nf4.h has them, one after another by part
+    OD_QUANT_INT8,  ///< CODES [N, K], SCALES [N] fp32: value = code * scale
+};
+
+/** A row range of a quantised weight that is a matrix of its own in files. */
+struct od_quant_part {
+    int64_t row;
+    int64_t rows;
+    int64_t scales_at;  ///< bytes from the start of SCALES
 };
 
 struct od_op {
@@ -103,6 +119,9 @@ struct od_op {
     uint32_t stream;  ///< that the mask is drawn from
     int64_t fold;     ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
     struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];
+    enum od_quant quant;
+    int32_t quant_count;
+    struct od_quant_part quant_part[OD_ADAPTER_PARTS_MAX];
 };
 
 /** What one pass works on. All arrays are borrowed for the pass. */

@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/dataset.h"
+#include "ops/op.h"
 
 enum { OD_LORA_TARGETS_MAX = 16, OD_RECIPE_MAX_BYTES = 1 << 20 };
 
@@ -31,6 +32,7 @@ struct od_recipe {
     const char *base_tokenizer;  ///< folder of the tokenizer for base_config
 
     enum od_method method;                          ///< adapter: lora | (absent or null: full)
+    enum od_quant quant;                            ///< of the frozen weights under an adapter
     int64_t lora_r;                                 ///< 16
     double lora_alpha;                              ///< 32
     double lora_dropout;                            ///< 0; below 1

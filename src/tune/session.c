@@ -54,6 +54,7 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         const struct od_adapter_config config = {
             .r = recipe->lora_r, .alpha = recipe->lora_alpha, .rslora = recipe->lora_rslora};
         options.mode = OD_PROGRAM_TRAIN_LORA;
+        options.quant = recipe->quant;
         options.lora_r = recipe->lora_r;
         options.lora_scale = od_adapter_scale(&config);
         options.lora_dropout = (float)recipe->lora_dropout;
@@ -224,7 +225,7 @@ enum od_status od_session_open(const struct od_recipe *recipe,
     } else if (recipe->base_model) {
         status = od_weights_read(&s->program, s->arrays.tensor, recipe->base_model, err);
     } else {
-        od_weights_init(&s->program, s->arrays.tensor, recipe->seed);
+        status = od_weights_init(&s->program, s->arrays.tensor, recipe->seed, err);
     }
     if (status != OD_OK) {
         od_session_close(s);

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "data/pack.h"
 #include "device/cuda/cuda.h"
 #include "formats/dtype.h"
+#include "formats/nf4.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/adamw/adamw_cuda.h"
@@ -127,30 +129,98 @@ static void put_piece(void *context, const struct od_part *part, enum od_dtype d
     od_gpu_put(s->gpu, &piece);
 }
 
+static enum od_status put_codes(void *context, const struct od_part *part, const uint8_t *codes,
+                                const uint8_t *scales, struct od_error *err)
+{
+    struct od_session *s = context;
+    const size_t bytes = od_quant_code_bytes(part);
+    const uint64_t row_bytes = bytes / (uint64_t)part->rows;
+    const enum od_status status = od_gpu_write_bytes(
+        s->gpu, part->tensor, (uint64_t)part->row * row_bytes, codes, bytes, err);
+    return status == OD_OK ? od_gpu_write_bytes(s->gpu, part->scales, (uint64_t)part->scales_at,
+                                                scales, od_quant_scale_bytes(part), err)
+                           : status;
+}
+
 static enum od_status finish_part(void *context, uint64_t *ret_bad, struct od_error *err)
 {
     struct od_session *s = context;
     return od_gpu_put_finish(s->gpu, ret_bad, err);
 }
 
-static void random_weights(struct od_session *s)
+// Scales of a part with random codes, as fresh weights would have them.
+static enum od_status random_scales(struct od_session *s, const struct od_part *part,
+                                    struct od_error *err)
 {
-    for (int32_t i = 0; i < s->program.weight_count; i++) {
+    const size_t bytes = od_quant_scale_bytes(part);
+    const float most = 2.5F * (float)s->spec.init_std;  // of 64 normal values, about
+    uint8_t *scales = od_alloc(bytes, 1);
+    if (!scales) {
+        return od_fail(err, OD_E_MEMORY, "no memory for the scales of '%s'", part->name);
+    }
+    if (part->quant == OD_QUANT_NF4) {
+        const struct od_nf4_places at = od_nf4_places(part->rows * part->cols);
+        memcpy(scales + at.offset, &most, sizeof most);
+    } else {
+        for (int64_t row = 0; row < part->rows; row++) {
+            const float scale = most / 127.0F;
+            memcpy(scales + row * (int64_t)sizeof scale, &scale, sizeof scale);
+        }
+    }
+    const enum od_status status =
+        od_gpu_write_bytes(s->gpu, part->scales, (uint64_t)part->scales_at, scales, bytes, err);
+    od_free(scales);
+    return status;
+}
+
+static enum od_status random_weights(struct od_session *s, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    for (int32_t i = 0; status == OD_OK && i < s->program.weight_count; i++) {
         const struct od_part *part = &s->program.weights[i];
-        if (part->row == 0) {  // a fused weight is one tensor
+        if (part->quant != OD_QUANT_NONE) {
+            status = random_scales(s, part, err);
+            if (part->row == 0) {
+                od_gpu_init_bytes(s->gpu, part->tensor, s->recipe->seed);
+            }
+        } else if (part->row == 0) {  // a fused weight is one tensor
             od_gpu_init(s->gpu, part->tensor, s->recipe->seed,
                         part->rank == 2 ? (float)s->spec.init_std : 0.0F);
         }
     }
+    return status;
+}
+
+static enum od_status fresh_quantised(struct od_session *s, int32_t index,
+                                      const struct od_weight_sink *sink, struct od_error *err)
+{
+    const struct od_part *part = &s->program.weights[index];
+    const int64_t count = part->rows * part->cols;
+    float *values = od_alloc((size_t)count, sizeof *values);
+    if (!values) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
+    }
+    od_weights_init_pool(s->cpu.pool, &s->program, index, s->recipe->seed, 0, count, values);
+    const enum od_status status = od_quant_send(part, values, sink, err);
+    od_free(values);
+    return status;
 }
 
 // Fresh frozen weights, the same values as on the CPU.
-static enum od_status fresh_weights(struct od_session *s, struct od_error *err)
+static enum od_status fresh_weights(struct od_session *s, const struct od_weight_sink *sink,
+                                    struct od_error *err)
 {
     const int64_t most = OD_GPU_PIECE_BYTES / (int64_t)sizeof(float);
     for (int32_t i = 0; i < s->program.weight_count; i++) {
         const struct od_part *part = &s->program.weights[i];
         const int64_t total = part->rows * part->cols;
+        if (part->quant != OD_QUANT_NONE) {
+            const enum od_status status = fresh_quantised(s, i, sink, err);
+            if (status != OD_OK) {
+                return status;
+            }
+            continue;
+        }
         for (int64_t first = 0; first < total; first += most) {
             const int64_t count = total - first < most ? total - first : most;
             float *buffer = od_gpu_piece_buffer(s->gpu, err);
@@ -173,16 +243,18 @@ enum od_status od_session_gpu_weights(struct od_session *s,
                                         .piece_bytes = OD_GPU_PIECE_BYTES,
                                         .buffer = piece_buffer,
                                         .put = put_piece,
+                                        .put_codes = put_codes,
+                                        .pool = s->cpu.pool,
                                         .finish = finish_part};
     enum od_status status = OD_OK;
     if (options->random) {
-        random_weights(s);
+        status = random_weights(s, err);
     } else if (s->recipe->base_model) {
         status = od_weights_stream(&s->program, s->recipe->base_model, &sink, err);
     } else if (s->recipe->method == OD_METHOD_LORA) {
-        status = fresh_weights(s, err);
+        status = fresh_weights(s, &sink, err);
     } else {
-        od_weights_init(&s->program, s->arrays.tensor, s->recipe->seed);
+        status = od_weights_init(&s->program, s->arrays.tensor, s->recipe->seed, err);
     }
     if (status != OD_OK) {
         return status;

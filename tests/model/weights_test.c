@@ -329,7 +329,7 @@ static void fresh_weights_in_pieces(void **state)
     assert_ok(od_plan_make(&program, &plan, &err), &err);
     assert_ok(od_arrays_make(&plan, &arrays, &err), &err);
     assert_ok(od_safetensors_open(model, &st, &err), &err);
-    od_weights_init(&program, arrays.tensor, SEED);
+    assert_ok(od_weights_init(&program, arrays.tensor, SEED, &err), &err);
     for (int32_t i = 0; i < program.weight_count; i++) {
         const struct od_part *part = &program.weights[i];
         const struct od_tensor_info *info = od_safetensors_find(st, part->name);

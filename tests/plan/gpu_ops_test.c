@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "device/cuda/cuda.h"
 #include "model/program.h"
+#include "model/weights.h"
 #include "ops/cpu.h"
 #include "ops/gpu.h"
 #include "plan/layout.h"
@@ -165,6 +166,26 @@ static void compare(struct bench *b, const struct od_op *op, int32_t cpu_number,
     od_free(got);
 }
 
+// What the GPU decoded is the CPU's value, rounded to bf16: every bit.
+static void compare_decoded(struct bench *b, const struct od_op *op, const struct od_op *other)
+{
+    const int64_t count = op->n * op->k;
+    const float *want = b->arrays.tensor[op->slot[OD_SLOT_W]];
+    float *got = od_alloc((size_t)count, sizeof *got);
+    int64_t different = 0;
+    assert_non_null(got);
+    read_tensor(b, other->slot[OD_SLOT_W], op->n, got);
+    for (int64_t i = 0; i < count; i++) {
+        different += got[i] != rounded(want[i]);
+    }
+    if (different > 0) {
+        b->failures++;
+        print_message("%lld of %lld decoded values differ\n", (long long)different,
+                      (long long)count);
+    }
+    od_free(got);
+}
+
 static void compare_op(struct bench *b, int32_t index)
 {
     static const struct {
@@ -178,6 +199,9 @@ static void compare_op(struct bench *b, int32_t index)
     assert_int_equal(op->kind, other->kind);
     od_cpu_run(&b->cpu, op, b->arrays.tensor, &b->batch);
     od_gpu_run(b->gpu, other);
+    if (op->quant != OD_QUANT_NONE && (!backward || op->slot[OD_SLOT_DX] >= 0)) {
+        compare_decoded(b, op, other);
+    }
     if (op->kind == OD_OP_ROPE_BWD) {
         compare(b, op, op->slot[OD_SLOT_DY], other->slot[OD_SLOT_DY], "dy");
         return;
@@ -218,10 +242,39 @@ static void make_batch(struct bench *b, int64_t vocab, int64_t tokens)
                                  .want_gradient = true};
 }
 
+// A quantised part: the same codes and scales on both sides.
+static void random_codes(struct bench *b, const struct od_part *part, const struct od_part *to)
+{
+    struct od_error err = {0};
+    const int64_t count = part->rows * part->cols;
+    const float scale = 1.0F / sqrtf((float)part->cols);
+    float *values = od_alloc((size_t)count, sizeof *values);
+    assert_non_null(values);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = scale * normal();
+    }
+    assert_ok(od_quant_store(part, values, b->arrays.tensor, &err), &err);
+    const size_t bytes = od_quant_code_bytes(part);
+    const size_t at = (size_t)part->row * (bytes / (size_t)part->rows);
+    assert_ok(od_gpu_write_bytes(b->gpu, to->tensor, at,
+                                 (const char *)b->arrays.tensor[part->tensor] + at, bytes, &err),
+              &err);
+    assert_ok(od_gpu_write_bytes(b->gpu, to->scales, (uint64_t)to->scales_at,
+                                 (const char *)b->arrays.tensor[part->scales] + part->scales_at,
+                                 od_quant_scale_bytes(part), &err),
+              &err);
+    od_free(values);
+}
+
 static void random_tensors(struct bench *b)
 {
     const struct od_program *p = &b->cpu_side.program;
     const struct od_program *q = &b->gpu_side.program;
+    for (int32_t i = 0; i < p->weight_count; i++) {
+        if (p->weights[i].quant != OD_QUANT_NONE) {
+            random_codes(b, &p->weights[i], &q->weights[i]);
+        }
+    }
     for (int32_t i = 0; i < p->weight_count + p->adapter_count; i++) {
         const bool base = i < p->weight_count;
         const struct od_part *part = base ? &p->weights[i] : &p->adapters[i - p->weight_count];
@@ -229,7 +282,7 @@ static void random_tensors(struct bench *b)
         const struct od_tensor *t = &p->tensors[part->tensor];
         float *w = b->arrays.tensor[part->tensor];
         const float scale = 1.0F / sqrtf((float)t->cols);
-        if (part->row != 0) {
+        if (part->row != 0 || part->quant != OD_QUANT_NONE) {
             continue;  // a fused weight is one tensor
         }
         assert_string_equal(part->name, to->name);
@@ -263,7 +316,7 @@ static void check(const struct od_spec *spec, struct od_program_options options,
     build(&b->gpu_side, spec, options, true);
     p = &b->cpu_side.program;
     assert_int_equal(p->op_count, b->gpu_side.program.op_count);
-    b->raw = od_alloc((size_t)1 << 22, sizeof *b->raw);
+    b->raw = od_alloc((size_t)1 << 23, sizeof *b->raw);
     assert_non_null(b->raw);
     assert_ok(od_cpu_open(2, true, &b->cpu, &err), &err);
     assert_ok(od_arrays_make(&b->cpu_side.plan, &b->arrays, &err), &err);
@@ -378,6 +431,31 @@ static void every_operation_of_lora(void **state)
     }
 }
 
+static void every_operation_on_quantised_weights(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int i = 0; i < 6; i++) {
+        struct od_spec spec = specs[i % 3];
+        spec.channels = i % 3 == 1 ? 192 : spec.channels;
+        spec.ffn = i % 3 == 1 ? 320 : (i % 3 == 2 ? 4160 : spec.ffn);  // more than a block's span
+        spec.heads = i % 3 == 1 ? 4 : spec.heads;
+        check(&spec,
+              (struct od_program_options){
+                  .mode = OD_PROGRAM_TRAIN_LORA,
+                  .quant = i < 3 ? OD_QUANT_NF4 : OD_QUANT_INT8,
+                  .tokens = 640,
+                  .threads = 2,
+                  .lora_r = i % 3 == 1 ? 4 : 16,
+                  .lora_scale = 1.5F,
+                  .lora_dropout = i % 3 == 1 ? 0.25F : 0.0F,
+                  .lora_targets = i % 3 == 2 ? (OD_TARGET_Q | OD_TARGET_DOWN) : OD_TARGET_ALL},
+              true);
+    }
+}
+
 static void every_operation_of_full_tuning(void **state)
 {
     (void)state;
@@ -414,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_of_lora),
+        cmocka_unit_test(every_operation_on_quantised_weights),
         cmocka_unit_test(every_operation_of_full_tuning),
         cmocka_unit_test(without_the_library),
     };

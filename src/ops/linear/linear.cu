@@ -117,6 +117,23 @@ OD_KERNEL od_init_normal(void *to, int64_t ld, int to_float, int64_t rows, int64
     }
 }
 
+// Random words, four a thread.
+OD_KERNEL od_random_words(uint32_t *to, int64_t count, uint64_t seed, uint32_t tensor)
+{
+    const int64_t i = ((int64_t)blockIdx.x * OD_GPU_THREADS + threadIdx.x) * 4;
+    uint32_t c[4] = {(uint32_t)i, (uint32_t)(i >> 32), tensor, 0x434F4445u};
+    uint32_t k0 = (uint32_t)seed;
+    uint32_t k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        philox_round(c, k0, k1);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (int j = 0; j < 4 && i + j < count; j++) {
+        to[i + j] = c[j];
+    }
+}
+
 // to[i] = value, fp32.
 OD_KERNEL od_set_values(float *to, float value, int64_t count)
 {
