@@ -45,8 +45,15 @@ static void find_flow(struct od_builder *b)
     }
 }
 
-static struct od_op *begin(struct od_builder *b, const struct od_op *forward, enum od_op_kind kind)
+// What a backward operation reads of its forward one's tensors.
+enum reads { READS_NOTHING, READS_X, READS_X_AND_Y };
+
+static struct od_op *begin(struct od_builder *b, const struct od_op *forward, enum od_op_kind kind,
+                           enum reads reads)
 {
+    // First, because what was dropped is made again by operations before this one.
+    const int32_t y = reads == READS_X_AND_Y ? od_build_again(b, forward->slot[OD_SLOT_Y]) : -1;
+    const int32_t x = reads == READS_NOTHING ? -1 : od_build_again(b, forward->slot[OD_SLOT_X]);
     struct od_op *op = od_build_op(b, kind);
     const struct od_op fresh = *op;
     *op = *forward;
@@ -54,13 +61,15 @@ static struct od_op *begin(struct od_builder *b, const struct od_op *forward, en
     for (int i = OD_SLOT_RES; i < OD_OP_SLOTS; i++) {
         op->slot[i] = fresh.slot[i];
     }
+    op->slot[OD_SLOT_X] = x;
+    op->slot[OD_SLOT_Y] = y;
     op->slot[OD_SLOT_AUX] = forward->slot[OD_SLOT_AUX];
     return op;
 }
 
-static void want_dx(struct od_builder *b, struct od_op *op)
+static void want_dx(struct od_builder *b, struct od_op *op, const struct od_op *forward)
 {
-    const int32_t x = op->slot[OD_SLOT_X];
+    const int32_t x = forward->slot[OD_SLOT_X];
     if (x >= 0 && b->flows[x]) {
         bool add;
         op->slot[OD_SLOT_DX] = gradient(b, x, &add);
@@ -70,14 +79,16 @@ static void want_dx(struct od_builder *b, struct od_op *op)
 
 static void linear_rule(struct od_builder *b, const struct od_op *forward, int32_t dy)
 {
-    struct od_op *op = begin(b, forward, OD_OP_LINEAR_BWD);
-    op->slot[OD_SLOT_Y] = -1;
+    const int32_t dw = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+    const bool reads_x = forward->slot[OD_SLOT_A] >= 0 || dw >= 0;
+    struct od_op *op = begin(b, forward, OD_OP_LINEAR_BWD, reads_x ? READS_X : READS_NOTHING);
     op->slot[OD_SLOT_DY] = dy;
-    op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+    op->slot[OD_SLOT_DW] = dw;
+    op->refold = forward->fold > 0 && !b->failed && !b->folded[op->slot[OD_SLOT_X]];
     op->slot[OD_SLOT_CODES] = forward->slot[OD_SLOT_CODES];
     op->slot[OD_SLOT_SCALES] = forward->slot[OD_SLOT_SCALES];
     od_build_decoded_again(b, op);
-    want_dx(b, op);
+    want_dx(b, op, forward);
     if (forward->slot[OD_SLOT_A] >= 0) {
         op->slot[OD_SLOT_A] = forward->slot[OD_SLOT_A];
         op->slot[OD_SLOT_B] = forward->slot[OD_SLOT_B];
@@ -91,8 +102,6 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
             op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
                                                      width, "adapter.work.%d", b->program.op_count);
         }
-    } else if (op->slot[OD_SLOT_DW] < 0) {
-        op->slot[OD_SLOT_X] = -1;  // only the weight is read
     }
     const int32_t res = forward->slot[OD_SLOT_RES];
     if (res >= 0 && b->flows[res]) {
@@ -110,7 +119,7 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
 
 static void attention_rule(struct od_builder *b, const struct od_op *forward, int32_t dy)
 {
-    struct od_op *op = begin(b, forward, OD_OP_ATTENTION_BWD);
+    struct od_op *op = begin(b, forward, OD_OP_ATTENTION_BWD, READS_X_AND_Y);
     op->slot[OD_SLOT_DY] = dy;
     op->slot[OD_SLOT_WORK] = forward->slot[OD_SLOT_WORK];
     if (b->program.options.half) {
@@ -118,18 +127,18 @@ static void attention_rule(struct od_builder *b, const struct od_op *forward, in
             od_build_float(b, OD_ROLE_WORK, b->program.options.tokens, forward->heads,
                            "attention.delta.%d", b->program.op_count);
     }
-    want_dx(b, op);
+    want_dx(b, op, forward);
 }
 
 static void simple_rule(struct od_builder *b, const struct od_op *forward, enum od_op_kind kind,
                         int32_t dy)
 {
-    struct od_op *op = begin(b, forward, kind);
-    op->slot[OD_SLOT_Y] = -1;
+    const bool reads_x = forward->slot[OD_SLOT_X] >= 0;
+    struct od_op *op = begin(b, forward, kind, reads_x ? READS_X : READS_NOTHING);
     op->slot[OD_SLOT_DY] = dy;
     op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
     if (kind != OD_OP_ROPE_BWD) {
-        want_dx(b, op);
+        want_dx(b, op, forward);
     }
     if (b->program.options.half && kind == OD_OP_RMS_NORM_BWD && op->slot[OD_SLOT_DW] >= 0) {
         op->slot[OD_SLOT_WORK] = od_build_float(b, OD_ROLE_WORK, OD_NORM_SPLITS, op->n,
@@ -147,7 +156,7 @@ void od_build_backward(struct od_builder *b)
         if (forward->kind == OD_OP_HEAD_LOSS) {  // its own backward
             forward->slot[OD_SLOT_DW] =
                 od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
-            want_dx(b, forward);
+            want_dx(b, forward, forward);
             continue;
         }
         if (dy < 0) {

@@ -223,8 +223,10 @@ void od_build_llama(struct od_builder *b)
     op->slot[OD_SLOT_W] = embedding;
     op->slot[OD_SLOT_Y] = x;
     for (int64_t i = 0; i < spec->layers; i++) {
+        od_build_layer(b, i);
         x = block(b, x, i);
     }
+    od_build_layer(b, spec->layers);
     x = norm(b, x, "norm", "model.norm.weight");
     head(b, x, embedding);
 }

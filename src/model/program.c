@@ -349,6 +349,11 @@ static enum od_status check_options(const struct od_spec *spec,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
             (long long)options->lora_r, (long long)spec->channels);
     }
+    if ((int)options->keep < 0 || options->keep >= OD_KEEP_COUNT || options->lean_layers < 0 ||
+        options->lean_layers > spec->layers ||
+        (options->keep + 1 == OD_KEEP_COUNT && options->lean_layers > 0)) {
+        return od_fail(err, OD_E_ARGUMENT, "what the layers keep is not one of the levels");
+    }
     if (options->quant != OD_QUANT_NONE && options->mode != OD_PROGRAM_TRAIN_LORA) {
         return od_fail(err, OD_E_ARGUMENT, "only the frozen weights of LoRA can be quantised");
     }
@@ -378,8 +383,8 @@ enum od_status od_program_build(const struct od_spec *spec,
         return status;
     }
     const size_t layers = (size_t)spec->layers;
-    b.tensor_capacity = (int32_t)(layers * 128 + 96);
-    b.op_capacity = (int32_t)(layers * 24 + 32);
+    b.tensor_capacity = (int32_t)(layers * 160 + 96);
+    b.op_capacity = (int32_t)(layers * 40 + 32);
     b.part_capacity = (int32_t)(layers * 16 + 16);
     b.param_capacity = (int32_t)(layers * 8 + 8);
     struct od_arena *arena = &b.program.arena;
@@ -392,14 +397,19 @@ enum od_status od_program_build(const struct od_spec *spec,
     b.gradient_of = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.gradient_of);
     b.flows = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.flows);
     b.fold_of = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.fold_of);
+    b.layer_op = od_arena_alloc(arena, layers + 1, sizeof *b.layer_op);
+    b.again = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.again);
+    b.folded = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.folded);
     if (!b.program.tensors || !b.program.ops || !b.program.weights || !b.program.adapters ||
-        !b.program.params || !b.gradient_of || !b.flows || !b.fold_of) {
+        !b.program.params || !b.gradient_of || !b.flows || !b.fold_of || !b.layer_op || !b.again ||
+        !b.folded) {
         od_arena_release(arena);
         return od_fail(err, OD_E_MEMORY, "no memory for a program of %zu layers", layers);
     }
     od_build_llama(&b);
     b.program.forward_count = b.program.op_count;
     if (options->mode != OD_PROGRAM_INFER) {
+        od_build_drop(&b);
         od_build_backward(&b);
     }
     if (b.failed) {
@@ -429,7 +439,9 @@ double od_program_flops_per_token(const struct od_program *program)
         const double adapter = 2.0 * (double)op->rank * (double)op->part_count * (double)op->k;
         switch (op->kind) {
         case OD_OP_LINEAR:
-        case OD_OP_HEAD_LOGITS: flops += product + adapter; break;
+        case OD_OP_HEAD_LOGITS:
+            flops += i < program->forward_count ? product + adapter : 0.0;  // behind: once more
+            break;
         case OD_OP_HEAD_LOSS:
             flops += product * (1.0 + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0));
             break;

@@ -96,6 +96,19 @@ enum { OD_FOLD_ALIGN = 64 };
 /** Philox streams of the adapters' dropout begin here, one for each linear layer. */
 enum { OD_STREAM_DROPOUT = 0x44524F50 };
 
+/**
+ * What a layer keeps of its forward pass; the rest is computed again, with the same operations and so
+ * the same bits, when the backward pass asks for it. Each level drops more than the one before.
+ */
+enum od_keep {
+    OD_KEEP_ALL,
+    OD_KEEP_PRODUCTS,   ///< outputs of norms and activations are made again
+    OD_KEEP_ATTENTION,  ///< and the products that feed an activation
+    OD_KEEP_SUMS,       ///< and everything but the attention's output and the layer's input
+    OD_KEEP_INPUT,      ///< nothing but the layer's input
+    OD_KEEP_COUNT
+};
+
 enum od_program_mode { OD_PROGRAM_TRAIN_FULL, OD_PROGRAM_TRAIN_LORA, OD_PROGRAM_INFER };
 
 /** What to build a program for. */
@@ -112,7 +125,11 @@ struct od_program_options {
     int64_t cache_slots;    ///< INFER: sequences at a time
     int64_t cache_length;   ///< INFER: positions per sequence
     int64_t logit_rows;     ///< INFER: most rows of logits of a pass
-    int64_t head_rows;      ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
+    /** Layers from the first on that are one level below the others, whose level is `keep`: lean
+     *  layers come first because what they make again has room once the last ones are done. */
+    enum od_keep keep;
+    int64_t lean_layers;
+    int64_t head_rows;  ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };
 
 /** Numbers of the tensors that the caller fills or reads; -1 where the mode has none. */

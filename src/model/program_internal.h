@@ -16,6 +16,9 @@ struct od_builder {
     int32_t op_capacity;
     int32_t part_capacity;
     int32_t param_capacity;
+    int32_t *layer_op;  ///< [layers + 1] first operation of each layer, and the one behind the last
+    int32_t *again;     ///< tensor + 1 that holds a dropped tensor's values anew; -1: dropped
+    bool *folded;       ///< X A^T lies in this tensor's spare columns
     int32_t *gradient_of;  ///< gradient tensor + 1 of each tensor; 0: none yet
     bool *flows;           ///< a trained weight lies before this tensor
     int64_t *fold_of;      ///< spare columns that the gradient of a tensor needs
@@ -67,6 +70,14 @@ void od_build_quantised(struct od_builder *b, struct od_op *op, const struct od_
 void od_build_decoded_again(struct od_builder *b, struct od_op *op);
 /** Gradient tensor of a trained tensor, or -1. */
 int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor);
+
+/** Layer `index` begins with the next operation; the number of layers: all are done. */
+void od_build_layer(struct od_builder *b, int64_t index);
+/** Mark what the options do not keep. */
+void od_build_drop(struct od_builder *b);
+/** The tensor that has the values of a forward tensor in the backward pass: itself, or one that is
+ *  computed again here. */
+int32_t od_build_again(struct od_builder *b, int32_t number);
 
 /** Forward list of the Llama family. */
 void od_build_llama(struct od_builder *b);

@@ -280,6 +280,30 @@ static void decode(struct od_gpu *gpu, const struct od_op *op)
     od_gpu_mark(gpu, OD_GPU_PART_DECODE);
 }
 
+// X A^T into the spare columns of X.
+static void fold_input(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    struct od_gpu_tensor from = x;
+    if (drops(gpu, op)) {
+        from = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
+        drop(gpu, op, from, x, false);
+    }
+    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                          .n = op->fold,
+                                          .k = op->k,
+                                          .a = from.at,
+                                          .lda = from.stride,
+                                          .b = row(w, op->n),
+                                          .ldb = w.stride,
+                                          .b_transposed = true,
+                                          .d = column(x, op->k),
+                                          .ldd = x.stride,
+                                          .alpha = 1.0F});
+    od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
+}
+
 // Y = [X | X A^T] [W | s B]^T (+ RES)
 static void linear(struct od_gpu *gpu, const struct od_op *op)
 {
@@ -289,23 +313,7 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
     decode(gpu, op);
     if (op->fold > 0) {
-        struct od_gpu_tensor from = x;
-        if (drops(gpu, op)) {
-            from = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
-            drop(gpu, op, from, x, false);
-        }
-        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                              .n = op->fold,
-                                              .k = op->k,
-                                              .a = from.at,
-                                              .lda = from.stride,
-                                              .b = row(w, op->n),
-                                              .ldb = w.stride,
-                                              .b_transposed = true,
-                                              .d = column(x, op->k),
-                                              .ldd = x.stride,
-                                              .alpha = 1.0F});
-        od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
+        fold_input(gpu, op);
     }
     product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                           .n = op->n,
@@ -398,6 +406,9 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
     const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
     decode(gpu, op);
+    if (op->refold) {
+        fold_input(gpu, op);
+    }
     if (op->fold > 0) {
         product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                               .n = op->fold,

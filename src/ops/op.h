@@ -117,6 +117,7 @@ struct od_op {
     int32_t part_count;
     float dropout;    ///< of the adapter's input: probability that a value is left out; 0: none
     uint32_t stream;  ///< that the mask is drawn from
+    bool refold;      ///< LINEAR_BWD: X was made again without X A^T, which is computed here
     int64_t fold;     ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
     struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];
     enum od_quant quant;

@@ -1,0 +1,130 @@
+// What a layer does not keep, and how it comes back.
+//
+// A dropped tensor ends with its last use in the forward pass. When the backward pass asks for it, the
+// operations that made it are repeated into a tensor of its own: first those of their inputs, then
+// those that changed it in place. Statistics (RSTD, LSE) are kept: the repetition writes the same.
+
+#include <stdint.h>
+
+#include "model/program.h"
+#include "model/program_internal.h"
+#include "ops/op.h"
+
+enum { DROPPED = -1 };
+
+void od_build_layer(struct od_builder *b, int64_t index)
+{
+    b->layer_op[index] = b->program.op_count;
+}
+
+static bool is_norm(enum od_op_kind kind)
+{
+    return kind == OD_OP_RMS_NORM || kind == OD_OP_LAYER_NORM || kind == OD_OP_HEAD_NORM;
+}
+
+static bool is_activation(enum od_op_kind kind)
+{
+    return kind == OD_OP_GLU || kind == OD_OP_ACTIVATION;
+}
+
+// Whether the output of operation `index` is dropped at a level.
+static bool is_dropped(const struct od_builder *b, int32_t index, int32_t last, enum od_keep keep)
+{
+    const struct od_op *op = &b->program.ops[index];
+    const int32_t y = op->slot[OD_SLOT_Y];
+    if (y == b->program.ops[last].slot[OD_SLOT_Y] || keep == OD_KEEP_ALL) {
+        return false;  // the next layer's input
+    }
+    if (is_norm(op->kind) || is_activation(op->kind) || keep == OD_KEEP_INPUT) {
+        return true;
+    }
+    if (keep == OD_KEEP_ATTENTION) {
+        return op->kind == OD_OP_LINEAR && index < last &&
+               is_activation(b->program.ops[index + 1].kind);
+    }
+    return keep == OD_KEEP_SUMS && op->kind != OD_OP_ATTENTION;
+}
+
+void od_build_drop(struct od_builder *b)
+{
+    const struct od_program_options *options = &b->program.options;
+    for (int64_t layer = 0; layer < b->program.spec.layers && !b->failed; layer++) {
+        const enum od_keep keep =
+            (enum od_keep)((int)options->keep + (layer < options->lean_layers ? 1 : 0));
+        const int32_t last = b->layer_op[layer + 1] - 1;
+        for (int32_t i = b->layer_op[layer]; i <= last; i++) {
+            if (is_dropped(b, i, last, keep)) {
+                b->again[b->program.ops[i].slot[OD_SLOT_Y]] = DROPPED;
+            }
+        }
+    }
+    for (int32_t i = 0; i < b->program.op_count && !b->failed; i++) {
+        if (b->program.ops[i].fold > 0) {
+            b->folded[b->program.ops[i].slot[OD_SLOT_X]] = true;
+        }
+    }
+}
+
+static bool is_in_place(enum od_op_kind kind)
+{
+    return kind == OD_OP_ROPE || kind == OD_OP_POSITIONS;
+}
+
+// Scratch of its own: the first one's is free between the two.
+static void fresh_work(struct od_builder *b, struct od_op *op)
+{
+    const int32_t number = op->slot[OD_SLOT_WORK];
+    if (number < 0 || b->failed) {
+        return;
+    }
+    const struct od_tensor t = b->program.tensors[number];
+    op->slot[OD_SLOT_WORK] =
+        od_build_tensor(b, OD_ROLE_WORK, t.rows, t.cols, "%.54s.again", t.name);
+}
+
+// Operation `index` once more, into `to`.
+static void repeat(struct od_builder *b, int32_t index, int32_t to)
+{
+    struct od_op op = b->program.ops[index];
+    if (is_in_place(op.kind)) {
+        op.slot[OD_SLOT_Y] = to;
+    } else {
+        if (op.slot[OD_SLOT_X] >= 0) {
+            op.slot[OD_SLOT_X] = od_build_again(b, op.slot[OD_SLOT_X]);
+        }
+        if (op.slot[OD_SLOT_RES] >= 0) {
+            op.slot[OD_SLOT_RES] = od_build_again(b, op.slot[OD_SLOT_RES]);
+        }
+        op.slot[OD_SLOT_Y] = to;
+        od_build_decoded_again(b, &op);
+        fresh_work(b, &op);
+    }
+    if (b->failed) {
+        return;
+    }
+    if (op.fold > 0) {
+        b->folded[op.slot[OD_SLOT_X]] = true;
+    }
+    *od_build_op(b, op.kind) = op;
+}
+
+int32_t od_build_again(struct od_builder *b, int32_t number)
+{
+    if (b->failed || b->again[number] == 0) {
+        return number;
+    }
+    if (b->again[number] > 0) {
+        return b->again[number] - 1;
+    }
+    const struct od_tensor t = b->program.tensors[number];
+    const int32_t to =
+        od_build_tensor(b, OD_ROLE_ACTIVATION, t.rows, t.cols, "%.54s.again", t.name);
+    od_build_pad(b, to, t.pad);
+    b->again[number] = to + 1;
+    for (int32_t i = 0; i < b->program.forward_count; i++) {
+        if (b->program.ops[i].slot[OD_SLOT_Y] == number) {
+            repeat(b, i, to);
+        }
+    }
+    return to;
+}
