@@ -10,6 +10,7 @@
 #include "formats/dtype.h"
 #include "formats/json.h"
 #include "model/program.h"
+#include "plan/fit.h"
 
 static bool is_transient(enum od_role role)
 {
@@ -185,6 +186,10 @@ enum od_status od_plan_write(const struct od_plan *plan, const struct od_program
     od_json_object_end(&w);
     od_json_member_int(&w, "tokens", program->options.tokens);
     od_json_member_int(&w, "threads", program->options.threads);
+    if (program->options.mode != OD_PROGRAM_INFER) {
+        od_json_member_text(&w, "keep", od_keep_name(program->options.keep));
+        od_json_member_int(&w, "lean_layers", program->options.lean_layers);
+    }
     od_json_member_int(&w, "operations", program->op_count);
     od_json_key(&w, "tensors");
     od_json_array_begin(&w);

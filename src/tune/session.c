@@ -21,10 +21,14 @@
 #include "ops/gpu.h"
 #include "ops/kernels.h"
 #include "ops/op.h"
+#include "plan/fit.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
 #include "tune/recipe.h"
 #include "tune/session_internal.h"
+
+// Lengths that a refusal suggests are multiples of this.
+enum { LENGTH_STEP = 64 };
 
 enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
                                struct od_error *err)
@@ -88,21 +92,53 @@ static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
     return OD_OK;
 }
 
-enum od_status od_session_refuse(uint64_t need, uint64_t cap, struct od_error *err)
+// What would fit: fewer rows of a pass, or shorter ones.
+static void nearest_change(const struct od_session *s, uint64_t cap, bool use_library, char to[96])
+{
+    const int64_t length = s->recipe->sequence_len;
+    const int64_t step = length < LENGTH_STEP ? 1 : LENGTH_STEP;
+    const struct od_program_options *options = &s->program.options;
+    const int64_t tokens = od_fit_tokens(&s->spec, options, cap, step, use_library);
+    if (tokens >= length) {
+        (void)snprintf(to, 96, "micro_batch_size: %lld would fit", (long long)(tokens / length));
+    } else if (tokens > 0) {
+        (void)snprintf(to, 96, "micro_batch_size: 1 with sequence_len: %lld would fit",
+                       (long long)tokens);
+    } else {
+        (void)snprintf(to, 96, "the model is too large for it at any sequence_len%s",
+                       options->mode == OD_PROGRAM_TRAIN_LORA ? "" : "; adapter: lora needs less");
+    }
+}
+
+enum od_status od_session_refuse(const struct od_session *s, uint64_t need, uint64_t cap,
+                                 bool use_library, struct od_error *err)
 {
     char need_text[24];
     char cap_text[24];
+    char change[96];
     od_bytes_text((double)need, need_text);
     od_bytes_text((double)cap, cap_text);
+    nearest_change(s, cap, use_library, change);
     return od_fail(err, OD_E_REFUSED,
-                   "the plan needs %s and may take %s: lower micro_batch_size or sequence_len",
-                   need_text, cap_text);
+                   "the leanest plan needs %s and may take %s, %llu bytes too many; %s", need_text,
+                   cap_text, (unsigned long long)(need - cap), change);
 }
 
-static enum od_status open_cpu(struct od_session *s, struct od_error *err)
+static enum od_status open_cpu(struct od_session *s, const struct od_session_options *options,
+                               const struct od_program_options *program, struct od_error *err)
 {
     int64_t largest = 1;
-    const enum od_status status = od_arrays_make(&s->plan, &s->arrays, err);
+    struct od_fit fit = {0};
+    enum od_status status = od_fit_make(&s->spec, program, options->max_bytes, false, &fit, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    s->program = fit.program;
+    s->plan = fit.plan;
+    if (options->max_bytes != 0 && fit.bytes > options->max_bytes) {
+        return od_session_refuse(s, fit.bytes, options->max_bytes, false, err);
+    }
+    status = od_arrays_make(&s->plan, &s->arrays, err);
     if (status != OD_OK) {
         return status;
     }
@@ -133,14 +169,8 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
         program_options.half = true;
         program_options.head_rows = OD_GPU_HEAD_ROWS;
     }
-    if ((status = od_program_build(&s->spec, &program_options, &s->program, err)) != OD_OK ||
-        (status = od_plan_make(&s->program, &s->plan, err)) != OD_OK) {
-        return status;
-    }
-    if (!gpu && options->max_bytes != 0 && s->plan.total_bytes > options->max_bytes) {
-        return od_session_refuse(s->plan.total_bytes, options->max_bytes, err);
-    }
-    status = gpu ? od_session_gpu_open(s, options, err) : open_cpu(s, err);
+    status = gpu ? od_session_gpu_open(s, options, &program_options, err)
+                 : open_cpu(s, options, &program_options, err);
     if (status != OD_OK) {
         return status;
     }

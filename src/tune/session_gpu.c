@@ -15,6 +15,7 @@
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/gpu.h"
 #include "ops/op.h"
+#include "plan/fit.h"
 #include "plan/layout.h"
 #include "plan/plan.h"
 #include "tune/recipe.h"
@@ -25,15 +26,15 @@
 // grow.
 enum { CONTEXT_BYTES = 600 << 20, GUARD_BYTES = 64 << 20 };
 
-static enum od_status open_card(struct od_session *s, const struct od_session_options *options,
-                                const struct od_layout *layout, struct od_error *err)
+// What the arena may take: the card's free memory, or what the cap leaves of it. The cap counts all
+// that the process takes; what others hold counts against the card.
+static enum od_status budget_of(struct od_session *s, const struct od_session_options *options,
+                                uint64_t *ret, struct od_error *err)
 {
     size_t free_bytes = 0;
     size_t total_bytes = 0;
-    const uint64_t need = od_gpu_bytes(&layout->gpu);
-    enum od_status status = od_cuda_open(options->gpu, &s->cuda, err);
-    if (status != OD_OK ||
-        (status = od_cuda_memory(s->cuda, &free_bytes, &total_bytes, err)) != OD_OK) {
+    const enum od_status status = od_cuda_memory(s->cuda, &free_bytes, &total_bytes, err);
+    if (status != OD_OK) {
         return status;
     }
     if (options->max_bytes > total_bytes) {
@@ -43,17 +44,41 @@ static enum od_status open_card(struct od_session *s, const struct od_session_op
         od_bytes_text((double)total_bytes, card);
         return od_fail(err, OD_E_REFUSED, "a cap of %s is more than the card's %s", cap, card);
     }
-    // The cap counts all that the process takes; what others hold counts against the card.
     const uint64_t known = od_cuda_process_bytes(s->cuda);
     const uint64_t context = known > 0 ? known : CONTEXT_BYTES;
-    if (need + GUARD_BYTES > free_bytes) {
-        return od_session_refuse(need + GUARD_BYTES, free_bytes, err);
-    }
-    if (options->max_bytes != 0 && need + context + GUARD_BYTES > options->max_bytes) {
-        return od_session_refuse(need + context + GUARD_BYTES, options->max_bytes, err);
+    const uint64_t capped = options->max_bytes > context ? options->max_bytes - context : 1;
+    uint64_t budget = free_bytes;
+    if (options->max_bytes != 0 && capped < budget) {
+        budget = capped;
     }
     s->card_free_bytes = free_bytes;
-    return od_gpu_open(s->cuda, &layout->gpu, &s->gpu, err);
+    *ret = budget > GUARD_BYTES ? budget - GUARD_BYTES : 1;
+    return OD_OK;
+}
+
+static enum od_status open_card(struct od_session *s, const struct od_session_options *options,
+                                const struct od_program_options *program, struct od_error *err)
+{
+    uint64_t budget = 0;
+    struct od_layout layout = {0};
+    struct od_fit fit = {0};
+    enum od_status status = od_cuda_open(options->gpu, &s->cuda, err);
+    if (status != OD_OK || (status = budget_of(s, options, &budget, err)) != OD_OK ||
+        (status = od_fit_make(&s->spec, program, budget, !options->no_library, &fit, err)) !=
+            OD_OK) {
+        return status;
+    }
+    s->program = fit.program;
+    s->plan = fit.plan;
+    if (fit.bytes > budget) {
+        return od_session_refuse(s, fit.bytes, budget, !options->no_library, err);
+    }
+    status = od_layout_make(&s->program, &s->plan, !options->no_library, &layout, err);
+    if (status == OD_OK) {
+        status = od_gpu_open(s->cuda, &layout.gpu, &s->gpu, err);
+        od_layout_release(&layout);
+    }
+    return status;
 }
 
 uint64_t od_session_driver_bytes(const struct od_session *s)
@@ -68,15 +93,9 @@ uint64_t od_session_driver_bytes(const struct od_session *s)
 }
 
 enum od_status od_session_gpu_open(struct od_session *s, const struct od_session_options *options,
-                                   struct od_error *err)
+                                   const struct od_program_options *program, struct od_error *err)
 {
-    struct od_layout layout = {0};
-    enum od_status status =
-        od_layout_make(&s->program, &s->plan, !options->no_library, &layout, err);
-    if (status == OD_OK) {
-        status = open_card(s, options, &layout, err);
-    }
-    od_layout_release(&layout);
+    enum od_status status = open_card(s, options, program, err);
     if (status != OD_OK) {
         return status;
     }

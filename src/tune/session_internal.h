@@ -9,9 +9,10 @@
 
 #include "tune/session.h"
 
-/** Open the GPU, lay out the program for it and take the memory. */
+/** Open the GPU, make a program and a plan that fit it, and take the memory. */
 enum od_status od_session_gpu_open(struct od_session *session,
                                    const struct od_session_options *options,
+                                   const struct od_program_options *program,
                                    struct od_error *err) OD_MUST_CHECK;
 void od_session_gpu_close(struct od_session *session);
 /** Base weights and fresh adapters. */
@@ -22,7 +23,8 @@ enum od_status od_session_gpu_weights(struct od_session *session,
 enum od_status od_session_gpu_update(struct od_session *session,
                                      const struct od_adamw_scalars *scalars, double *ret_loss_sum,
                                      double *ret_norm, struct od_error *err) OD_MUST_CHECK;
-/** Say why a plan is refused. */
-enum od_status od_session_refuse(uint64_t need, uint64_t cap, struct od_error *err);
+/** Say why the session's leanest plan is refused, and what would fit. */
+enum od_status od_session_refuse(const struct od_session *session, uint64_t need, uint64_t cap,
+                                 bool use_library, struct od_error *err);
 
 #endif

@@ -158,7 +158,7 @@ static void our_codes_and_scales_are_the_recorded_ones(void **state)
             // The mean's last bit depends on the order of the sum.
             assert_true(abs((int)scales[j] - (int)want_scales[j]) <= 1);
         }
-        print_message("%s %s: %lld of %lld bytes of codes differ\n", name, device,
+        print_message("# %s %s: %lld of %lld bytes of codes differ\n", name, device,
                       (long long)different, (long long)code_bytes);
         assert_int_equal(different, 0);
         od_free(scales);
@@ -209,7 +209,7 @@ static void pieces_decode_as_the_whole(void **state)
         assert_true(whole[i] == 0.0F);
     }
     error = sqrt(error / norm);
-    print_message("relative error of normal values: %.4f\n", error);
+    print_message("# relative error of normal values: %.4f\n", error);
     assert_true(error > 0.05 && error < 0.12);
     od_free(scales);
 }

@@ -55,7 +55,7 @@ static void check(enum od_quant quant)
         memcpy(values, decoded, (size_t)(to->rows * to->cols) * sizeof *values);
         od_free(decoded);
     }
-    print_message("relative error of the weights: %.4f\n", error / norm);
+    print_message("# relative error of the weights: %.4f\n", error / norm);
     assert_true(error < (quant == OD_QUANT_NF4 ? 0.015 : 1e-4) * norm);
     tiny_run(&coded);
     tiny_run(&plain);

@@ -32,7 +32,7 @@ static void check(struct od_program_options options)
             tiny_run(&some);
             tiny_assert_same(&all, &some);
             if (lean == tiny_spec.layers) {
-                print_message("level %d: %zu bytes after %zu, %d operations\n", keep + 1,
+                print_message("# level %d: %zu bytes after %zu, %d operations\n", keep + 1,
                               activation_bytes(&some), before, some.program.op_count);
             }
             if (lean == tiny_spec.layers && keep + 1 < OD_KEEP_INPUT) {

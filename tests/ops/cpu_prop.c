@@ -15,7 +15,7 @@
 #include "plan/plan.h"
 #include "support.h"
 
-enum { BUFFER = 1 << 18, ROUNDS = 25, TENSORS = 16, THREADS_MANY = 3 };
+enum { BUFFER = 1 << 18, ROUNDS = 25, TENSORS = OD_OP_SLOTS, THREADS_MANY = 3 };
 
 static uint64_t drawn;
 

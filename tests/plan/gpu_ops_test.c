@@ -187,23 +187,17 @@ static void compare_decoded(struct bench *b, const struct od_op *op, const struc
 }
 
 // By kind: behind the forward list some of its operations come again.
-static bool is_backward(enum od_op_kind kind)
-{
-    switch (kind) {
-    case OD_OP_EMBED_BWD:
-    case OD_OP_RMS_NORM_BWD:
-    case OD_OP_LAYER_NORM_BWD:
-    case OD_OP_HEAD_NORM_BWD:
-    case OD_OP_POSITIONS_BWD:
-    case OD_OP_LINEAR_BWD:
-    case OD_OP_ROPE_BWD:
-    case OD_OP_ATTENTION_BWD:
-    case OD_OP_GLU_BWD:
-    case OD_OP_ACTIVATION_BWD:
-    case OD_OP_ADD: return true;
-    default: return false;
-    }
-}
+static const bool is_backward[OD_OP_COUNT] = {[OD_OP_EMBED_BWD] = true,
+                                              [OD_OP_RMS_NORM_BWD] = true,
+                                              [OD_OP_LAYER_NORM_BWD] = true,
+                                              [OD_OP_HEAD_NORM_BWD] = true,
+                                              [OD_OP_POSITIONS_BWD] = true,
+                                              [OD_OP_LINEAR_BWD] = true,
+                                              [OD_OP_ROPE_BWD] = true,
+                                              [OD_OP_ATTENTION_BWD] = true,
+                                              [OD_OP_GLU_BWD] = true,
+                                              [OD_OP_ACTIVATION_BWD] = true,
+                                              [OD_OP_ADD] = true};
 
 static void compare_op(struct bench *b, int32_t index)
 {
@@ -214,7 +208,7 @@ static void compare_op(struct bench *b, int32_t index)
                    {OD_SLOT_DW, "dw"}, {OD_SLOT_DA, "da"},   {OD_SLOT_DB, "db"}};
     const struct od_op *op = &b->cpu_side.program.ops[index];
     const struct od_op *other = &b->gpu_side.program.ops[index];
-    const bool backward = is_backward(op->kind);
+    const bool backward = is_backward[op->kind];
     assert_int_equal(op->kind, other->kind);
     od_cpu_run(&b->cpu, op, b->arrays.tensor, &b->batch);
     od_gpu_run(b->gpu, other);

@@ -342,7 +342,7 @@ static void plan_above_the_cap(void **state)
     const struct od_tune_options options = {
         .recipe_path = recipe, .run_dir = dir, .threads = 1, .max_bytes = 100000};
     assert_int_equal(od_tune_run(&options, &result, &err), OD_E_REFUSED);
-    assert_non_null(strstr(err.message, "the plan needs"));
+    assert_non_null(strstr(err.message, "the leanest plan needs"));
     assert_false(od_path_exists(dir));
 }
 

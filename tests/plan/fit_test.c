@@ -1,0 +1,136 @@
+// Goal: the plan that is chosen for a budget is the largest on the way that fits; without room for the
+// leanest its size is told, and how many rows would fit is true.
+// Method: every budget between the leanest and the fullest plan of a small model, for CPU and GPU
+// layouts, against all plans on the way.
+
+#include "plan/fit.h"
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "model/program.h"
+#include "model/spec.h"
+#include "ops/gpu.h"
+#include "support.h"
+
+enum { LAYERS = 3, WAY = OD_KEEP_INPUT * LAYERS - 1 };
+
+static const struct od_spec spec = {.family = "llama",
+                                    .vocab = 512,
+                                    .channels = 256,
+                                    .ffn = 768,
+                                    .layers = LAYERS,
+                                    .heads = 4,
+                                    .kv_heads = 4,
+                                    .head_dim = 64,
+                                    .max_positions = 4096,
+                                    .norm_eps = 1e-5F,
+                                    .rope_theta = 10000.0,
+                                    .init_std = 0.02,
+                                    .tied = true,
+                                    .bos = -1,
+                                    .eos = -1};
+
+static struct od_program_options options_of(bool half)
+{
+    return (struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA,
+                                       .half = half,
+                                       .head_rows = half ? OD_GPU_HEAD_ROWS : 0,
+                                       .tokens = 2048,
+                                       .threads = 1,
+                                       .lora_r = 8,
+                                       .lora_scale = 1.0F,
+                                       .lora_targets = OD_TARGET_ALL};
+}
+
+static uint64_t bytes_of(const struct od_program_options *options, int64_t at)
+{
+    struct od_error err = {0};
+    struct od_program_options one = *options;
+    struct od_fit fit;
+    one.keep = (enum od_keep)(at / LAYERS);
+    one.lean_layers = at % LAYERS;
+    // A budget of nothing gives the leanest: the way's end; so build each by hand.
+    assert_ok(od_program_build(&spec, &one, &fit.program, &err), &err);
+    assert_ok(od_plan_make(&fit.program, &fit.plan, &err), &err);
+    const uint64_t bytes = fit.plan.total_bytes;
+    od_fit_release(&fit);
+    return bytes;
+}
+
+static void every_budget(bool half)
+{
+    struct od_error err = {0};
+    const struct od_program_options options = options_of(half);
+    uint64_t plan_bytes[WAY];
+    uint64_t beside = 0;
+    struct od_fit fit;
+    for (int i = 0; i < WAY; i++) {
+        plan_bytes[i] = bytes_of(&options, i);
+    }
+    assert_true(plan_bytes[WAY - 1] < plan_bytes[0] * 3 / 4);
+    assert_ok(od_fit_make(&spec, &options, 0, true, &fit, &err), &err);
+    assert_int_equal(fit.program.options.keep, OD_KEEP_ALL);
+    assert_int_equal(fit.plan.total_bytes, plan_bytes[0]);
+    beside = fit.bytes - fit.plan.total_bytes;
+    assert_true(half ? beside > OD_GPU_RESERVE_BYTES : beside == 0);
+    od_fit_release(&fit);
+    for (int i = 0; i < WAY; i++) {
+        for (int less = 0; less < 2; less++) {
+            const uint64_t budget = plan_bytes[i] + beside - (uint64_t)less;
+            assert_ok(od_fit_make(&spec, &options, budget, true, &fit, &err), &err);
+            const int64_t at =
+                (int64_t)fit.program.options.keep * LAYERS + fit.program.options.lean_layers;
+            assert_int_equal(fit.plan.total_bytes, plan_bytes[at]);
+            if (plan_bytes[WAY - 1] + beside <= budget) {
+                assert_true(fit.bytes <= budget);
+                assert_true(at == 0 || plan_bytes[at - 1] + beside > budget);
+            } else {
+                assert_int_equal(at, WAY - 1);
+                assert_true(fit.bytes > budget);
+            }
+            od_fit_release(&fit);
+        }
+    }
+}
+
+static void every_budget_on_the_cpu(void **state)
+{
+    (void)state;
+    every_budget(false);
+}
+
+static void every_budget_on_a_gpu(void **state)
+{
+    (void)state;
+    every_budget(true);
+}
+
+static void rows_that_would_fit(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_program_options options = options_of(true);
+    struct od_fit fit;
+    options.tokens = 1024;
+    assert_ok(od_fit_make(&spec, &options, 1, true, &fit, &err), &err);
+    const uint64_t budget = fit.bytes;
+    od_fit_release(&fit);
+    options.tokens = 4096;
+    assert_ok(od_fit_make(&spec, &options, budget, true, &fit, &err), &err);
+    assert_true(fit.bytes > budget);
+    od_fit_release(&fit);
+    const int64_t rows = od_fit_tokens(&spec, &options, budget, 64, true);
+    assert_int_equal(rows, 1024);
+    assert_int_equal(od_fit_tokens(&spec, &options, 1 << 20, 64, true), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_budget_on_the_cpu),
+        cmocka_unit_test(every_budget_on_a_gpu),
+        cmocka_unit_test(rows_that_would_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
