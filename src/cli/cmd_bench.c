@@ -174,14 +174,15 @@ static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *m
     }
     (void)snprintf(name, sizeof name, "%s %s", method, r->shape);
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_hash);
-    return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sf sf}", "case", name, "method",
-                     method, "seq_len", (json_int_t)document, "date", date, "gpu", r->gpu, "driver",
-                     r->driver, "libraries", r->library, "commit", od_commit, "tokens_per_s",
-                     r->tokens_per_s, "ceiling_tflops",
+    return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sI ss sf sf sf}", "case", name,
+                     "method", method, "seq_len", (json_int_t)document, "date", date, "gpu", r->gpu,
+                     "driver", r->driver, "libraries", r->library, "commit", od_commit,
+                     "tokens_per_s", r->tokens_per_s, "ceiling_tflops",
                      0.5e-12 * (r->ceiling_before + r->ceiling_after), "share_of_ceiling", r->share,
                      "plan_bytes", (json_int_t)r->plan_bytes, "driver_peak_bytes",
-                     (json_int_t)r->driver_peak_bytes, "weights_hash", hash, "step_s", r->step_s,
-                     "energy_j_per_step", r->energy_j);
+                     (json_int_t)r->driver_peak_bytes, "keep", r->keep, "lean_layers",
+                     (json_int_t)r->lean_layers, "weights_hash", hash, "step_s", r->step_s,
+                     "predicted_step_s", r->predicted_s, "energy_j_per_step", r->energy_j);
 }
 
 struct gpu_choice {

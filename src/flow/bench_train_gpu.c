@@ -13,6 +13,8 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "ops/gpu.h"
+#include "plan/cost.h"
+#include "plan/fit.h"
 #include "tune/session.h"
 
 enum { CEILING_SIZE = 8192, CEILING_PRODUCTS = 60, STEPS_MAX = 4096, WARM_STEPS = 3 };
@@ -247,6 +249,15 @@ static enum od_status run(const struct od_spec *spec,
     result->parameters = od_spec_parameters(&session->spec);
     result->flops_per_token = flops_per_token(session, options->lora, options->document);
     result->plan_bytes = od_session_bytes(session);
+    result->keep = od_keep_name(session->program.options.keep);
+    result->lean_layers = session->program.options.lean_layers;
+    const struct od_card *card = od_card_titled(info->name);
+    if (card) {
+        result->predicted_s =
+            (double)options->accumulation *
+                od_cost_pass(&session->program, card, (double)options->document, 1.0) +
+            od_cost_update(&session->program, card);
+    }
     status = measure(session, options, result, err);
     result->driver_peak_bytes = od_session_driver_bytes(session);
     result->process_bytes = od_cuda_process_bytes(session->cuda);

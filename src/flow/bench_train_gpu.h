@@ -50,6 +50,9 @@ struct od_bench_train_gpu_result {
     double ceiling_after;
     double share;  ///< of the mean of both
     double loss;
+    double predicted_s;   ///< of a step, from the operations and the card's rates; 0: not known
+    const char *keep;     ///< what layers keep for the backward pass
+    int64_t lean_layers;  ///< that keep one level less
     uint64_t plan_bytes;
     uint64_t driver_peak_bytes;  ///< that the driver counts as taken since before the plan
     uint64_t process_bytes;      ///< NVML; 0: not known

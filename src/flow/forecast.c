@@ -90,6 +90,12 @@ static enum od_status count_work(const struct od_recipe *recipe, const struct od
         f->steps = recipe->max_steps > 0 ? recipe->max_steps
                                          : (int64_t)(steps_per_epoch * recipe->num_epochs + 0.5);
         f->tokens = (int64_t)((double)packs.tokens / steps_per_epoch * (double)f->steps);
+        f->document = (double)packs.tokens / (double)dataset.count;
+        int64_t labels = 0;
+        for (int64_t pack = 0; pack < packs.count; pack++) {
+            labels += od_packs_label_count(&dataset, &packs, pack);
+        }
+        f->labelled = (double)labels / (double)packs.tokens;
     }
     od_packs_release(&packs);
     od_dataset_release(&dataset);

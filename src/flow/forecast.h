@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "model/program.h"
+#include "plan/cost.h"
 #include "plan/plan.h"
 #include "tune/recipe.h"
 
@@ -23,6 +25,8 @@ struct od_forecast {
     uint64_t activation_bytes;
     int64_t steps;
     int64_t tokens;          ///< over the whole run
+    double document;         ///< tokens of a document, on average
+    double labelled;         ///< share of the tokens that are learned
     double flops_per_token;  ///< forward and backward, attention apart
     double flops_per_s;      ///< measured on a product of the model's own shape
     double seconds;
@@ -36,5 +40,34 @@ enum od_status od_forecast_make(const struct od_recipe *recipe, int threads, boo
 enum od_status od_forecast_check(const struct od_recipe *recipe, const struct od_forecast *forecast,
                                  uint64_t max_bytes, double max_seconds,
                                  struct od_error *err) OD_MUST_CHECK;
+
+/** The same recipe on a GPU that need not be here. */
+struct od_card_forecast {
+    const struct od_card *card;
+    uint64_t cap_bytes;       ///< that the process may take on the card
+    uint64_t bytes;           ///< arena, libraries and context: what the driver will count
+    uint64_t weight_bytes;    ///< base weights, scales, copies
+    uint64_t training_bytes;  ///< gradients, moments, adapters
+    bool has_kernels;         ///< for the model's head size
+    bool fits;
+    int64_t rows;       ///< of a pass that would fit where the recipe's do not; 0: none
+    enum od_keep keep;  ///< what the layers keep
+    int64_t lean_layers;
+    int64_t layers;
+    double step_s;
+    double seconds;
+    double joules;
+};
+
+/** Plan for a card, `cap_bytes` (0: all of its memory) of it. `forecast` tells steps and tokens.
+ *  A plan that does not fit is no error: ret->fits is false. */
+enum od_status od_forecast_card(const struct od_recipe *recipe, const struct od_forecast *forecast,
+                                const struct od_card *card, uint64_t cap_bytes,
+                                struct od_card_forecast *ret, struct od_error *err) OD_MUST_CHECK;
+/** OD_E_REFUSED with the nearest change that fits the card, or that ends in time (0: no limit). */
+enum od_status od_forecast_card_check(const struct od_recipe *recipe,
+                                      const struct od_forecast *forecast,
+                                      const struct od_card_forecast *card, double max_seconds,
+                                      struct od_error *err) OD_MUST_CHECK;
 
 #endif

@@ -20,6 +20,9 @@
 #include "model/spec.h"
 #include "plan/plan.h"
 
+/** What the driver takes beside the arena where it does not say, and what is left free for it. */
+enum { OD_CARD_CONTEXT_BYTES = 600 << 20, OD_CARD_GUARD_BYTES = 64 << 20 };
+
 /** A program with its plan, and the bytes that both take where they run. */
 struct od_fit {
     struct od_program program;

@@ -22,10 +22,6 @@
 #include "tune/session.h"
 #include "tune/session_internal.h"
 
-// What the driver takes beside the arena when NVML does not say, and what is left free for it to
-// grow.
-enum { CONTEXT_BYTES = 600 << 20, GUARD_BYTES = 64 << 20 };
-
 // What the arena may take: the card's free memory, or what the cap leaves of it. The cap counts all
 // that the process takes; what others hold counts against the card.
 static enum od_status budget_of(struct od_session *s, const struct od_session_options *options,
@@ -45,14 +41,14 @@ static enum od_status budget_of(struct od_session *s, const struct od_session_op
         return od_fail(err, OD_E_REFUSED, "a cap of %s is more than the card's %s", cap, card);
     }
     const uint64_t known = od_cuda_process_bytes(s->cuda);
-    const uint64_t context = known > 0 ? known : CONTEXT_BYTES;
+    const uint64_t context = known > 0 ? known : OD_CARD_CONTEXT_BYTES;
     const uint64_t capped = options->max_bytes > context ? options->max_bytes - context : 1;
     uint64_t budget = free_bytes;
     if (options->max_bytes != 0 && capped < budget) {
         budget = capped;
     }
     s->card_free_bytes = free_bytes;
-    *ret = budget > GUARD_BYTES ? budget - GUARD_BYTES : 1;
+    *ret = budget > OD_CARD_GUARD_BYTES ? budget - OD_CARD_GUARD_BYTES : 1;
     return OD_OK;
 }
 

@@ -1,0 +1,191 @@
+#include "plan/cost.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "model/program.h"
+#include "ops/op.h"
+
+static const struct od_card cards[] = {
+    {"rtx-4090", "NVIDIA GeForce RTX 4090", 25757220864, 150e12, 0.93e12, 430.0, false},
+    {"a100-40gb", "NVIDIA A100-SXM4-40GB", 42505076736, 250e12, 1.35e12, 390.0, false},
+    {"a100-80gb", "NVIDIA A100-SXM4-80GB", 85899345920, 250e12, 1.75e12, 390.0, false},
+    {"h100", "NVIDIA H100 80GB HBM3", 85520809984, 640e12, 2.9e12, 690.0, true},
+    {"h200", "NVIDIA H200", 150754820096, 655e12, 4.1e12, 690.0, true},
+    {"rtx-3090", "NVIDIA GeForce RTX 3090", 25769803776, 66e12, 0.86e12, 350.0, false},
+    {"l4", "NVIDIA L4", 24152899584, 90e12, 0.26e12, 72.0, false},
+    {NULL, NULL, 0, 0.0, 0.0, 0.0, false},
+};
+
+// What our kernels reach of a card's rates.
+static const double PRODUCT = 1.10;  // weights and activations switch fewer bits than normal data
+static const double ATTENTION = 0.55;
+static const double ATTENTION_BWD = 0.435;
+static const double NORM = 0.52;
+static const double ROPE = 0.76;
+static const double SKINNY = 0.57;  // adapters: as good as they read their inputs
+static const double DECODE = 0.63;
+static const double STREAM = 0.95;  // activations, sums, the optimiser
+
+// What an operation's launches take at the least, recorded as a graph.
+static const double LEAST_S = 6e-6;
+
+const struct od_card *od_cards(void)
+{
+    return cards;
+}
+
+const struct od_card *od_card_find(const char *name)
+{
+    for (size_t i = 0; cards[i].name; i++) {
+        if (strcmp(cards[i].name, name) == 0) {
+            return &cards[i];
+        }
+    }
+    return NULL;
+}
+
+const struct od_card *od_card_titled(const char *title)
+{
+    for (size_t i = 0; cards[i].name; i++) {
+        if (strcmp(cards[i].title, title) == 0) {
+            return &cards[i];
+        }
+    }
+    return NULL;
+}
+
+struct pass {
+    const struct od_card *card;
+    double rows;
+    double document;
+    double labelled;
+};
+
+static double arithmetic(const struct pass *p, double flops, double share)
+{
+    return flops / (p->card->flops_per_s * share);
+}
+
+static double traffic(const struct pass *p, double bytes, double share)
+{
+    return bytes / (p->card->bytes_per_s * share);
+}
+
+static double product(const struct pass *p, double m, double n, double k)
+{
+    return arithmetic(p, 2.0 * m * n * k, PRODUCT);
+}
+
+static double decode(const struct pass *p, const struct od_op *op)
+{
+    const double bytes =
+        op->quant == OD_QUANT_NONE ? 0.0 : (op->quant == OD_QUANT_NF4 ? 2.52 : 3.0);
+    return traffic(p, bytes * (double)op->n * (double)op->k, DECODE);
+}
+
+static double linear(const struct pass *p, const struct od_op *op)
+{
+    const double n = (double)op->n;
+    const double k = (double)op->k;
+    double seconds = decode(p, op) + product(p, p->rows, n, k + (double)op->fold);
+    if (op->fold > 0) {
+        seconds += traffic(p, 2.0 * p->rows * k, SKINNY);
+    }
+    return seconds;
+}
+
+static double linear_bwd(const struct pass *p, const struct od_op *op)
+{
+    const double n = (double)op->n;
+    const double k = (double)op->k;
+    double seconds = decode(p, op);
+    if (op->slot[OD_SLOT_DX] >= 0) {
+        seconds += product(p, p->rows, k, n + (double)op->fold);
+    }
+    if (op->slot[OD_SLOT_DW] >= 0) {
+        seconds += product(p, n, k, p->rows);
+    }
+    if (op->fold > 0) {  // dY B, then dA and dB
+        seconds += traffic(p, 2.0 * p->rows * (2.0 * n + k), SKINNY);
+    }
+    if (op->refold) {
+        seconds += traffic(p, 2.0 * p->rows * k, SKINNY);
+    }
+    return seconds;
+}
+
+// A query sees half of its document.
+static double attention(const struct pass *p, const struct od_op *op, double units, double share)
+{
+    const double seen =
+        op->window > 0 && (double)op->window < p->document ? (double)op->window : p->document / 2.0;
+    const double width = (double)op->heads * (double)op->head_dim;
+    return arithmetic(p, 2.0 * units * p->rows * seen * width, share);
+}
+
+static double head(const struct pass *p, const struct od_op *op)
+{
+    const double products =
+        1.0 + (op->slot[OD_SLOT_DX] >= 0 ? 1.0 : 0.0) + (op->slot[OD_SLOT_DW] >= 0 ? 1.0 : 0.0);
+    return products * product(p, p->rows * p->labelled, (double)op->n, (double)op->k);
+}
+
+static double seconds_of(const struct pass *p, const struct od_op *op)
+{
+    const double values = 2.0 * p->rows * (double)op->n;  // bytes of a [rows, n] tensor
+    const double heads = 2.0 * p->rows * (double)(op->heads + op->kv_heads) * (double)op->head_dim;
+    switch (op->kind) {
+    case OD_OP_LINEAR: return linear(p, op);
+    case OD_OP_LINEAR_BWD: return linear_bwd(p, op);
+    case OD_OP_ATTENTION: return attention(p, op, 2.0, ATTENTION);
+    case OD_OP_ATTENTION_BWD: return attention(p, op, 5.0, ATTENTION_BWD);
+    case OD_OP_HEAD_LOSS: return head(p, op);
+    case OD_OP_RMS_NORM:
+    case OD_OP_LAYER_NORM: return traffic(p, 2.0 * values, NORM);
+    case OD_OP_RMS_NORM_BWD:
+    case OD_OP_LAYER_NORM_BWD: return traffic(p, 4.0 * values, NORM);
+    case OD_OP_HEAD_NORM: return traffic(p, 3.0 * heads, NORM);
+    case OD_OP_HEAD_NORM_BWD: return traffic(p, 4.0 * heads, NORM);
+    case OD_OP_ROPE:
+    case OD_OP_ROPE_BWD: return traffic(p, 2.0 * heads, ROPE);
+    case OD_OP_GLU: return traffic(p, 3.0 * values, STREAM);
+    case OD_OP_GLU_BWD: return traffic(p, 5.0 * values, STREAM);
+    case OD_OP_ACTIVATION: return traffic(p, 2.0 * values, STREAM);
+    case OD_OP_ADD:
+    case OD_OP_POSITIONS:
+    case OD_OP_ACTIVATION_BWD: return traffic(p, 3.0 * values, STREAM);
+    case OD_OP_EMBED:
+    case OD_OP_EMBED_BWD:
+    case OD_OP_POSITIONS_BWD: return traffic(p, 2.0 * values, STREAM);
+    case OD_OP_ATTENTION_CACHED:
+    case OD_OP_HEAD_LOGITS:
+    case OD_OP_COUNT: break;
+    }
+    return 0.0;
+}
+
+double od_cost_pass(const struct od_program *program, const struct od_card *card, double document,
+                    double labelled)
+{
+    const struct pass pass = {card, (double)program->options.tokens, document, labelled};
+    double seconds = 0.0;
+    for (int32_t i = 0; i < program->op_count; i++) {
+        const double work = seconds_of(&pass, &program->ops[i]);
+        seconds += work > LEAST_S ? work : LEAST_S;
+    }
+    return seconds;
+}
+
+double od_cost_update(const struct od_program *program, const struct od_card *card)
+{
+    const struct pass pass = {.card = card};
+    double values = 0.0;
+    for (int32_t i = 0; i < program->param_count; i++) {
+        const struct od_tensor *t = &program->tensors[program->params[i].tensor];
+        values += (double)t->rows * (double)t->cols;
+    }
+    // Gradient cleared, its norm, then all of w, m, v read and written, and a copy.
+    return traffic(&pass, 38.0 * values, STREAM);
+}
