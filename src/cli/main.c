@@ -19,6 +19,7 @@ static const struct od_command commands[] = {
     {"eval", "evaluate a model as HELM does", od_cmd_eval},
     {"model", "look at models, make new ones", od_cmd_model},
     {"plan", "memory and time of a recipe before anything runs", od_cmd_plan},
+    {"reproduce", "a run once more: does every logged number come out again?", od_cmd_reproduce},
     {"score", "rank suites or a table of metrics", od_cmd_score},
     {"serve", "a model behind the challenge's HTTP API", od_cmd_serve},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},

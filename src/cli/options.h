@@ -148,6 +148,7 @@ int od_cmd_doctor(struct od_cli *cli, int argc, char **argv);
 int od_cmd_eval(struct od_cli *cli, int argc, char **argv);
 int od_cmd_model(struct od_cli *cli, int argc, char **argv);
 int od_cmd_plan(struct od_cli *cli, int argc, char **argv);
+int od_cmd_reproduce(struct od_cli *cli, int argc, char **argv);
 int od_cmd_score(struct od_cli *cli, int argc, char **argv);
 int od_cmd_serve(struct od_cli *cli, int argc, char **argv);
 int od_cmd_tokenize(struct od_cli *cli, int argc, char **argv);

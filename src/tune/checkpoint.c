@@ -307,12 +307,12 @@ static int64_t newest_below(const char *folder, int64_t before)
     return best;
 }
 
-int64_t od_checkpoint_newest(const char *folder)
+static int64_t newest_good(const char *folder, int64_t before)
 {
     char name[64];
     char path[OD_PATH_MAX_BYTES];
     struct od_error err = {0};
-    int64_t step = newest_below(folder, INT64_MAX);
+    int64_t step = newest_below(folder, before);
     while (step >= 0) {
         (void)snprintf(name, sizeof name, "step-%lld", (long long)step);
         if (od_path_join(path, folder, name, &err) == OD_OK && verify(path, &err) == OD_OK) {
@@ -324,13 +324,26 @@ int64_t od_checkpoint_newest(const char *folder)
     return -1;
 }
 
+int64_t od_checkpoint_newest(const char *folder)
+{
+    return newest_good(folder, INT64_MAX);
+}
+
 enum od_status od_checkpoint_read(struct od_session *session, const char *folder,
                                   const char *inputs, struct od_checkpoint_state *ret,
                                   bool *ret_found, struct od_error *err)
 {
+    return od_checkpoint_read_before(session, folder, INT64_MAX, inputs, ret, ret_found, err);
+}
+
+enum od_status od_checkpoint_read_before(struct od_session *session, const char *folder,
+                                         int64_t before, const char *inputs,
+                                         struct od_checkpoint_state *ret, bool *ret_found,
+                                         struct od_error *err)
+{
     char name[64];
     char path[OD_PATH_MAX_BYTES];
-    const int64_t step = od_checkpoint_newest(folder);
+    const int64_t step = newest_good(folder, before);
     *ret_found = step >= 0;
     if (step < 0) {
         return OD_OK;

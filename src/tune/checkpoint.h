@@ -37,6 +37,12 @@ enum od_status od_checkpoint_read(struct od_session *session, const char *folder
                                   const char *inputs, struct od_checkpoint_state *ret,
                                   bool *ret_found, struct od_error *err) OD_MUST_CHECK;
 
+/** As od_checkpoint_read, of those before step `before`. */
+enum od_status od_checkpoint_read_before(struct od_session *session, const char *folder,
+                                         int64_t before, const char *inputs,
+                                         struct od_checkpoint_state *ret, bool *ret_found,
+                                         struct od_error *err) OD_MUST_CHECK;
+
 /** Step of the newest good checkpoint, or -1: for messages, without reading weights. */
 int64_t od_checkpoint_newest(const char *folder);
 

@@ -171,21 +171,19 @@ static void lock_data(const struct od_session *session, struct od_json_writer *w
     od_json_array_end(w);
 }
 
-enum od_status od_lock_write(const struct od_session *session, const char *recipe_text,
-                             const char *path, char inputs[OD_SHA256_HEX_BYTES],
-                             struct od_error *err)
+enum od_status od_lock_make(const struct od_session *session, const char *recipe_text,
+                            struct od_buf *out, char inputs[OD_SHA256_HEX_BYTES],
+                            struct od_error *err)
 {
-    struct od_buf buf;
     struct od_buf all;
     struct od_json_writer w;
     char digest[OD_SHA256_HEX_BYTES];
     enum od_status status;
 
-    od_buf_init(&buf, 1 << 24);
     od_buf_init(&all, 1 << 24);
     od_sha256_hex(recipe_text, strlen(recipe_text), digest);
     od_buf_puts(&all, digest);
-    od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
+    od_json_writer_init(&w, out, OD_JSON_INDENT_2, true);
     od_json_object_begin(&w);
     od_json_member_text(&w, "recipe", digest);
     status = lock_base(session, &w, &all, err);
@@ -207,14 +205,24 @@ enum od_status od_lock_write(const struct od_session *session, const char *recip
     od_sha256_hex(od_buf_text(&all), all.size, inputs);
     od_json_member_text(&w, "inputs", inputs);
     od_json_object_end(&w);
-    od_buf_putc(&buf, '\n');
+    od_buf_putc(out, '\n');
     if (status == OD_OK && (status = od_buf_check(&all, err)) == OD_OK) {
-        status = od_buf_check(&buf, err);
+        status = od_buf_check(out, err);
     }
+    od_buf_release(&all);
+    return status;
+}
+
+enum od_status od_lock_write(const struct od_session *session, const char *recipe_text,
+                             const char *path, char inputs[OD_SHA256_HEX_BYTES],
+                             struct od_error *err)
+{
+    struct od_buf buf;
+    od_buf_init(&buf, 1 << 24);
+    enum od_status status = od_lock_make(session, recipe_text, &buf, inputs, err);
     if (status == OD_OK) {
         status = od_file_write(path, od_buf_text(&buf), buf.size, err);
     }
-    od_buf_release(&all);
     od_buf_release(&buf);
     return status;
 }

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "tune/session.h"
 
@@ -17,6 +18,11 @@
  *  folder appears under its name at once. */
 enum od_status od_export(const struct od_session *session, const char *run_dir,
                          char ret_folder[OD_PATH_MAX_BYTES], struct od_error *err) OD_MUST_CHECK;
+
+/** The text of lock.json and the digest `inputs`, see od_lock_write. */
+enum od_status od_lock_make(const struct od_session *session, const char *recipe_text,
+                            struct od_buf *out, char inputs[OD_SHA256_HEX_BYTES],
+                            struct od_error *err) OD_MUST_CHECK;
 
 /**
  * Write lock.json: digests of base weights, tokenizer and data files, of this program, and the
