@@ -105,20 +105,147 @@ static void rms_norm_dw_columns(void *context, int64_t first, int64_t last, int 
                                     call->batch->tokens, call->op->n, first, last);
 }
 
-static void swiglu_rows(void *context, int64_t first, int64_t last, int thread)
+static void layer_norm_rows(void *context, int64_t first, int64_t last, int thread)
 {
     const struct call *call = context;
     (void)thread;
-    call->cpu->kernels->swiglu(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_X), call->op->n, first,
-                               last);
+    call->cpu->kernels->layer_norm(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_AUX),
+                                   tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_W),
+                                   tensor(call, OD_SLOT_BIAS), call->op->n, call->op->eps, first,
+                                   last);
 }
 
-static void swiglu_bwd_rows(void *context, int64_t first, int64_t last, int thread)
+static void layer_norm_bwd_rows(void *context, int64_t first, int64_t last, int thread)
 {
     const struct call *call = context;
     (void)thread;
-    call->cpu->kernels->swiglu_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
-                                   tensor(call, OD_SLOT_X), call->op->n, first, last);
+    call->cpu->kernels->layer_norm_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
+                                       tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_W),
+                                       tensor(call, OD_SLOT_AUX), call->op->n, call->op->accumulate,
+                                       first, last);
+}
+
+static void layer_norm_dw_columns(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->layer_norm_dw(tensor(call, OD_SLOT_DW), tensor(call, OD_SLOT_DBIAS),
+                                      tensor(call, OD_SLOT_DY), tensor(call, OD_SLOT_X),
+                                      tensor(call, OD_SLOT_AUX), call->batch->tokens, call->op->n,
+                                      first, last);
+}
+
+static void head_norm_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const struct od_op *op = call->op;
+    (void)thread;
+    call->cpu->kernels->head_norm(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_AUX),
+                                  tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_W), op->heads,
+                                  op->kv_heads, op->head_dim, op->eps, first, last);
+}
+
+static void head_norm_bwd_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const struct od_op *op = call->op;
+    (void)thread;
+    call->cpu->kernels->head_norm_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
+                                      tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_W),
+                                      tensor(call, OD_SLOT_AUX), op->heads, op->kv_heads,
+                                      op->head_dim, op->accumulate, first, last);
+}
+
+static void head_norm_dw_columns(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const struct od_op *op = call->op;
+    (void)thread;
+    call->cpu->kernels->head_norm_dw(tensor(call, OD_SLOT_DW), tensor(call, OD_SLOT_DY),
+                                     tensor(call, OD_SLOT_X), tensor(call, OD_SLOT_AUX),
+                                     call->batch->tokens, op->heads, op->kv_heads, op->head_dim,
+                                     first, last);
+}
+
+static void positions_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const int64_t cols = call->op->n;
+    const float *w = tensor(call, OD_SLOT_W);
+    float *y = tensor(call, OD_SLOT_Y);
+    (void)thread;
+    for (int64_t t = first; t < last; t++) {
+        const float *from = w + (int64_t)call->batch->positions[t] * cols;
+        for (int64_t c = 0; c < cols; c++) {
+            y[t * cols + c] += from[c];
+        }
+    }
+}
+
+static void positions_bwd_columns(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->embed_bwd(tensor(call, OD_SLOT_DW), tensor(call, OD_SLOT_DY),
+                                  call->batch->positions, call->batch->tokens, call->op->n, first,
+                                  last);
+}
+
+static void glu_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->glu(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_X), call->op->n,
+                            call->op->activation, first, last);
+}
+
+static void glu_bwd_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->glu_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
+                                tensor(call, OD_SLOT_X), call->op->n, call->op->activation, first,
+                                last);
+}
+
+static void activation_elements(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->activation(tensor(call, OD_SLOT_Y), tensor(call, OD_SLOT_X),
+                                   call->op->activation, first, last);
+}
+
+static void activation_bwd_elements(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->activation_bwd(tensor(call, OD_SLOT_DX), tensor(call, OD_SLOT_DY),
+                                       tensor(call, OD_SLOT_X), call->op->activation, first, last);
+}
+
+// Rows of y become the residual, where there is one, and the bias.
+static void bias_rows(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    const int64_t n = call->op->n;
+    const float *bias = tensor(call, OD_SLOT_BIAS);
+    const float *res = tensor(call, OD_SLOT_RES);
+    float *y = tensor(call, OD_SLOT_Y);
+    (void)thread;
+    for (int64_t t = first; t < last; t++) {
+        for (int64_t c = 0; c < n; c++) {
+            y[t * n + c] = res ? res[t * n + c] + bias[c] : bias[c];
+        }
+    }
+}
+
+static void bias_columns(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct call *call = context;
+    (void)thread;
+    call->cpu->kernels->column_sums(tensor(call, OD_SLOT_DBIAS), tensor(call, OD_SLOT_DY),
+                                    call->batch->tokens, call->op->n, first, last);
 }
 
 static void rope_rows(void *context, int64_t first, int64_t last, int thread)
@@ -259,10 +386,12 @@ static void linear(struct call *call)
     struct od_gemm *gemm = call->cpu->gemm;
 
     decode(call);
-    if (res) {
+    if (op->slot[OD_SLOT_BIAS] >= 0) {
+        od_pool_run(call->cpu->pool, tokens, ROW_GRAIN, bias_rows, call);
+    } else if (res) {
         memcpy(y, res, (size_t)(tokens * op->n) * sizeof *y);
     }
-    times_weight(call, tokens, x, y, res != NULL);
+    times_weight(call, tokens, x, y, res != NULL || op->slot[OD_SLOT_BIAS] >= 0);
     if (a) {
         const int64_t width = op->rank * op->part_count;
         float *xa = tensor(call, OD_SLOT_XA);
@@ -303,6 +432,9 @@ static void linear_bwd(struct call *call)
     if (dw) {
         od_gemm_run(gemm, op->n, op->k, tokens, transposed(dy, op->n), rows_of(x, op->k), dw, op->k,
                     true);
+    }
+    if (op->slot[OD_SLOT_DBIAS] >= 0) {
+        od_pool_run(call->cpu->pool, op->n, COLUMN_GRAIN, bias_columns, call);
     }
     if (a) {
         const int64_t width = op->rank * op->part_count;
@@ -462,8 +594,32 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
     case OD_OP_ATTENTION: od_cpu_attention(cpu, op, tensors, batch); break;
     case OD_OP_ATTENTION_BWD: od_cpu_attention_bwd(cpu, op, tensors, batch); break;
     case OD_OP_ATTENTION_CACHED: od_cpu_attention_cached(cpu, op, tensors, batch); break;
-    case OD_OP_GLU: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_rows, &call); break;
-    case OD_OP_GLU_BWD: od_pool_run(pool, tokens, ROW_GRAIN, swiglu_bwd_rows, &call); break;
+    case OD_OP_LAYER_NORM: od_pool_run(pool, tokens, ROW_GRAIN, layer_norm_rows, &call); break;
+    case OD_OP_LAYER_NORM_BWD:
+        if (op->slot[OD_SLOT_DW] >= 0 || op->slot[OD_SLOT_DBIAS] >= 0) {
+            od_pool_run(pool, op->n, COLUMN_GRAIN, layer_norm_dw_columns, &call);
+        }
+        od_pool_run(pool, tokens, ROW_GRAIN, layer_norm_bwd_rows, &call);
+        break;
+    case OD_OP_HEAD_NORM: od_pool_run(pool, tokens, ROW_GRAIN, head_norm_rows, &call); break;
+    case OD_OP_HEAD_NORM_BWD:
+        if (op->slot[OD_SLOT_DW] >= 0) {
+            od_pool_run(pool, op->head_dim, COLUMN_GRAIN, head_norm_dw_columns, &call);
+        }
+        od_pool_run(pool, tokens, ROW_GRAIN, head_norm_bwd_rows, &call);
+        break;
+    case OD_OP_POSITIONS: od_pool_run(pool, tokens, ROW_GRAIN, positions_rows, &call); break;
+    case OD_OP_POSITIONS_BWD:
+        od_pool_run(pool, op->n, COLUMN_GRAIN, positions_bwd_columns, &call);
+        break;
+    case OD_OP_GLU: od_pool_run(pool, tokens, ROW_GRAIN, glu_rows, &call); break;
+    case OD_OP_GLU_BWD: od_pool_run(pool, tokens, ROW_GRAIN, glu_bwd_rows, &call); break;
+    case OD_OP_ACTIVATION:
+        od_pool_run(pool, tokens * op->n, ELEMENT_GRAIN, activation_elements, &call);
+        break;
+    case OD_OP_ACTIVATION_BWD:
+        od_pool_run(pool, tokens * op->n, ELEMENT_GRAIN, activation_bwd_elements, &call);
+        break;
     case OD_OP_ADD:
         call.y = tensor(&call, OD_SLOT_Y);
         call.x = tensor(&call, OD_SLOT_X);
@@ -471,14 +627,6 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
         break;
     case OD_OP_HEAD_LOSS: head_loss(&call); break;
     case OD_OP_HEAD_LOGITS: head_logits(&call); break;
-    case OD_OP_LAYER_NORM:
-    case OD_OP_LAYER_NORM_BWD:
-    case OD_OP_HEAD_NORM:
-    case OD_OP_HEAD_NORM_BWD:
-    case OD_OP_POSITIONS:
-    case OD_OP_POSITIONS_BWD:
-    case OD_OP_ACTIVATION:
-    case OD_OP_ACTIVATION_BWD:
     case OD_OP_COUNT: assert(false); break;
     }
 }

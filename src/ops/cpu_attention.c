@@ -33,6 +33,12 @@ static struct od_mat transposed(const float *data, int64_t ld)
     return (struct od_mat){data, 1, ld};
 }
 
+// The first key that a tile whose first query is `i` looks at.
+static int64_t first_key(const struct od_op *op, int64_t i)
+{
+    return op->window > 0 && i + 1 > op->window ? i + 1 - op->window : 0;
+}
+
 static void forward_head(const struct attention *at, int64_t start, int64_t length, int64_t head,
                          int thread)
 {
@@ -50,13 +56,14 @@ static void forward_head(const struct attention *at, int64_t start, int64_t leng
     for (int64_t i = 0; i < length; i += OD_ATTENTION_TILE_ROWS) {
         const int64_t rows =
             length - i < OD_ATTENTION_TILE_ROWS ? length - i : OD_ATTENTION_TILE_ROWS;
-        const int64_t keys = i + rows;
+        const int64_t first = first_key(op, i);
+        const int64_t keys = i + rows - first;
         od_gemm_run_one(at->cpu->gemm, thread, rows, keys, d, rows_of(q + i * at->row, at->row),
-                        transposed(k, at->row), scores, keys, false);
-        at->cpu->kernels->softmax_rows(scores, keys, rows, keys, i + 1, op->scale,
-                                       lse + i * op->heads, op->heads);
+                        transposed(k + first * at->row, at->row), scores, keys, false);
+        at->cpu->kernels->softmax_rows(scores, keys, rows, keys, i + 1 - first, op->window,
+                                       op->scale, lse + i * op->heads, op->heads);
         od_gemm_run_one(at->cpu->gemm, thread, rows, d, keys, rows_of(scores, keys),
-                        rows_of(v, at->row), o + i * out_row, out_row, false);
+                        rows_of(v + first * at->row, at->row), o + i * out_row, out_row, false);
     }
 }
 
@@ -118,8 +125,7 @@ static void backward_head(const struct attention *at, int64_t start, int64_t len
     const int64_t group = op->heads / op->kv_heads;
     const int64_t out_row = (int64_t)op->heads * d;
     const int64_t q_at = start * at->row + head * d;
-    const int64_t k_at = start * at->row + (op->heads + head / group) * d;
-    const int64_t v_at = k_at + op->kv_heads * d;
+    const int64_t key_at = start * at->row + (op->heads + head / group) * d;
     const float *o = at->o + start * out_row + head * d;
     const float *d_o = at->d_o + start * out_row + head * d;
     const float *lse = at->lse + start * op->heads + head;
@@ -130,7 +136,10 @@ static void backward_head(const struct attention *at, int64_t start, int64_t len
     for (int64_t i = 0; i < length; i += OD_ATTENTION_TILE_ROWS) {
         const int64_t rows =
             length - i < OD_ATTENTION_TILE_ROWS ? length - i : OD_ATTENTION_TILE_ROWS;
-        const int64_t keys = i + rows;
+        const int64_t first = first_key(op, i);
+        const int64_t keys = i + rows - first;
+        const int64_t k_at = key_at + first * at->row;
+        const int64_t v_at = k_at + op->kv_heads * d;
         const struct od_mat q = rows_of(at->qkv + q_at + i * at->row, at->row);
         const struct od_mat d_out = rows_of(d_o + i * out_row, out_row);
         for (int64_t r = 0; r < rows; r++) {
@@ -138,8 +147,8 @@ static void backward_head(const struct attention *at, int64_t start, int64_t len
         }
         od_gemm_run_one(gemm, thread, rows, keys, d, q, transposed(at->qkv + k_at, at->row), p,
                         keys, false);
-        at->cpu->kernels->softmax_again(p, keys, rows, keys, i + 1, op->scale, lse + i * op->heads,
-                                        op->heads);
+        at->cpu->kernels->softmax_again(p, keys, rows, keys, i + 1 - first, op->window, op->scale,
+                                        lse + i * op->heads, op->heads);
         od_gemm_run_one(gemm, thread, rows, keys, d, d_out, transposed(at->qkv + v_at, at->row), dp,
                         keys, false);
         od_gemm_run_one(gemm, thread, keys, d, rows, transposed(p, keys), d_out, at->dqkv + v_at,
@@ -194,20 +203,23 @@ static float *cache_at(const struct attention *at, int64_t slot, int64_t which, 
            ((slot * 2 + which) * op->kv_heads + kv) * at->batch->cache_length * op->head_dim;
 }
 
-static void cached_rows(void *context, int64_t first, int64_t last, int thread)
+static void cached_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     const struct attention *at = context;
     const struct od_op *op = at->op;
     const int64_t d = op->head_dim;
     const int64_t group = op->heads / op->kv_heads;
-    for (int64_t unit = first; unit < last; unit++) {
+    for (int64_t unit = begin; unit < end; unit++) {
         const int64_t t = unit / op->heads;
         const int64_t head = unit % op->heads;
         const int64_t slot = at->batch->cache_slot[t];
+        const int64_t keys = at->batch->positions[t] + 1;
+        const int64_t first = first_key(op, keys - 1);
         at->cpu->kernels->attend_row(
             at->o + t * op->heads * d + head * d, at->qkv + t * at->row + head * d,
-            cache_at(at, slot, 0, head / group), cache_at(at, slot, 1, head / group), d,
-            at->batch->positions[t] + 1, d, op->scale, at->work + thread * at->work_stride);
+            cache_at(at, slot, 0, head / group) + first * d,
+            cache_at(at, slot, 1, head / group) + first * d, d, keys - first, d, op->scale,
+            at->work + thread * at->work_stride);
     }
 }
 

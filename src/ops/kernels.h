@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "ops/op.h"
+
 /** Name of a kernel in this variant: the build defines OD_VARIANT as base or avx2. */
 #define OD_PASTE2(a, b) a##_##b
 #define OD_PASTE(a, b)  OD_PASTE2(a, b)
@@ -50,10 +52,40 @@ struct od_cpu_kernels {
     /** Columns: dw += sum over rows of dy * x * rstd, rows in order. */
     void (*rms_norm_dw)(float *dw, const float *dy, const float *x, const float *rstd, int64_t rows,
                         int64_t cols, int64_t first, int64_t last);
-    /** Rows: y = silu(gate) * up with gate = x[:, :f], up = x[:, f:]. */
-    void (*swiglu)(float *y, const float *x, int64_t f, int64_t first, int64_t last);
-    void (*swiglu_bwd)(float *dx, const float *dy, const float *x, int64_t f, int64_t first,
+    /** Rows: y = (x - mean) * rstd * w + b; stat [rows, 2]: mean, rstd; may be NULL. */
+    void (*layer_norm)(float *y, float *stat, const float *x, const float *w, const float *b,
+                       int64_t cols, float eps, int64_t first, int64_t last);
+    /** Rows: dx (+)= gradient of layer_norm. */
+    void (*layer_norm_bwd)(float *dx, const float *dy, const float *x, const float *w,
+                           const float *stat, int64_t cols, int accumulate, int64_t first,
+                           int64_t last);
+    /** Columns: dw and db (either may be NULL) += sums over rows, in order. */
+    void (*layer_norm_dw)(float *dw, float *db, const float *dy, const float *x, const float *stat,
+                          int64_t rows, int64_t cols, int64_t first, int64_t last);
+    /** Rows of (h + 2 g) heads of size d: query and key heads normed, values copied; w [2, d];
+     *  rstd [rows, h + g] may be NULL. */
+    void (*head_norm)(float *y, float *rstd, const float *x, const float *w, int64_t h, int64_t g,
+                      int64_t d, float eps, int64_t first, int64_t last);
+    void (*head_norm_bwd)(float *dx, const float *dy, const float *x, const float *w,
+                          const float *rstd, int64_t h, int64_t g, int64_t d, int accumulate,
+                          int64_t first, int64_t last);
+    /** Columns [first, last) below d of dw [2, d]. */
+    void (*head_norm_dw)(float *dw, const float *dy, const float *x, const float *rstd,
+                         int64_t rows, int64_t h, int64_t g, int64_t d, int64_t first,
+                         int64_t last);
+    /** Rows: y = act(gate) * up with gate = x[:, :f], up = x[:, f:]. */
+    void (*glu)(float *y, const float *x, int64_t f, enum od_activation kind, int64_t first,
+                int64_t last);
+    void (*glu_bwd)(float *dx, const float *dy, const float *x, int64_t f, enum od_activation kind,
+                    int64_t first, int64_t last);
+    /** Elements: y = act(x). */
+    void (*activation)(float *y, const float *x, enum od_activation kind, int64_t first,
                        int64_t last);
+    void (*activation_bwd)(float *dx, const float *dy, const float *x, enum od_activation kind,
+                           int64_t first, int64_t last);
+    /** Columns: sums [cols] += sum over rows of x [rows, cols], in order. */
+    void (*column_sums)(float *sums, const float *x, int64_t rows, int64_t cols, int64_t first,
+                        int64_t last);
     /** Rows: rotate `heads` heads of size d at the start of each row of `stride` floats. `table`
      *  [positions, d]: d/2 cosines, then d/2 sines. direction -1 rotates back. */
     void (*rope)(float *x, const float *table, const int32_t *positions, int64_t stride,
@@ -62,13 +94,13 @@ struct od_cpu_kernels {
     void (*add)(float *y, const float *x, int64_t first, int64_t last);
     /** Elements: y *= s. */
     void (*scale)(float *y, float s, int64_t first, int64_t last);
-    /** Row i of scores [rows, ld]: s * scale over columns < limit + i (causal), softmax into place,
-     *  zeros up to cols; sum is not divided out: row sums go to `sum`, lse = max + log(sum). */
+    /** Row i of scores [rows, ld]: softmax of s * scale over the last `window` (0: all) columns below
+     *  limit + i, into place, zeros elsewhere up to cols; lse = max + log(sum). */
     void (*softmax_rows)(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
-                         float scale, float *lse, int64_t lse_stride);
-    /** p = exp(s * scale - lse) over columns < limit + i, zeros up to cols. */
+                         int64_t window, float scale, float *lse, int64_t lse_stride);
+    /** p = exp(s * scale - lse) over the same columns, zeros elsewhere. */
     void (*softmax_again)(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
-                          float scale, const float *lse, int64_t lse_stride);
+                          int64_t window, float scale, const float *lse, int64_t lse_stride);
     /** ds = p * (dp - delta) * scale in place of dp. */
     void (*softmax_bwd)(float *dp, const float *p, int64_t ld, int64_t rows, int64_t cols,
                         const float *delta, float scale);

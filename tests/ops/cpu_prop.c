@@ -176,28 +176,236 @@ static void norms(void **state)
 static void gates(void **state)
 {
     (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < 3 * ROUNDS; round++) {
         const int64_t rows = between(1, 30);
         const int64_t f = between(1, 50);
         struct od_batch batch = {.tokens = rows};
         struct od_op op = operation(OD_OP_GLU);
         op.n = f;
+        op.activation = (enum od_activation)(round % 3);
         float *x = random_in(OD_SLOT_X, rows * 2 * f);
+        for (int64_t i = 0; i < rows * 2 * f; i++) {
+            x[i] = memory[1][OD_SLOT_X][i] = 4.0F * x[i];
+        }
         x[0] = memory[1][OD_SLOT_X][0] = -95.0F;  // exp overflows here if it is done carelessly
         poison(OD_SLOT_Y);
         use(&op, OD_SLOT_X);
         use(&op, OD_SLOT_Y);
         run_both(&op, &batch);
-        od_ref_swiglu_f32(expected, x, rows, f);
-        same_and_near(OD_SLOT_Y, expected, rows * f, 1e-5, "swiglu");
+        od_ref_glu_f32(expected, x, rows, f, (int)op.activation);
+        same_and_near(OD_SLOT_Y, expected, rows * f, 1e-5, "glu");
         op.kind = OD_OP_GLU_BWD;
         const float *dy = random_in(OD_SLOT_DY, rows * f);
         poison(OD_SLOT_DX);
         use(&op, OD_SLOT_DY);
         use(&op, OD_SLOT_DX);
         run_both(&op, &batch);
-        od_ref_swiglu_bwd_f32(expected, dy, x, rows, f);
-        same_and_near(OD_SLOT_DX, expected, rows * 2 * f, 1e-5, "swiglu dx");
+        od_ref_glu_bwd_f32(expected, dy, x, rows, f, (int)op.activation);
+        same_and_near(OD_SLOT_DX, expected, rows * 2 * f, 1e-5, "glu dx");
+
+        op = operation(OD_OP_ACTIVATION);
+        op.n = f;
+        op.activation = (enum od_activation)(round % 3);
+        poison(OD_SLOT_Y);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_Y);
+        run_both(&op, &batch);
+        od_ref_activation_f32(expected, x, rows * f, (int)op.activation);
+        same_and_near(OD_SLOT_Y, expected, rows * f, 1e-5, "activation");
+        op.kind = OD_OP_ACTIVATION_BWD;
+        poison(OD_SLOT_DX);
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        run_both(&op, &batch);
+        od_ref_activation_bwd_f32(expected, dy, x, rows * f, (int)op.activation);
+        same_and_near(OD_SLOT_DX, expected, rows * f, 1e-5, "activation dx");
+    }
+}
+
+static void zero(enum od_slot slot, int64_t count)
+{
+    memset(memory[0][slot], 0, (size_t)count * sizeof(float));
+    memset(memory[1][slot], 0, (size_t)count * sizeof(float));
+}
+
+static void layer_norms(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t rows = between(1, 40);
+        const int64_t c = between(2, 70);
+        struct od_batch batch = {.tokens = rows};
+        struct od_op op = operation(OD_OP_LAYER_NORM);
+        op.n = c;
+        op.eps = 1e-5F;
+        const float *x = random_in(OD_SLOT_X, rows * c);
+        const float *w = random_in(OD_SLOT_W, c);
+        const float *b = random_in(OD_SLOT_BIAS, c);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_BIAS);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        run_both(&op, &batch);
+        od_ref_layer_norm_f32(expected, x, w, b, rows, c, 1e-5F);
+        same_and_near(OD_SLOT_Y, expected, rows * c, 2e-5, "layer_norm");
+
+        static float expected_bias[BUFFER];
+        op.kind = OD_OP_LAYER_NORM_BWD;
+        const float *dy = random_in(OD_SLOT_DY, rows * c);
+        poison(OD_SLOT_DX);
+        zero(OD_SLOT_DW, c);
+        zero(OD_SLOT_DBIAS, c);
+        memset(expected_b, 0, (size_t)c * sizeof(float));
+        memset(expected_bias, 0, (size_t)c * sizeof(float));
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        use(&op, OD_SLOT_DW);
+        use(&op, OD_SLOT_DBIAS);
+        run_both(&op, &batch);
+        od_ref_layer_norm_bwd_f32(expected, expected_b, expected_bias, dy, x, w, rows, c, 1e-5F);
+        same_and_near(OD_SLOT_DX, expected, rows * c, 3e-4, "layer_norm dx");
+        same_and_near(OD_SLOT_DW, expected_b, c, 1e-4, "layer_norm dw");
+        same_and_near(OD_SLOT_DBIAS, expected_bias, c, 1e-4, "layer_norm db");
+        op.accumulate = true;
+        run_both(&op, &batch);
+        for (int64_t i = 0; i < rows * c; i++) {
+            expected[i] *= 2.0F;
+        }
+        same_and_near(OD_SLOT_DX, expected, rows * c, 6e-4, "layer_norm dx accumulated");
+    }
+}
+
+// Each head is a row of rms_norm.
+static void head_norms(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t rows = between(1, 20);
+        const int64_t g = between(1, 3);
+        const int64_t h = g * between(1, 3);
+        const int64_t d = 2 * between(1, 20);
+        const int64_t stride = (h + 2 * g) * d;
+        struct od_batch batch = {.tokens = rows};
+        struct od_op op = operation(OD_OP_HEAD_NORM);
+        op.heads = (int32_t)h;
+        op.kv_heads = (int32_t)g;
+        op.head_dim = (int32_t)d;
+        op.eps = 1e-6F;
+        const float *x = random_in(OD_SLOT_X, rows * stride);
+        const float *w = random_in(OD_SLOT_W, 2 * d);
+        const float *dy = random_in(OD_SLOT_DY, rows * stride);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        poison(OD_SLOT_DX);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        run_both(&op, &batch);
+        memset(expected_b, 0, (size_t)(2 * d) * sizeof(float));
+        static float expected_dx[BUFFER];
+        memcpy(expected, x, (size_t)(rows * stride) * sizeof(float));
+        memcpy(expected_dx, dy, (size_t)(rows * stride) * sizeof(float));
+        for (int64_t unit = 0; unit < rows * (h + g); unit++) {
+            const int64_t head = unit % (h + g);
+            const int64_t at = unit / (h + g) * stride + head * d;
+            const int64_t which = head < h ? 0 : d;
+            od_ref_rms_norm_f32(expected + at, x + at, w + which, 1, d, 1e-6F);
+            od_ref_rms_norm_bwd_f32(expected_dx + at, expected_b + which, dy + at, x + at,
+                                    w + which, 1, d, 1e-6F);
+        }
+        same_and_near(OD_SLOT_Y, expected, rows * stride, 1e-5, "head_norm");
+        op.kind = OD_OP_HEAD_NORM_BWD;
+        zero(OD_SLOT_DW, 2 * d);
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DX);
+        use(&op, OD_SLOT_DW);
+        run_both(&op, &batch);
+        same_and_near(OD_SLOT_DX, expected_dx, rows * stride, 5e-4, "head_norm dx");
+        same_and_near(OD_SLOT_DW, expected_b, 2 * d, 1e-4, "head_norm dw");
+    }
+}
+
+static void learned_positions(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t rows = between(1, 30);
+        const int64_t c = between(1, 40);
+        int32_t positions[32];
+        for (int64_t i = 0; i < rows; i++) {
+            positions[i] = (int32_t)between(0, 9);
+        }
+        struct od_batch batch = {.tokens = rows, .positions = positions};
+        struct od_op op = operation(OD_OP_POSITIONS);
+        op.n = c;
+        const float *w = random_in(OD_SLOT_W, 10 * c);
+        memcpy(expected, random_in(OD_SLOT_Y, rows * c), (size_t)(rows * c) * sizeof(float));
+        od_ref_embed_f32(expected_b, w, positions, rows, c);
+        for (int64_t i = 0; i < rows * c; i++) {
+            expected[i] += expected_b[i];
+        }
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_Y);
+        run_both(&op, &batch);
+        same_and_near(OD_SLOT_Y, expected, rows * c, 1e-6, "positions");
+        op = operation(OD_OP_POSITIONS_BWD);
+        op.n = c;
+        const float *dy = random_in(OD_SLOT_DY, rows * c);
+        zero(OD_SLOT_DW, 10 * c);
+        memset(expected, 0, (size_t)(10 * c) * sizeof(float));
+        od_ref_embed_bwd_f32(expected, dy, positions, rows, c);
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DW);
+        run_both(&op, &batch);
+        same_and_near(OD_SLOT_DW, expected, 10 * c, 1e-5, "positions dw");
+    }
+}
+
+static void biases(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t rows = between(1, 40);
+        const int64_t n = between(1, 40);
+        const int64_t k = between(1, 40);
+        struct od_batch batch = {.tokens = rows};
+        struct od_op op = operation(OD_OP_LINEAR);
+        op.n = n;
+        op.k = k;
+        const float *x = random_in(OD_SLOT_X, rows * k);
+        const float *w = random_in(OD_SLOT_W, n * k);
+        const float *bias = random_in(OD_SLOT_BIAS, n);
+        const float *res = random_in(OD_SLOT_RES, rows * n);
+        const float *dy = random_in(OD_SLOT_DY, rows * n);
+        poison(OD_SLOT_Y);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_BIAS);
+        use(&op, OD_SLOT_Y);
+        if (round % 2 == 0) {
+            use(&op, OD_SLOT_RES);
+        }
+        run_both(&op, &batch);
+        od_ref_linear_f32(expected, x, w, rows, n, k);
+        memset(expected_b, 0, (size_t)n * sizeof(float));
+        for (int64_t i = 0; i < rows * n; i++) {
+            expected[i] += bias[i % n] + (round % 2 == 0 ? res[i] : 0.0F);
+            expected_b[i % n] += dy[i];
+        }
+        same_and_near(OD_SLOT_Y, expected, rows * n, 1e-5, "linear with a bias");
+        op = operation(OD_OP_LINEAR_BWD);
+        op.n = n;
+        op.k = k;
+        zero(OD_SLOT_DBIAS, n);
+        use(&op, OD_SLOT_W);
+        use(&op, OD_SLOT_DY);
+        use(&op, OD_SLOT_DBIAS);
+        run_both(&op, &batch);
+        same_and_near(OD_SLOT_DBIAS, expected_b, n, 1e-5, "bias gradient");
     }
 }
 
@@ -225,6 +433,7 @@ static void attention(void **state)
         op.kv_heads = (int32_t)g;
         op.head_dim = (int32_t)d;
         op.scale = 1.0F / sqrtf((float)d);
+        op.window = round % 3 == 0 ? 0 : (int32_t)between(1, 90);
         assert_true(THREADS_MANY * od_attention_work_floats(tokens) <= BUFFER);
         const float *x = random_in(OD_SLOT_X, tokens * row);
         poison(OD_SLOT_Y);
@@ -237,7 +446,7 @@ static void attention(void **state)
         run_both(&op, &batch);
         for (int64_t s = 0; s < segments; s++) {
             od_ref_attention_f32(expected + start[s] * h * d, x + start[s] * row,
-                                 start[s + 1] - start[s], h, g, d);
+                                 start[s + 1] - start[s], h, g, d, op.window);
         }
         same_and_near(OD_SLOT_Y, expected, tokens * h * d, 1e-5, "attention");
         op.kind = OD_OP_ATTENTION_BWD;
@@ -249,9 +458,48 @@ static void attention(void **state)
         run_both(&op, &batch);
         for (int64_t s = 0; s < segments; s++) {
             od_ref_attention_bwd_f32(expected + start[s] * row, dy + start[s] * h * d,
-                                     x + start[s] * row, start[s + 1] - start[s], h, g, d);
+                                     x + start[s] * row, start[s + 1] - start[s], h, g, d,
+                                     op.window);
         }
         same_and_near(OD_SLOT_DX, expected, tokens * row, 5e-5, "attention dqkv");
+    }
+}
+
+// Token by token through the cache: the same as all at once.
+static void cached(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t g = between(1, 2);
+        const int64_t h = g * between(1, 3);
+        const int64_t d = 2 * between(1, 12);
+        const int64_t tokens = between(1, 40);
+        const int64_t row = (h + 2 * g) * d;
+        int32_t positions[64];
+        int32_t slots[64];
+        struct od_op op = operation(OD_OP_ATTENTION_CACHED);
+        op.heads = (int32_t)h;
+        op.kv_heads = (int32_t)g;
+        op.head_dim = (int32_t)d;
+        op.scale = 1.0F / sqrtf((float)d);
+        op.window = round % 2 == 0 ? 0 : (int32_t)between(1, 20);
+        for (int32_t t = 0; t < tokens; t++) {
+            positions[t] = t;
+            slots[t] = 1;
+        }
+        struct od_batch batch = {
+            .tokens = tokens, .positions = positions, .cache_slot = slots, .cache_length = 40};
+        const float *x = random_in(OD_SLOT_X, tokens * row);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        poison(OD_SLOT_WORK);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        use(&op, OD_SLOT_WORK);
+        run_both(&op, &batch);
+        od_ref_attention_f32(expected, x, tokens, h, g, d, op.window);
+        same_and_near(OD_SLOT_Y, expected, tokens * h * d, 1e-5, "cached attention");
     }
 }
 
@@ -496,9 +744,12 @@ static void optimiser(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norms),     cmocka_unit_test(gates),  cmocka_unit_test(attention),
-        cmocka_unit_test(rotation),  cmocka_unit_test(losses), cmocka_unit_test(adapters),
-        cmocka_unit_test(optimiser),
+        cmocka_unit_test(norms),      cmocka_unit_test(gates),
+        cmocka_unit_test(attention),  cmocka_unit_test(rotation),
+        cmocka_unit_test(losses),     cmocka_unit_test(adapters),
+        cmocka_unit_test(optimiser),  cmocka_unit_test(layer_norms),
+        cmocka_unit_test(head_norms), cmocka_unit_test(learned_positions),
+        cmocka_unit_test(biases),     cmocka_unit_test(cached),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

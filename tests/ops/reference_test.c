@@ -42,6 +42,8 @@ struct problem {
     int64_t b;
     int64_t c;
     int64_t d;
+    int64_t window;
+    int kind;
     int32_t ids[64];
     double x[BUFFER];
     double w[BUFFER];
@@ -139,27 +141,66 @@ static void test_linear(void **state)
     }
 }
 
-static void swiglu(struct problem *p)
+static void glu(struct problem *p)
 {
-    od_ref_swiglu_f64(p->y, p->x, p->a, p->b);
+    od_ref_glu_f64(p->y, p->x, p->a, p->b, p->kind);
 }
 
-static void test_swiglu(void **state)
+static void test_glu(void **state)
 {
     (void)state;
     static struct problem p;
     for (int round = 0; round < ROUNDS; round++) {
         p.a = between(1, 4);
         p.b = between(1, 11);
-        start(&p, p.a * 2 * p.b, 0, p.a * p.b, swiglu);
-        od_ref_swiglu_bwd_f64(p.dx, p.weight, p.x, p.a, p.b);
-        check_input(&p, p.x, p.dx, p.x_count, "swiglu dx");
+        p.kind = round % 3;
+        start(&p, p.a * 2 * p.b, 0, p.a * p.b, glu);
+        od_ref_glu_bwd_f64(p.dx, p.weight, p.x, p.a, p.b, p.kind);
+        check_input(&p, p.x, p.dx, p.x_count, "glu dx");
+    }
+}
+
+static void activation(struct problem *p)
+{
+    od_ref_activation_f64(p->y, p->x, p->a, p->kind);
+}
+
+static void test_activation(void **state)
+{
+    (void)state;
+    static struct problem p;
+    for (int round = 0; round < ROUNDS; round++) {
+        p.a = between(1, 40);
+        p.kind = round % 3;
+        start(&p, p.a, 0, p.a, activation);
+        od_ref_activation_bwd_f64(p.dx, p.weight, p.x, p.a, p.kind);
+        check_input(&p, p.x, p.dx, p.x_count, "activation dx");
+    }
+}
+
+// The bias lies behind the weight in w.
+static void layer_norm(struct problem *p)
+{
+    od_ref_layer_norm_f64(p->y, p->x, p->w, p->w + p->b, p->a, p->b, 1e-5);
+}
+
+static void test_layer_norm(void **state)
+{
+    (void)state;
+    static struct problem p;
+    for (int round = 0; round < ROUNDS; round++) {
+        p.a = between(1, 4);
+        p.b = between(2, 19);
+        start(&p, p.a * p.b, 2 * p.b, p.a * p.b, layer_norm);
+        od_ref_layer_norm_bwd_f64(p.dx, p.dw, p.dw + p.b, p.weight, p.x, p.w, p.a, p.b, 1e-5);
+        check_input(&p, p.x, p.dx, p.x_count, "layer_norm dx");
+        check_input(&p, p.w, p.dw, p.w_count, "layer_norm dw, db");
     }
 }
 
 static void attention(struct problem *p)
 {
-    od_ref_attention_f64(p->y, p->x, p->a, p->b, p->c, p->d);
+    od_ref_attention_f64(p->y, p->x, p->a, p->b, p->c, p->d, p->window);
 }
 
 static void test_attention(void **state)
@@ -171,8 +212,9 @@ static void test_attention(void **state)
         p.c = between(1, 2);
         p.b = p.c * between(1, 3);
         p.d = 2 * between(1, 3);
+        p.window = round % 2 == 0 ? 0 : between(1, 5);
         start(&p, p.a * (p.b + 2 * p.c) * p.d, 0, p.a * p.b * p.d, attention);
-        od_ref_attention_bwd_f64(p.dx, p.weight, p.x, p.a, p.b, p.c, p.d);
+        od_ref_attention_bwd_f64(p.dx, p.weight, p.x, p.a, p.b, p.c, p.d, p.window);
         check_input(&p, p.x, p.dx, p.x_count, "attention dqkv");
     }
 }
@@ -245,7 +287,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rms_norm),      cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_swiglu),        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_glu),           cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_layer_norm),    cmocka_unit_test(test_attention),
         cmocka_unit_test(test_embed),         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_cross_entropy),
     };

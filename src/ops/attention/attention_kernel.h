@@ -70,19 +70,27 @@ static float softmax_row(float *s, int64_t n, float scale)
     return max + (float)log((double)sum);
 }
 
+// First of the last `window` (0: all) of n columns.
+static inline int64_t window_start(int64_t n, int64_t window)
+{
+    return window > 0 && n > window ? n - window : 0;
+}
+
 static void softmax_rows(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
-                         float scale, float *lse, int64_t lse_stride)
+                         int64_t window, float scale, float *lse, int64_t lse_stride)
 {
     for (int64_t i = 0; i < rows; i++) {
         float *s = scores + i * ld;
         const int64_t n = limit + i < cols ? limit + i : cols;
-        lse[i * lse_stride] = softmax_row(s, n, scale);
+        const int64_t start = window_start(n, window);
+        lse[i * lse_stride] = softmax_row(s + start, n - start, scale);
+        memset(s, 0, (size_t)start * sizeof *s);
         memset(s + n, 0, (size_t)(cols - n) * sizeof *s);
     }
 }
 
 static void softmax_again(float *scores, int64_t ld, int64_t rows, int64_t cols, int64_t limit,
-                          float scale, const float *lse, int64_t lse_stride)
+                          int64_t window, float scale, const float *lse, int64_t lse_stride)
 {
     for (int64_t i = 0; i < rows; i++) {
         float *s = scores + i * ld;
@@ -95,6 +103,7 @@ static void softmax_again(float *scores, int64_t ld, int64_t rows, int64_t cols,
         for (int64_t j = whole; j < n; j++) {
             s[j] = od_exp_f32(s[j] * scale - shift);
         }
+        memset(s, 0, (size_t)window_start(n, window) * sizeof *s);
         memset(s + n, 0, (size_t)(cols - n) * sizeof *s);
     }
 }
