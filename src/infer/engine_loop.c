@@ -78,8 +78,10 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
             return status;
         }
     }
-    od_rope_table(engine->arrays.tensor[engine->program.io.rope_table], engine->context,
-                  engine->spec.head_dim, engine->spec.rope_theta);
+    const int32_t table = engine->program.io.rope_table;
+    if (table >= 0) {
+        od_spec_rope_table(&engine->spec, engine->context, engine->arrays.tensor[table]);
+    }
     for (int64_t i = 0; i < engine->slot_count; i++) {
         engine->slots[i].ids = od_alloc((size_t)engine->context, sizeof(int32_t));
         if (!engine->slots[i].ids) {

@@ -84,6 +84,7 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
     struct od_op *op = begin(b, forward, OD_OP_LINEAR_BWD, reads_x ? READS_X : READS_NOTHING);
     op->slot[OD_SLOT_DY] = dy;
     op->slot[OD_SLOT_DW] = dw;
+    op->slot[OD_SLOT_DBIAS] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_BIAS]);
     op->refold = forward->fold > 0 && !b->failed && !b->folded[op->slot[OD_SLOT_X]];
     op->slot[OD_SLOT_CODES] = forward->slot[OD_SLOT_CODES];
     op->slot[OD_SLOT_SCALES] = forward->slot[OD_SLOT_SCALES];
@@ -137,7 +138,8 @@ static void simple_rule(struct od_builder *b, const struct od_op *forward, enum 
     struct od_op *op = begin(b, forward, kind, reads_x ? READS_X : READS_NOTHING);
     op->slot[OD_SLOT_DY] = dy;
     op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
-    if (kind != OD_OP_ROPE_BWD) {
+    op->slot[OD_SLOT_DBIAS] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_BIAS]);
+    if (kind != OD_OP_ROPE_BWD && kind != OD_OP_POSITIONS_BWD) {
         want_dx(b, op, forward);
     }
     if (b->program.options.half && kind == OD_OP_RMS_NORM_BWD && op->slot[OD_SLOT_DW] >= 0) {
@@ -167,6 +169,14 @@ void od_build_backward(struct od_builder *b)
         case OD_OP_ATTENTION: attention_rule(b, forward, dy); break;
         case OD_OP_RMS_NORM: simple_rule(b, forward, OD_OP_RMS_NORM_BWD, dy); break;
         case OD_OP_GLU: simple_rule(b, forward, OD_OP_GLU_BWD, dy); break;
+        case OD_OP_ACTIVATION: simple_rule(b, forward, OD_OP_ACTIVATION_BWD, dy); break;
+        case OD_OP_LAYER_NORM: simple_rule(b, forward, OD_OP_LAYER_NORM_BWD, dy); break;
+        case OD_OP_HEAD_NORM: simple_rule(b, forward, OD_OP_HEAD_NORM_BWD, dy); break;
+        case OD_OP_POSITIONS:
+            if (is_trained(b, forward->slot[OD_SLOT_W])) {
+                simple_rule(b, forward, OD_OP_POSITIONS_BWD, dy);
+            }
+            break;
         case OD_OP_ROPE: simple_rule(b, forward, OD_OP_ROPE_BWD, dy); break;
         case OD_OP_EMBED: simple_rule(b, forward, OD_OP_EMBED_BWD, dy); break;
         case OD_OP_HEAD_LOSS:
@@ -177,13 +187,9 @@ void od_build_backward(struct od_builder *b)
         case OD_OP_ATTENTION_BWD:
         case OD_OP_ATTENTION_CACHED:
         case OD_OP_GLU_BWD:
-        case OD_OP_LAYER_NORM:
         case OD_OP_LAYER_NORM_BWD:
-        case OD_OP_HEAD_NORM:
         case OD_OP_HEAD_NORM_BWD:
-        case OD_OP_POSITIONS:
         case OD_OP_POSITIONS_BWD:
-        case OD_OP_ACTIVATION:
         case OD_OP_ACTIVATION_BWD:
         case OD_OP_ADD:
         case OD_OP_HEAD_LOGITS:

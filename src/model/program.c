@@ -13,12 +13,12 @@
 #include "model/spec.h"
 #include "ops/op.h"
 
-static const char *const target_names[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                           "gate_proj", "up_proj", "down_proj"};
+static const char *const target_names[] = {"q_proj",  "k_proj",    "v_proj", "o_proj", "gate_proj",
+                                           "up_proj", "down_proj", "c_attn", "c_proj", "c_fc"};
 
 unsigned od_target_bit(const char *name)
 {
-    for (unsigned i = 0; i < 7; i++) {
+    for (unsigned i = 0; i < OD_TARGET_NAMES; i++) {
         if (strcmp(name, target_names[i]) == 0) {
             return 1u << i;
         }
@@ -29,6 +29,11 @@ unsigned od_target_bit(const char *name)
 const char *od_target_name(int index)
 {
     return target_names[index];
+}
+
+unsigned od_spec_targets(const struct od_spec *spec)
+{
+    return strcmp(spec->family, "gpt2") == 0 ? OD_TARGET_ALL_GPT2 : OD_TARGET_ALL;
 }
 
 // What a tensor of this role holds, unless it is asked for in fp32.
@@ -124,7 +129,7 @@ static void add_part(struct od_builder *b, struct od_part *parts, int32_t *count
     }
     struct od_part *part = &parts[(*count)++];
     *part = (struct od_part){
-        .tensor = tensor, .row = row, .rows = rows, .cols = t->cols, .rank = t->rows == 1 ? 1 : 2};
+        .tensor = tensor, .row = row, .rows = rows, .cols = t->cols, .rank = t->vectors ? 1 : 2};
     (void)snprintf(part->name, sizeof part->name, "%s", name);
 }
 
@@ -159,6 +164,27 @@ static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay)
     return param->gradient;
 }
 
+int32_t od_build_vectors(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
+{
+    const bool trained = b->program.options.mode == OD_PROGRAM_TRAIN_FULL;
+    const int32_t tensor = od_build_tensor(b, OD_ROLE_WEIGHT, rows, cols, "%s", name);
+    if (b->failed) {
+        return -1;
+    }
+    b->program.tensors[tensor].vectors = true;
+    if (trained && add_param(b, tensor, false) < 0) {
+        return -1;
+    }
+    return tensor;
+}
+
+int32_t od_build_bias(struct od_builder *b, int64_t count, const char *name)
+{
+    char full[OD_TENSOR_NAME_BYTES];
+    (void)snprintf(full, sizeof full, "%.57s.bias", name);
+    return od_build_vectors(b, count, 1, full);
+}
+
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
 {
     const bool trained = b->program.options.mode == OD_PROGRAM_TRAIN_FULL;
@@ -166,10 +192,10 @@ int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const 
     if (b->failed) {
         return -1;
     }
-    if (trained && add_param(b, tensor, rows > 1) < 0) {
+    if (trained && add_param(b, tensor, true) < 0) {
         return -1;
     }
-    if (!b->program.options.half || rows == 1) {
+    if (!b->program.options.half) {
         return tensor;
     }
     if (!trained) {
@@ -267,15 +293,27 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
     }
 }
 
+// What files call the parts of weight and bias (-1: none).
+static void name_parts(struct od_builder *b, const struct od_linear *layer, int32_t w, int32_t bias)
+{
+    for (int i = 0; i < layer->part_count; i++) {
+        const struct od_linear_part *part = &layer->part[i];
+        if (w >= 0) {
+            od_build_weight_part(b, w, part->row, part->rows, "%.100s.weight", part->module);
+            b->program.weights[b->program.weight_count - 1].transposed = layer->transposed;
+        }
+        if (bias >= 0) {
+            od_build_weight_part(b, bias, part->row, part->rows, "%.100s.bias", part->module);
+        }
+    }
+}
+
 int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int32_t x,
                         int32_t residual)
 {
     const bool quantised = b->program.options.quant != OD_QUANT_NONE;
     const int32_t w = quantised ? -1 : od_build_weight(b, layer->n, layer->k, layer->name);
-    for (int i = 0; i < layer->part_count && !quantised; i++) {
-        od_build_weight_part(b, w, layer->part[i].row, layer->part[i].rows, "%.100s.weight",
-                             layer->part[i].module);
-    }
+    const int32_t bias = layer->bias ? od_build_bias(b, layer->n, layer->name) : -1;
     const int32_t y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens, layer->n,
                                       "%.50s.y", layer->name);
     struct od_op *op = od_build_op(b, OD_OP_LINEAR);
@@ -283,11 +321,13 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
     op->k = layer->k;
     op->slot[OD_SLOT_X] = x;
     op->slot[OD_SLOT_W] = w;
+    op->slot[OD_SLOT_BIAS] = bias;
     op->slot[OD_SLOT_Y] = y;
     op->slot[OD_SLOT_RES] = residual;
     if (quantised) {
         od_build_quantised(b, op, layer);
     }
+    name_parts(b, layer, w, bias);
     if (!b->failed && b->program.options.mode == OD_PROGRAM_TRAIN_LORA) {
         add_adapter(b, op, layer);
     }
@@ -343,7 +383,7 @@ static enum od_status check_options(const struct od_spec *spec,
     }
     if (options->mode == OD_PROGRAM_TRAIN_LORA &&
         (options->lora_r < 1 || options->lora_r > spec->channels ||
-         (options->lora_targets & OD_TARGET_ALL) == 0)) {
+         (options->lora_targets & od_spec_targets(spec)) == 0)) {
         return od_fail(
             err, OD_E_ARGUMENT,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
@@ -383,10 +423,10 @@ enum od_status od_program_build(const struct od_spec *spec,
         return status;
     }
     const size_t layers = (size_t)spec->layers;
-    b.tensor_capacity = (int32_t)(layers * 160 + 96);
+    b.tensor_capacity = (int32_t)(layers * 200 + 96);
     b.op_capacity = (int32_t)(layers * 40 + 32);
-    b.part_capacity = (int32_t)(layers * 16 + 16);
-    b.param_capacity = (int32_t)(layers * 8 + 8);
+    b.part_capacity = (int32_t)(layers * 24 + 16);
+    b.param_capacity = (int32_t)(layers * 16 + 8);
     struct od_arena *arena = &b.program.arena;
     od_arena_init(arena, (size_t)1 << 30);
     b.program.tensors = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.program.tensors);
@@ -406,7 +446,12 @@ enum od_status od_program_build(const struct od_spec *spec,
         od_arena_release(arena);
         return od_fail(err, OD_E_MEMORY, "no memory for a program of %zu layers", layers);
     }
-    od_build_llama(&b);
+    b.program.options.lora_targets &= od_spec_targets(spec);
+    if (strcmp(spec->family, "gpt2") == 0) {
+        od_build_gpt2(&b);
+    } else {
+        od_build_llama(&b);
+    }
     b.program.forward_count = b.program.op_count;
     if (options->mode != OD_PROGRAM_INFER) {
         od_build_drop(&b);

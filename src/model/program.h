@@ -47,6 +47,7 @@ struct od_tensor {
     int64_t cols;
     int64_t pad;       ///< spare columns: a row is cols + pad elements long
     int64_t pad_rows;  ///< spare rows at the end
+    bool vectors;      ///< rows are vectors of their own: norm weights and biases
     int32_t master;    ///< the fp32 tensor that this bf16 copy follows; its own number when none
     int32_t first;     ///< first operation that touches it; -1 while none does
     int32_t last;
@@ -59,7 +60,8 @@ struct od_part {
     int64_t row;
     int64_t rows;
     int64_t cols;
-    int rank;             ///< 1 for norm weights, 2 for matrices
+    int rank;             ///< 1 for norm weights and biases, 2 for matrices
+    bool transposed;      ///< the file's matrix is [cols, rows]
     enum od_quant quant;  ///< `tensor` holds codes, `rows` and `cols` are those of the values
     int32_t scales;       ///< tensor of the scales
     int64_t scales_at;    ///< bytes from its start
@@ -84,12 +86,19 @@ enum od_target {
     OD_TARGET_GATE = 1 << 4,
     OD_TARGET_UP = 1 << 5,
     OD_TARGET_DOWN = 1 << 6,
-    OD_TARGET_ALL = (1 << 7) - 1
+    OD_TARGET_ALL = (1 << 7) - 1,  ///< of Llama and its kin
+    OD_TARGET_C_ATTN = 1 << 7,
+    OD_TARGET_C_PROJ = 1 << 8,
+    OD_TARGET_C_FC = 1 << 9,
+    OD_TARGET_ALL_GPT2 = 7 << 7
 };
+enum { OD_TARGET_NAMES = 10 };
 /** Bit of a target module's name ("q_proj"), or 0. */
 unsigned od_target_bit(const char *name);
-/** Names of all targets, in bit order; seven of them. */
+/** Names of all targets, in bit order; OD_TARGET_NAMES of them. */
 const char *od_target_name(int index);
+/** The targets that a model has. */
+unsigned od_spec_targets(const struct od_spec *spec);
 
 /** Spare columns for a folded adapter are a multiple of so many. */
 enum { OD_FOLD_ALIGN = 64 };

@@ -26,18 +26,22 @@ struct od_builder {
     bool failed;
 };
 
+enum { OD_MODULE_NAME_BYTES = 96 };
+
 /** One named part of a (fused) linear layer. */
 struct od_linear_part {
     enum od_target target;
     int64_t row;
     int64_t rows;
-    char module[96];  ///< "model.layers.0.self_attn.q_proj"
+    char module[OD_MODULE_NAME_BYTES];  ///< "model.layers.0.self_attn.q_proj"
 };
 
 struct od_linear {
     char name[OD_TENSOR_NAME_BYTES];  ///< "layers.0.qkv"
     int64_t n;
     int64_t k;
+    bool bias;        ///< each part has one
+    bool transposed;  ///< in files the weights are [k, rows]
     int part_count;
     struct od_linear_part part[OD_ADAPTER_PARTS_MAX];
 };
@@ -59,6 +63,10 @@ void od_build_pad(struct od_builder *b, int32_t tensor, int64_t pad);
 struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind);
 /** A base weight; with its gradient and moments where it is trained. */
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
+/** Norm weights: fp32 in every layout, never decayed. */
+int32_t od_build_vectors(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
+/** A bias [count, 1], kept as norm weights are. */
+int32_t od_build_bias(struct od_builder *b, int64_t count, const char *name);
 void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int64_t rows,
                           const char *format, ...) __attribute__((format(printf, 5, 6)));
 /** Weight, adapters and operation of a linear layer; gives its output. `residual` may be -1. */
@@ -79,8 +87,28 @@ void od_build_drop(struct od_builder *b);
  *  computed again here. */
 int32_t od_build_again(struct od_builder *b, int32_t number);
 
-/** Forward list of the Llama family. */
+/** The tables and the batch that a program is given. First of all. */
+void od_build_inputs(struct od_builder *b);
+/** Token embedding; gives its output. */
+int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t *ret_weight);
+/** RMSNorm or LayerNorm, whose weights files call MODULE.weight and MODULE.bias. */
+int32_t od_build_norm(struct od_builder *b, int32_t x, const char *name, const char *module);
+/** Norm of query and key heads; the weights' names in files. */
+int32_t od_build_head_norm(struct od_builder *b, int32_t qkv, int64_t index, const char *query,
+                           const char *key);
+/** One more part of a linear layer: `rows` outputs that belong to a module. */
+void od_build_part(struct od_linear *layer, enum od_target target, int64_t rows,
+                   const char *module);
+/** Rotation where positions are rotary, and attention. */
+int32_t od_build_attention(struct od_builder *b, int32_t qkv, int64_t index);
+/** The feed-forward part's activation, gated or not. */
+int32_t od_build_activation(struct od_builder *b, int32_t x, int64_t index);
+/** Loss or logits. */
+void od_build_head(struct od_builder *b, int32_t x, int32_t embedding);
+
+/** Forward list of the Llama family, and of GPT-2. */
 void od_build_llama(struct od_builder *b);
+void od_build_gpt2(struct od_builder *b);
 /** Backward list of what has been built. */
 void od_build_backward(struct od_builder *b);
 

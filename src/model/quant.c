@@ -55,6 +55,7 @@ void od_build_quantised(struct od_builder *b, struct od_op *op, const struct od_
         if (!b->failed) {
             struct od_part *part = &b->program.weights[b->program.weight_count - 1];
             part->cols = layer->k;
+            part->transposed = layer->transposed;
             part->quant = quant;
             part->scales = op->slot[OD_SLOT_SCALES];
             part->scales_at = op->quant_part[i].scales_at;

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "formats/json.h"
+#include "ops/op.h"
 
 // A whole number between 1 and max.
 static enum od_status size_of(const json_t *config, const char *key, const char *where, int64_t max,
@@ -23,23 +24,6 @@ static enum od_status size_of(const json_t *config, const char *key, const char 
                        (long long)value, (long long)max);
     }
     *ret = value;
-    return OD_OK;
-}
-
-static enum od_status family_of(const json_t *config, const char *where, struct od_spec *spec,
-                                struct od_error *err)
-{
-    const char *type;
-    enum od_status status = od_json_text(config, "model_type", where, &type, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    if (strcmp(type, "llama") != 0 && strcmp(type, "mistral") != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "%s: model family '%.60s' is not known; known are llama and mistral", where,
-                       type);
-    }
-    (void)snprintf(spec->family, sizeof spec->family, "%s", type);
     return OD_OK;
 }
 
@@ -75,40 +59,78 @@ static enum od_status heads_of(const json_t *config, const char *where, struct o
     return OD_OK;
 }
 
-// Keys whose other values would need arithmetic that is not here.
-static enum od_status refuse_unknown(const json_t *config, const char *where,
-                                     const struct od_spec *spec, struct od_error *err)
+static enum od_status activation_of(const json_t *config, const char *key, const char *where,
+                                    const char *usual, enum od_activation *ret,
+                                    struct od_error *err)
 {
+    static const struct {
+        const char *name;
+        enum od_activation kind;
+    } known[] = {{"silu", OD_ACTIVATION_SILU},
+                 {"swish", OD_ACTIVATION_SILU},
+                 {"gelu", OD_ACTIVATION_GELU},
+                 {"gelu_new", OD_ACTIVATION_GELU_TANH},
+                 {"gelu_pytorch_tanh", OD_ACTIVATION_GELU_TANH}};
     const char *text;
-    bool flag;
-    int64_t window = 0;
-    enum od_status status = od_json_text_or(config, "hidden_act", where, "silu", &text, err);
+    const enum od_status status = od_json_text_or(config, key, where, usual, &text, err);
     if (status != OD_OK) {
         return status;
     }
-    if (strcmp(text, "silu") != 0 && strcmp(text, "swish") != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED, "%s: activation '%.60s' is not known, only silu",
-                       where, text);
-    }
-    static const char *const biases[] = {"attention_bias", "mlp_bias"};
-    for (size_t i = 0; i < 2; i++) {
-        status = od_json_bool_or(config, biases[i], where, false, &flag, err);
-        if (status != OD_OK) {
-            return status;
-        }
-        if (flag) {
-            return od_fail(err, OD_E_UNSUPPORTED, "%s: '%s' is not supported", where, biases[i]);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i].name, text) == 0) {
+            *ret = known[i].kind;
+            return OD_OK;
         }
     }
-    status = od_json_int_or(config, "sliding_window", where, spec->max_positions, &window, err);
-    if (status == OD_OK && window < spec->max_positions) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "%s: a sliding window of %lld below the context of %lld is not supported",
-                       where, (long long)window, (long long)spec->max_positions);
+    return od_fail(err, OD_E_UNSUPPORTED,
+                   "%s: activation '%.60s' is not known: silu, gelu, gelu_new and "
+                   "gelu_pytorch_tanh are",
+                   where, text);
+}
+
+static enum od_status scaling_number(const json_t *scaling, const char *key, const char *where,
+                                     double *ret, struct od_error *err)
+{
+    const enum od_status status = od_json_number_or(scaling, key, where, 0.0, ret, err);
+    if (status == OD_OK && !(*ret > 0.0 && *ret < 1e9)) {
+        return od_fail(err, OD_E_FORMAT, "%s: 'rope_scaling' needs a positive '%s'", where, key);
     }
-    const json_t *scaling = json_object_get(config, "rope_scaling");
-    if (status == OD_OK && scaling && !json_is_null(scaling)) {
-        return od_fail(err, OD_E_UNSUPPORTED, "%s: 'rope_scaling' is not supported", where);
+    return status;
+}
+
+// rope_scaling, or rope_parameters where newer files have both.
+static enum od_status scaling_of(const json_t *scaling, const char *where, struct od_spec *spec,
+                                 struct od_error *err)
+{
+    const char *type = NULL;
+    enum od_status status = od_json_text_or(scaling, "type", where, "default", &type, err);
+    if (status == OD_OK) {
+        status = od_json_text_or(scaling, "rope_type", where, type, &type, err);
+    }
+    if (status != OD_OK || strcmp(type, "default") == 0) {
+        return status;
+    }
+    if (strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0) {
+        return od_fail(
+            err, OD_E_UNSUPPORTED,
+            "%s: rotary positions scaled by '%.60s' are not known: linear and llama3 are", where,
+            type);
+    }
+    status = scaling_number(scaling, "factor", where, &spec->rope_factor, err);
+    spec->rope_scaling = OD_ROPE_LINEAR;
+    if (status == OD_OK && strcmp(type, "llama3") == 0) {
+        spec->rope_scaling = OD_ROPE_LLAMA3;
+        if ((status = scaling_number(scaling, "low_freq_factor", where, &spec->rope_low, err)) ==
+                OD_OK &&
+            (status = scaling_number(scaling, "high_freq_factor", where, &spec->rope_high, err)) ==
+                OD_OK) {
+            status = scaling_number(scaling, "original_max_position_embeddings", where,
+                                    &spec->rope_original, err);
+        }
+        if (status == OD_OK && !(spec->rope_high > spec->rope_low)) {
+            return od_fail(err, OD_E_FORMAT,
+                           "%s: 'high_freq_factor' must be above 'low_freq_factor'", where);
+        }
     }
     return status;
 }
@@ -117,24 +139,54 @@ static enum od_status rope_of(const json_t *config, const char *where, struct od
                               struct od_error *err)
 {
     const json_t *parameters = json_object_get(config, "rope_parameters");
-    const char *type;
+    const json_t *scaling = json_object_get(config, "rope_scaling");
     enum od_status status =
         od_json_number_or(config, "rope_theta", where, 10000.0, &spec->rope_theta, err);
     if (status == OD_OK && json_is_object(parameters)) {
-        status = od_json_text_or(parameters, "rope_type", where, "default", &type, err);
-        if (status == OD_OK && strcmp(type, "default") != 0) {
-            return od_fail(err, OD_E_UNSUPPORTED, "%s: positions of type '%.60s' are not supported",
-                           where, type);
-        }
-        if (status == OD_OK) {
-            status = od_json_number_or(parameters, "rope_theta", where, spec->rope_theta,
-                                       &spec->rope_theta, err);
-        }
+        status = od_json_number_or(parameters, "rope_theta", where, spec->rope_theta,
+                                   &spec->rope_theta, err);
     }
     if (status == OD_OK && !(spec->rope_theta > 1.0 && spec->rope_theta < 1e12)) {
         return od_fail(err, OD_E_FORMAT, "%s: 'rope_theta' must be above 1", where);
     }
-    return status;
+    if (status == OD_OK && json_is_object(scaling)) {
+        return scaling_of(scaling, where, spec, err);
+    }
+    return status == OD_OK && json_is_object(parameters) ? scaling_of(parameters, where, spec, err)
+                                                         : status;
+}
+
+// A window below the context. Qwen's is off unless it is switched on, and lies behind some layers.
+static enum od_status window_of(const json_t *config, const char *where, struct od_spec *spec,
+                                struct od_error *err)
+{
+    const bool qwen = strncmp(spec->family, "qwen", 4) == 0;
+    bool use = !qwen;
+    int64_t window = 0;
+    enum od_status status = OD_OK;
+    if (strcmp(spec->family, "llama") == 0) {
+        return OD_OK;
+    }
+    if (qwen) {
+        status = od_json_bool_or(config, "use_sliding_window", where, false, &use, err);
+    }
+    if (status == OD_OK) {
+        status = od_json_int_or(config, "sliding_window", where, qwen ? 4096 : 0, &window, err);
+    }
+    if (status == OD_OK && qwen) {
+        status = od_json_int_or(config, "max_window_layers", where, spec->layers,
+                                &spec->window_from, err);
+    }
+    if (status != OD_OK || !use || window == 0 || window >= spec->max_positions) {
+        spec->window_from = 0;
+        return status;
+    }
+    if (window < 1 || spec->window_from < 0) {
+        return od_fail(err, OD_E_FORMAT, "%s: 'sliding_window' %lld must be positive", where,
+                       (long long)window);
+    }
+    spec->window = spec->window_from < spec->layers ? window : 0;
+    return OD_OK;
 }
 
 // A token id, a list of them (the first counts), or nothing.
@@ -158,23 +210,19 @@ static enum od_status token_of(const json_t *config, const char *key, const char
     return OD_OK;
 }
 
-static enum od_status sizes_of(const json_t *config, const char *where, struct od_spec *spec,
-                               struct od_error *err)
+// Sizes under the keys of a family.
+struct size_key {
+    const char *key;
+    int64_t max;
+    int64_t *to;
+};
+
+static enum od_status sizes_of(const json_t *config, const char *where, const struct size_key *keys,
+                               size_t count, struct od_error *err)
 {
-    const struct {
-        const char *key;
-        int64_t max;
-        int64_t *to;
-    } sizes[] = {
-        {"vocab_size", OD_SPEC_VOCAB_MAX, &spec->vocab},
-        {"hidden_size", OD_SPEC_CHANNELS_MAX, &spec->channels},
-        {"intermediate_size", OD_SPEC_FFN_MAX, &spec->ffn},
-        {"num_hidden_layers", OD_SPEC_LAYERS_MAX, &spec->layers},
-        {"max_position_embeddings", OD_SPEC_POSITIONS_MAX, &spec->max_positions},
-    };
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         const enum od_status status =
-            size_of(config, sizes[i].key, where, sizes[i].max, sizes[i].to, err);
+            size_of(config, keys[i].key, where, keys[i].max, keys[i].to, err);
         if (status != OD_OK) {
             return status;
         }
@@ -182,99 +230,169 @@ static enum od_status sizes_of(const json_t *config, const char *where, struct o
     return OD_OK;
 }
 
+static enum od_status eps_of(const json_t *config, const char *key, const char *where, double usual,
+                             struct od_spec *spec, struct od_error *err)
+{
+    double eps;
+    const enum od_status status = od_json_number_or(config, key, where, usual, &eps, err);
+    if (status == OD_OK && !(eps > 0.0 && eps < 1.0)) {
+        return od_fail(err, OD_E_FORMAT, "%s: '%s' must be between 0 and 1", where, key);
+    }
+    spec->norm_eps = (float)eps;
+    return status;
+}
+
+// Llama and what is like it.
+static enum od_status read_llama(const json_t *config, const char *where, struct od_spec *spec,
+                                 struct od_error *err)
+{
+    const struct size_key keys[] = {
+        {"vocab_size", OD_SPEC_VOCAB_MAX, &spec->vocab},
+        {"hidden_size", OD_SPEC_CHANNELS_MAX, &spec->channels},
+        {"intermediate_size", OD_SPEC_FFN_MAX, &spec->ffn},
+        {"num_hidden_layers", OD_SPEC_LAYERS_MAX, &spec->layers},
+        {"max_position_embeddings", OD_SPEC_POSITIONS_MAX, &spec->max_positions},
+    };
+    const bool qwen2 = strcmp(spec->family, "qwen2") == 0;
+    bool bias = false;
+    enum od_status status;
+    if ((status = sizes_of(config, where, keys, sizeof keys / sizeof keys[0], err)) != OD_OK ||
+        (status = heads_of(config, where, spec, err)) != OD_OK ||
+        (status = activation_of(config, "hidden_act", where, "silu", &spec->activation, err)) !=
+            OD_OK ||
+        (status = od_json_bool_or(config, "attention_bias", where, false, &bias, err)) != OD_OK ||
+        (status = od_json_bool_or(config, "mlp_bias", where, false, &spec->mlp_bias, err)) !=
+            OD_OK ||
+        (status = rope_of(config, where, spec, err)) != OD_OK ||
+        (status = window_of(config, where, spec, err)) != OD_OK ||
+        (status = eps_of(config, "rms_norm_eps", where, 1e-6, spec, err)) != OD_OK) {
+        return status;
+    }
+    spec->qkv_bias = bias || qwen2;
+    spec->out_bias = bias && !qwen2;
+    spec->head_norm = strcmp(spec->family, "qwen3") == 0;
+    return OD_OK;
+}
+
+// Switches of GPT-2's config that change its arithmetic.
+static enum od_status gpt2_switches(const json_t *config, const char *where, struct od_error *err)
+{
+    static const struct {
+        const char *key;
+        bool usual;
+    } switches[] = {{"scale_attn_weights", true},
+                    {"scale_attn_by_inverse_layer_idx", false},
+                    {"add_cross_attention", false}};
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        bool value;
+        const enum od_status status =
+            od_json_bool_or(config, switches[i].key, where, switches[i].usual, &value, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        if (value != switches[i].usual) {
+            return od_fail(err, OD_E_UNSUPPORTED, "%s: '%s: %s' is not supported", where,
+                           switches[i].key, value ? "true" : "false");
+        }
+    }
+    return OD_OK;
+}
+
+static enum od_status read_gpt2(const json_t *config, const char *where, struct od_spec *spec,
+                                struct od_error *err)
+{
+    int64_t heads = 0;
+    const struct size_key keys[] = {
+        {"vocab_size", OD_SPEC_VOCAB_MAX, &spec->vocab},
+        {"n_embd", OD_SPEC_CHANNELS_MAX, &spec->channels},
+        {"n_layer", OD_SPEC_LAYERS_MAX, &spec->layers},
+        {"n_head", OD_SPEC_HEADS_MAX, &heads},
+        {"n_positions", OD_SPEC_POSITIONS_MAX, &spec->max_positions},
+    };
+    enum od_status status;
+    if ((status = sizes_of(config, where, keys, sizeof keys / sizeof keys[0], err)) != OD_OK ||
+        (status = od_json_int_or(config, "n_inner", where, 4 * spec->channels, &spec->ffn, err)) !=
+            OD_OK ||
+        (status = activation_of(config, "activation_function", where, "gelu_new", &spec->activation,
+                                err)) != OD_OK ||
+        (status = gpt2_switches(config, where, err)) != OD_OK ||
+        (status = eps_of(config, "layer_norm_epsilon", where, 1e-5, spec, err)) != OD_OK) {
+        return status;
+    }
+    if (spec->ffn < 1 || spec->ffn > OD_SPEC_FFN_MAX) {
+        return od_fail(err, OD_E_LIMIT, "%s: 'n_inner' is %lld, must be 1 to %d", where,
+                       (long long)spec->ffn, OD_SPEC_FFN_MAX);
+    }
+    if (spec->channels % heads != 0 || spec->channels / heads % 2 != 0 ||
+        spec->channels / heads > 1024) {
+        return od_fail(err, OD_E_FORMAT, "%s: %lld channels cannot be %lld heads of an even size",
+                       where, (long long)spec->channels, (long long)heads);
+    }
+    spec->heads = (int32_t)heads;  // <= OD_SPEC_HEADS_MAX
+    spec->kv_heads = spec->heads;
+    spec->head_dim = (int32_t)(spec->channels / heads);
+    spec->layer_norm = true;
+    spec->learned_positions = true;
+    spec->plain_mlp = true;
+    spec->qkv_bias = true;
+    spec->out_bias = true;
+    spec->mlp_bias = true;
+    return OD_OK;
+}
+
+static const struct {
+    const char *name;
+    enum od_status (*read)(const json_t *config, const char *where, struct od_spec *spec,
+                           struct od_error *err);
+    bool tied;  ///< where the file does not say
+} families[] = {{"llama", read_llama, false},
+                {"mistral", read_llama, false},
+                {"qwen2", read_llama, false},
+                {"qwen3", read_llama, false},
+                {"gpt2", read_gpt2, true}};
+enum { FAMILIES = sizeof families / sizeof families[0] };
+
+static enum od_status read_family(const json_t *config, const char *where, struct od_spec *spec,
+                                  struct od_error *err)
+{
+    const char *type;
+    enum od_status status = od_json_text(config, "model_type", where, &type, err);
+    for (size_t i = 0; status == OD_OK && i < FAMILIES; i++) {
+        if (strcmp(type, families[i].name) == 0) {
+            (void)snprintf(spec->family, sizeof spec->family, "%s", type);
+            status = families[i].read(config, where, spec, err);
+            return status == OD_OK ? od_json_bool_or(config, "tie_word_embeddings", where,
+                                                     families[i].tied, &spec->tied, err)
+                                   : status;
+        }
+    }
+    if (status != OD_OK) {
+        return status;
+    }
+    return od_fail(err, OD_E_UNSUPPORTED,
+                   "%s: model family '%.60s' is not known; known are llama, mistral, qwen2, qwen3 "
+                   "and gpt2",
+                   where, type);
+}
+
 enum od_status od_spec_read(const char *path, struct od_spec *ret, struct od_error *err)
 {
     struct od_spec spec = {0};
     json_t *config = NULL;
-    double eps;
     enum od_status status = od_json_read(path, &config, err);
     if (status != OD_OK) {
         return status;
     }
     if (!json_is_object(config)) {
         status = od_fail(err, OD_E_FORMAT, "'%s' is no JSON object", path);
-        goto done;
     }
-    if ((status = family_of(config, path, &spec, err)) != OD_OK ||
-        (status = sizes_of(config, path, &spec, err)) != OD_OK ||
-        (status = heads_of(config, path, &spec, err)) != OD_OK ||
-        (status = refuse_unknown(config, path, &spec, err)) != OD_OK ||
-        (status = rope_of(config, path, &spec, err)) != OD_OK ||
-        (status = od_json_number_or(config, "rms_norm_eps", path, 1e-6, &eps, err)) != OD_OK ||
+    if (status == OD_OK && (status = read_family(config, path, &spec, err)) == OD_OK &&
         (status = od_json_number_or(config, "initializer_range", path, 0.02, &spec.init_std,
-                                    err)) != OD_OK ||
-        (status = od_json_bool_or(config, "tie_word_embeddings", path, false, &spec.tied, err)) !=
-            OD_OK ||
-        (status = token_of(config, "bos_token_id", path, spec.vocab, &spec.bos, err)) != OD_OK ||
-        (status = token_of(config, "eos_token_id", path, spec.vocab, &spec.eos, err)) != OD_OK) {
-        goto done;
+                                    err)) == OD_OK &&
+        (status = token_of(config, "bos_token_id", path, spec.vocab, &spec.bos, err)) == OD_OK &&
+        (status = token_of(config, "eos_token_id", path, spec.vocab, &spec.eos, err)) == OD_OK) {
+        *ret = spec;
     }
-    if (!(eps > 0.0 && eps < 1.0)) {
-        status = od_fail(err, OD_E_FORMAT, "%s: 'rms_norm_eps' must be between 0 and 1", path);
-        goto done;
-    }
-    spec.norm_eps = (float)eps;
-    *ret = spec;
-
-done:
     json_decref(config);
     return status;
-}
-
-enum od_status od_spec_write(const struct od_spec *spec, struct od_buf *out, struct od_error *err)
-{
-    struct od_json_writer w;
-    const bool mistral = strcmp(spec->family, "mistral") == 0;
-    od_json_writer_init(&w, out, OD_JSON_INDENT_2, true);
-    od_json_object_begin(&w);
-    od_json_key(&w, "architectures");
-    od_json_array_begin(&w);
-    od_json_put_text(&w, mistral ? "MistralForCausalLM" : "LlamaForCausalLM");
-    od_json_array_end(&w);
-    od_json_member_text(&w, "model_type", spec->family);
-    od_json_member_int(&w, "vocab_size", spec->vocab);
-    od_json_member_int(&w, "hidden_size", spec->channels);
-    od_json_member_int(&w, "intermediate_size", spec->ffn);
-    od_json_member_int(&w, "num_hidden_layers", spec->layers);
-    od_json_member_int(&w, "num_attention_heads", spec->heads);
-    od_json_member_int(&w, "num_key_value_heads", spec->kv_heads);
-    od_json_member_int(&w, "head_dim", spec->head_dim);
-    od_json_member_int(&w, "max_position_embeddings", spec->max_positions);
-    od_json_member_text(&w, "hidden_act", "silu");
-    // The float's shortest text: 1e-05, not 9.999999747378752e-06.
-    char eps[32];
-    (void)snprintf(eps, sizeof eps, "%.7g", (double)spec->norm_eps);
-    od_json_key(&w, "rms_norm_eps");
-    json_t *eps_value = NULL;
-    const enum od_status status = od_json_parse(eps, strlen(eps), "rms_norm_eps", &eps_value, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    od_json_put_value(&w, eps_value);
-    json_decref(eps_value);
-    od_json_member_number(&w, "rope_theta", spec->rope_theta);
-    od_json_member_number(&w, "initializer_range", spec->init_std);
-    od_json_member_bool(&w, "attention_bias", false);
-    od_json_member_bool(&w, "mlp_bias", false);
-    od_json_member_bool(&w, "tie_word_embeddings", spec->tied);
-    if (spec->bos >= 0) {
-        od_json_member_int(&w, "bos_token_id", spec->bos);
-    }
-    if (spec->eos >= 0) {
-        od_json_member_int(&w, "eos_token_id", spec->eos);
-    }
-    od_json_member_text(&w, "torch_dtype", "bfloat16");
-    od_json_object_end(&w);
-    od_buf_putc(out, '\n');
-    return od_buf_check(out, err);
-}
-
-int64_t od_spec_parameters(const struct od_spec *spec)
-{
-    const int64_t q = (int64_t)spec->heads * spec->head_dim;
-    const int64_t kv = (int64_t)spec->kv_heads * spec->head_dim;
-    const int64_t layer = spec->channels * (q + 2 * kv) + q * spec->channels +
-                          3 * spec->channels * spec->ffn + 2 * spec->channels;
-    return spec->vocab * spec->channels * (spec->tied ? 1 : 2) + spec->layers * layer +
-           spec->channels;
 }

@@ -2,9 +2,10 @@
  * @file
  * The facts about a model that its config.json states.
  *
- * Known families: llama, and mistral where its sliding window is off or as long as the context.
+ * Known families: llama, mistral, qwen2, qwen3, gpt2.
  *
- * @source Hugging Face transformers: LlamaConfig, MistralConfig.
+ * @source Hugging Face transformers: LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, GPT2Config,
+ *         and modeling_rope_utils (linear and llama3 scaling of rotary positions).
  * @thread Re-entrant: no state outside the arguments.
  */
 #ifndef OD_MODEL_SPEC_H
@@ -15,6 +16,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "ops/op.h"
 
 enum {
     OD_SPEC_LAYERS_MAX = 1024,
@@ -25,6 +27,10 @@ enum {
     OD_SPEC_POSITIONS_MAX = 1 << 24
 };
 
+/** How rotary frequencies are changed for longer contexts. */
+enum od_rope_scaling { OD_ROPE_PLAIN, OD_ROPE_LINEAR, OD_ROPE_LLAMA3 };
+
+/** Zero stands for what Llama has. */
 struct od_spec {
     char family[16];        ///< model_type
     int64_t vocab;          ///< V
@@ -36,11 +42,26 @@ struct od_spec {
     int32_t head_dim;       ///< D
     int64_t max_positions;  ///< context
     float norm_eps;
+    bool layer_norm;         ///< LayerNorm with biases; else RMSNorm
+    bool learned_positions;  ///< a table that is added to the embedding; else rotary ones
+    bool plain_mlp;          ///< one product, activation, one product; else gated
+    enum od_activation activation;
+    bool qkv_bias;
+    bool out_bias;        ///< of the attention's output
+    bool mlp_bias;        ///< of all products of the feed-forward part
+    bool head_norm;       ///< queries and keys are normed per head, before the rotation
+    int64_t window;       ///< keys that a query sees, itself counted; 0: all before it
+    int64_t window_from;  ///< first layer that has the window
     double rope_theta;
-    double init_std;  ///< initializer_range
-    bool tied;        ///< the head is the embedding table
-    int32_t bos;      ///< -1: none
-    int32_t eos;      ///< -1: none
+    enum od_rope_scaling rope_scaling;
+    double rope_factor;    ///< scaling: by how much,
+    double rope_low;       ///< llama3: low_freq_factor,
+    double rope_high;      ///< high_freq_factor,
+    double rope_original;  ///< original_max_position_embeddings
+    double init_std;       ///< initializer_range
+    bool tied;             ///< the head is the embedding table
+    int32_t bos;           ///< -1: none
+    int32_t eos;           ///< -1: none
 };
 
 /**
@@ -53,6 +74,10 @@ enum od_status od_spec_read(const char *path, struct od_spec *ret,
 /** config.json for a model that was trained here. */
 enum od_status od_spec_write(const struct od_spec *spec, struct od_buf *out,
                              struct od_error *err) OD_MUST_CHECK;
+
+/** cos and sin of each position's angles, the spec's scaling applied: [positions, D], D/2 cosines then
+ *  D/2 sines a row. */
+void od_spec_rope_table(const struct od_spec *spec, int64_t positions, float *table);
 
 /** Number of weights; the tied head counts once. */
 int64_t od_spec_parameters(const struct od_spec *spec);

@@ -21,19 +21,37 @@
 // Even: two values are drawn together.
 enum { INIT_GRAIN = 4096, INIT_PIECE = 4 << 20 };
 
+// What files of a model without its head leave out in front of every name.
+static const char body_prefix[] = "transformer.";
+
+static const char *without_prefix(const char *name)
+{
+    const size_t length = sizeof body_prefix - 1;
+    return strncmp(name, body_prefix, length) == 0 ? name + length : name;
+}
+
+static const struct od_tensor_info *find_part(const struct od_safetensors *st,
+                                              const struct od_part *part)
+{
+    const struct od_tensor_info *info = od_safetensors_find(st, part->name);
+    return info ? info : od_safetensors_find(st, without_prefix(part->name));
+}
+
 static enum od_status check_shape(const struct od_part *part, const struct od_tensor_info *info,
                                   const char *path, struct od_error *err)
 {
-    const bool fits = part->rank == 1 ? info->rank == 1 && info->shape[0] == part->cols
-                                      : info->rank == 2 && info->shape[0] == part->rows &&
-                                            info->shape[1] == part->cols;
+    const int64_t rows = part->transposed ? part->cols : part->rows;
+    const int64_t cols = part->transposed ? part->rows : part->cols;
+    const bool fits = part->rank == 1
+                          ? info->rank == 1 && info->shape[0] == part->rows * part->cols
+                          : info->rank == 2 && info->shape[0] == rows && info->shape[1] == cols;
     if (!fits) {
         return od_fail(err, OD_E_FORMAT,
                        "'%s': tensor '%s' of rank %d (%lld, %lld) does not fit the config's [%lld, "
                        "%lld]",
                        path, part->name, info->rank, (long long)info->shape[0],
-                       (long long)(info->rank > 1 ? info->shape[1] : 1), (long long)part->rows,
-                       (long long)part->cols);
+                       (long long)(info->rank > 1 ? info->shape[1] : 1), (long long)rows,
+                       (long long)cols);
     }
     return OD_OK;
 }
@@ -48,26 +66,58 @@ static bool all_finite(const float *x, int64_t count)
     return true;
 }
 
+// All values of a part. @memory Gives: od_free.
+static float *values_of(const struct od_part *part, struct od_error *err)
+{
+    float *values = od_alloc((size_t)(part->rows * part->cols), sizeof *values);
+    if (!values) {
+        (void)od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
+    }
+    return values;
+}
+
+// to [cols, rows] from [rows, cols], in squares that stay in the cache.
+static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
+{
+    enum { SQUARE = 32 };
+    for (int64_t i = 0; i < rows; i += SQUARE) {
+        for (int64_t j = 0; j < cols; j += SQUARE) {
+            for (int64_t r = i; r < rows && r < i + SQUARE; r++) {
+                for (int64_t c = j; c < cols && c < j + SQUARE; c++) {
+                    to[c * rows + r] = from[r * cols + c];
+                }
+            }
+        }
+    }
+}
+
+static enum od_status read_transposed(const struct od_safetensors *st,
+                                      const struct od_tensor_info *info, const struct od_part *part,
+                                      float *to, struct od_error *err)
+{
+    float *values = values_of(part, err);
+    if (!values) {
+        return OD_E_MEMORY;
+    }
+    const enum od_status status = od_safetensors_read_f32(st, info, values, err);
+    if (status == OD_OK) {
+        transpose(values, part->cols, part->rows, to);
+    }
+    od_free(values);
+    return status;
+}
+
 static enum od_status read_values(const struct od_safetensors *st,
                                   const struct od_tensor_info *info, const struct od_part *part,
                                   const char *path, float *to, struct od_error *err)
 {
-    const enum od_status status = od_safetensors_read_f32(st, info, to, err);
+    const enum od_status status = part->transposed ? read_transposed(st, info, part, to, err)
+                                                   : od_safetensors_read_f32(st, info, to, err);
     if (status == OD_OK && !all_finite(to, part->rows * part->cols)) {
         return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' holds a value that is no number", path,
                        part->name);
     }
     return status;
-}
-
-// All values of a quantised part. @memory Gives: od_free.
-static float *values_of(const struct od_part *part, struct od_error *err)
-{
-    float *values = od_alloc((size_t)(part->rows * part->cols), sizeof *values);
-    if (!values) {
-        (void)od_fail(err, OD_E_MEMORY, "no memory to quantise '%s'", part->name);
-    }
-    return values;
 }
 
 static enum od_status read_quantised(const struct od_safetensors *st,
@@ -92,7 +142,7 @@ static enum od_status read_parts(const struct od_safetensors *st, const struct o
 {
     for (int32_t i = 0; i < count; i++) {
         const struct od_part *part = &parts[i];
-        const struct od_tensor_info *info = od_safetensors_find(st, part->name);
+        const struct od_tensor_info *info = find_part(st, part);
         if (!info) {
             return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", path, part->name);
         }
@@ -113,21 +163,27 @@ static enum od_status read_parts(const struct od_safetensors *st, const struct o
 static bool is_part(const struct od_part *parts, int32_t count, const char *name)
 {
     for (int32_t i = 0; i < count; i++) {
-        if (strcmp(parts[i].name, name) == 0) {
+        if (strcmp(parts[i].name, name) == 0 || strcmp(without_prefix(parts[i].name), name) == 0) {
             return true;
         }
     }
     return false;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t length = strlen(text);
+    const size_t end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
 // Tensors that files carry and that hold nothing of their own.
 static bool is_derived(const struct od_program *program, const char *name)
 {
-    static const char inv_freq[] = ".rotary_emb.inv_freq";
-    const size_t length = strlen(name);
     return (program->spec.tied && strcmp(name, "lm_head.weight") == 0) ||
-           (length > sizeof inv_freq &&
-            strcmp(name + length - (sizeof inv_freq - 1), inv_freq) == 0);
+           ends_with(name, ".rotary_emb.inv_freq") ||
+           (program->spec.learned_positions &&
+            (ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias")));
 }
 
 // Open a model's weights; a tensor that is not one of the model's is an error.
@@ -187,11 +243,46 @@ static enum od_status stream_quantised(const struct od_safetensors *st,
     return status;
 }
 
+enum od_status od_values_send(const struct od_part *part, const float *values,
+                              const struct od_weight_sink *sink, struct od_error *err)
+{
+    const int64_t total = part->rows * part->cols;
+    const int64_t most = (int64_t)(sink->piece_bytes / sizeof(float));
+    uint64_t bad = 0;
+    for (int64_t first = 0; first < total; first += most) {
+        const int64_t count = total - first < most ? total - first : most;
+        float *buffer = sink->buffer(sink->context, err);
+        if (!buffer) {
+            return OD_E_IO;
+        }
+        memcpy(buffer, values + first, (size_t)count * sizeof *values);
+        sink->put(sink->context, part, OD_DTYPE_F32, first, count);
+    }
+    return sink->finish(sink->context, &bad, err);
+}
+
+static enum od_status stream_transposed(const struct od_safetensors *st,
+                                        const struct od_tensor_info *info,
+                                        const struct od_part *part, const char *folder,
+                                        const struct od_weight_sink *sink, struct od_error *err)
+{
+    float *values = values_of(part, err);
+    if (!values) {
+        return OD_E_MEMORY;
+    }
+    enum od_status status = read_values(st, info, part, folder, values, err);
+    if (status == OD_OK) {
+        status = od_values_send(part, values, sink, err);
+    }
+    od_free(values);
+    return status;
+}
+
 static enum od_status stream_part(const struct od_safetensors *st, const struct od_part *part,
                                   const char *folder, const struct od_weight_sink *sink,
                                   struct od_error *err)
 {
-    const struct od_tensor_info *info = od_safetensors_find(st, part->name);
+    const struct od_tensor_info *info = find_part(st, part);
     uint64_t bad = 0;
     if (!info) {
         return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", folder, part->name);
@@ -203,6 +294,9 @@ static enum od_status stream_part(const struct od_safetensors *st, const struct 
     }
     if (status == OD_OK && part->quant != OD_QUANT_NONE) {
         return stream_quantised(st, info, part, folder, sink, err);
+    }
+    if (status == OD_OK && part->transposed) {
+        return stream_transposed(st, info, part, folder, sink, err);
     }
     const int64_t total = part->rows * part->cols;
     const int64_t most = (int64_t)(sink->piece_bytes / od_dtype_size(info->dtype));
@@ -251,25 +345,56 @@ enum od_status od_weights_read(const struct od_program *program, float *const *t
     return status;
 }
 
+// How far fresh values of a part lie from 0; GPT-2's products into the residual less, by depth.
+static double deviation_of(const struct od_spec *spec, const char *name)
+{
+    return spec->learned_positions && ends_with(name, "c_proj.weight")
+               ? spec->init_std / sqrt(2.0 * (double)spec->layers)
+               : spec->init_std;
+}
+
 void od_weights_init_values(const struct od_program *program, int32_t part, uint64_t seed,
                             int64_t first, int64_t count, float *to)
 {
-    const bool matrix = program->weights[part].rank == 2;
+    const struct od_part *p = &program->weights[part];
+    const double deviation = deviation_of(&program->spec, p->name);
+    const double constant = ends_with(p->name, ".bias") ? 0.0 : 1.0;
     for (int64_t j = 0; j < count; j += 2) {
-        double a = 1.0;
-        double b = 1.0;
-        if (matrix) {
+        double a = constant;
+        double b = constant;
+        if (p->rank == 2) {
             od_normal_pair(
                 od_philox_draw(seed, OD_STREAM_INIT, (uint32_t)part, (uint64_t)(first + j)), &a,
                 &b);
-            a *= program->spec.init_std;
-            b *= program->spec.init_std;
+            a *= deviation;
+            b *= deviation;
         }
         to[j] = (float)a;
         if (j + 1 < count) {
             to[j + 1] = (float)b;
         }
     }
+}
+
+enum od_status od_weights_init_part(struct od_pool *pool, const struct od_program *program,
+                                    int32_t part, uint64_t seed, float *to, struct od_error *err)
+{
+    const struct od_part *p = &program->weights[part];
+    const int64_t count = p->rows * p->cols;
+    float *drawn = p->transposed ? values_of(p, err) : to;
+    if (!drawn) {
+        return OD_E_MEMORY;
+    }
+    if (pool) {
+        od_weights_init_pool(pool, program, part, seed, 0, count, drawn);
+    } else {
+        od_weights_init_values(program, part, seed, 0, count, drawn);
+    }
+    if (p->transposed) {
+        transpose(drawn, p->cols, p->rows, to);
+        od_free(drawn);
+    }
+    return OD_OK;
 }
 
 struct init {
@@ -307,9 +432,11 @@ enum od_status od_weights_init(const struct od_program *program, float *const *t
         if (!to) {
             return OD_E_MEMORY;
         }
-        od_weights_init_values(program, i, seed, 0, part->rows * part->cols, to);
-        if (quantised) {
+        status = od_weights_init_part(NULL, program, i, seed, to, err);
+        if (quantised && status == OD_OK) {
             status = od_quant_store(part, to, tensors, err);
+        }
+        if (quantised) {
             od_free(to);
         }
     }
@@ -345,16 +472,35 @@ static struct od_tensor_out *describe_parts(const struct od_part *parts, int32_t
             .rank = part->rank,
             .data = tensors ? tensors[part->tensor] + part->row * part->cols : NULL};
         if (part->rank == 1) {
-            out[i].shape[0] = part->cols;
+            out[i].shape[0] = part->rows * part->cols;
         } else {
-            out[i].shape[0] = part->rows;
-            out[i].shape[1] = part->cols;
+            out[i].shape[0] = part->transposed ? part->cols : part->rows;
+            out[i].shape[1] = part->transposed ? part->rows : part->cols;
         }
     }
     return out;
 }
 
 static const struct od_text_pair written_by = {"format", "pt"};
+
+// Copies of the parts that files hold transposed. @memory Gives: the `data` of those parts.
+static enum od_status transpose_parts(const struct od_part *parts, int32_t count,
+                                      float *const *tensors, struct od_tensor_out *out,
+                                      struct od_error *err)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_part *part = &parts[i];
+        if (part->transposed) {
+            float *copy = values_of(part, err);
+            if (!copy) {
+                return OD_E_MEMORY;
+            }
+            transpose(tensors[part->tensor] + part->row * part->cols, part->rows, part->cols, copy);
+            out[i].data = copy;
+        }
+    }
+    return OD_OK;
+}
 
 enum od_status od_parts_write(const struct od_part *parts, int32_t count, float *const *tensors,
                               const char *path, enum od_dtype dtype, struct od_error *err)
@@ -363,12 +509,23 @@ enum od_status od_parts_write(const struct od_part *parts, int32_t count, float 
     if (!out) {
         return od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
     }
+    for (int32_t i = 0; i < count; i++) {
+        out[i].data = parts[i].transposed ? NULL : out[i].data;
+    }
     const struct od_safetensors_plan plan = {.path = path,
                                              .tensors = out,
                                              .count = (size_t)count,
                                              .metadata = &written_by,
                                              .metadata_count = 1};
-    const enum od_status status = od_safetensors_write(&plan, err);
+    enum od_status status = transpose_parts(parts, count, tensors, out, err);
+    if (status == OD_OK) {
+        status = od_safetensors_write(&plan, err);
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (parts[i].transposed) {
+            od_free((void *)(uintptr_t)out[i].data);  // our own copy
+        }
+    }
     od_free(out);
     return status;
 }
@@ -433,7 +590,7 @@ static enum od_status read_targets(const json_t *config, const char *path, unsig
     const json_t *module;
     *ret = 0;
     if (json_is_string(modules) && strcmp(json_string_value(modules), "all-linear") == 0) {
-        *ret = OD_TARGET_ALL;
+        *ret = OD_TARGET_ALL | OD_TARGET_ALL_GPT2;
         return OD_OK;
     }
     json_array_foreach(modules, i, module)
@@ -510,12 +667,12 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
     od_json_member_number(&w, "lora_alpha", config->alpha);
     od_json_member_number(&w, "lora_dropout", config->dropout);
     od_json_member_text(&w, "bias", "none");
-    od_json_member_bool(&w, "fan_in_fan_out", false);
+    od_json_member_bool(&w, "fan_in_fan_out", (config->targets & OD_TARGET_ALL_GPT2) != 0);
     od_json_member_bool(&w, "inference_mode", true);
     od_json_member_bool(&w, "use_rslora", config->rslora);
     od_json_key(&w, "target_modules");
     od_json_array_begin(&w);
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < OD_TARGET_NAMES; i++) {
         if ((config->targets & (1u << i)) != 0) {
             od_json_put_text(&w, od_target_name(i));
         }
@@ -636,6 +793,9 @@ enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *p
     }
     for (int32_t i = 0; i < program->weight_count; i++) {
         const struct od_part *part = &program->weights[i];
+        if (part->rank != 2) {
+            continue;
+        }
         const size_t stem = strlen(part->name) - strlen(".weight");
         struct od_part part_a = {.rank = 2, .rows = config.r, .cols = part->cols};
         struct od_part part_b = {.rank = 2, .rows = part->rows, .cols = config.r};

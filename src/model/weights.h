@@ -64,6 +64,12 @@ void od_weights_init_values(const struct od_program *program, int32_t part, uint
 void od_weights_init_pool(struct od_pool *pool, const struct od_program *program, int32_t part,
                           uint64_t seed, int64_t first, int64_t count, float *to);
 
+/** A whole part as it lies in memory; pool may be NULL. Of a part that files hold transposed, the
+ *  values above are those of the file's order. */
+enum od_status od_weights_init_part(struct od_pool *pool, const struct od_program *program,
+                                    int32_t part, uint64_t seed, float *to,
+                                    struct od_error *err) OD_MUST_CHECK;
+
 /** Write fresh base weights as one safetensors file of bf16, holding only a piece in memory. */
 enum od_status od_weights_init_file(struct od_pool *pool, const struct od_program *program,
                                     uint64_t seed, const char *path,
@@ -79,6 +85,11 @@ enum od_status od_parts_write(const struct od_part *parts, int32_t count, float 
 /** Read exactly these parts from one safetensors file. */
 enum od_status od_parts_read(const struct od_part *parts, int32_t count, float *const *tensors,
                              const char *path, struct od_error *err) OD_MUST_CHECK;
+
+/** The values of a part [rows, cols] into a sink. */
+enum od_status od_values_send(const struct od_part *part, const float *values,
+                              const struct od_weight_sink *sink,
+                              struct od_error *err) OD_MUST_CHECK;
 
 /** Bytes of the codes and of the scales of a quantised part. */
 size_t od_quant_code_bytes(const struct od_part *part);

@@ -71,6 +71,15 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
             }
             options.lora_targets |= bit;
         }
+        // All of Llama's stand for all linear layers, whatever a family calls them.
+        if (options.lora_targets == OD_TARGET_ALL) {
+            options.lora_targets = od_spec_targets(spec);
+        }
+        if ((options.lora_targets & ~od_spec_targets(spec)) != 0) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "lora_target_modules names layers that a %s model does not have",
+                           spec->family);
+        }
     }
     *ret = options;
     return OD_OK;
@@ -142,9 +151,10 @@ static enum od_status open_cpu(struct od_session *s, const struct od_session_opt
     if (status != OD_OK) {
         return status;
     }
-    od_rope_table(s->arrays.tensor[s->program.io.rope_table],
-                  s->program.tensors[s->program.io.rope_table].rows, s->spec.head_dim,
-                  s->spec.rope_theta);
+    const int32_t table = s->program.io.rope_table;
+    if (table >= 0) {
+        od_spec_rope_table(&s->spec, s->program.tensors[table].rows, s->arrays.tensor[table]);
+    }
     for (int32_t i = 0; i < s->program.param_count; i++) {
         const struct od_tensor *t = &s->program.tensors[s->program.params[i].tensor];
         largest = t->rows * t->cols > largest ? t->rows * t->cols : largest;

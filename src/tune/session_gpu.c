@@ -100,8 +100,10 @@ enum od_status od_session_gpu_open(struct od_session *s, const struct od_session
         return status;
     }
     const int32_t table = s->program.io.rope_table;
-    od_rope_table(s->arrays.tensor[table], s->program.tensors[table].rows, s->spec.head_dim,
-                  s->spec.rope_theta);
+    if (table < 0) {
+        return OD_OK;
+    }
+    od_spec_rope_table(&s->spec, s->program.tensors[table].rows, s->arrays.tensor[table]);
     return od_gpu_write(s->gpu, table, s->arrays.tensor[table], err);
 }
 
@@ -198,7 +200,8 @@ static enum od_status random_weights(struct od_session *s, struct od_error *err)
             if (part->row == 0) {
                 od_gpu_init_bytes(s->gpu, part->tensor, s->recipe->seed);
             }
-        } else if (part->row == 0) {  // a fused weight is one tensor
+        } else if (part->row == 0 && strstr(part->name, ".bias") == NULL) {  // they are zero
+            // A fused weight is one tensor.
             od_gpu_init(s->gpu, part->tensor, s->recipe->seed,
                         part->rank == 2 ? (float)s->spec.init_std : 0.0F);
         }
@@ -206,48 +209,25 @@ static enum od_status random_weights(struct od_session *s, struct od_error *err)
     return status;
 }
 
-static enum od_status fresh_quantised(struct od_session *s, int32_t index,
-                                      const struct od_weight_sink *sink, struct od_error *err)
-{
-    const struct od_part *part = &s->program.weights[index];
-    const int64_t count = part->rows * part->cols;
-    float *values = od_alloc((size_t)count, sizeof *values);
-    if (!values) {
-        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
-    }
-    od_weights_init_pool(s->cpu.pool, &s->program, index, s->recipe->seed, 0, count, values);
-    const enum od_status status = od_quant_send(part, values, sink, err);
-    od_free(values);
-    return status;
-}
-
 // Fresh frozen weights, the same values as on the CPU.
 static enum od_status fresh_weights(struct od_session *s, const struct od_weight_sink *sink,
                                     struct od_error *err)
 {
-    const int64_t most = OD_GPU_PIECE_BYTES / (int64_t)sizeof(float);
-    for (int32_t i = 0; i < s->program.weight_count; i++) {
+    enum od_status status = OD_OK;
+    for (int32_t i = 0; status == OD_OK && i < s->program.weight_count; i++) {
         const struct od_part *part = &s->program.weights[i];
-        const int64_t total = part->rows * part->cols;
-        if (part->quant != OD_QUANT_NONE) {
-            const enum od_status status = fresh_quantised(s, i, sink, err);
-            if (status != OD_OK) {
-                return status;
-            }
-            continue;
+        float *values = od_alloc((size_t)(part->rows * part->cols), sizeof *values);
+        if (!values) {
+            return od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
         }
-        for (int64_t first = 0; first < total; first += most) {
-            const int64_t count = total - first < most ? total - first : most;
-            float *buffer = od_gpu_piece_buffer(s->gpu, err);
-            if (!buffer) {
-                return OD_E_IO;
-            }
-            od_weights_init_pool(s->cpu.pool, &s->program, i, s->recipe->seed, first, count,
-                                 buffer);
-            put_piece(s, part, OD_DTYPE_F32, first, count);
+        status = od_weights_init_part(s->cpu.pool, &s->program, i, s->recipe->seed, values, err);
+        if (status == OD_OK) {
+            status = part->quant == OD_QUANT_NONE ? od_values_send(part, values, sink, err)
+                                                  : od_quant_send(part, values, sink, err);
         }
+        od_free(values);
     }
-    return od_cuda_sync(s->cuda, err);
+    return status;
 }
 
 enum od_status od_session_gpu_weights(struct od_session *s,
