@@ -198,7 +198,8 @@ void od_build_llama(struct od_builder *b)
     struct od_program_io *io = &b->program.io;
     const int64_t positions = infer ? options->cache_length : options->tokens;
 
-    *io = (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    *io =
+        (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     io->rope_table = od_build_tensor(b, OD_ROLE_CONSTANT, positions, spec->head_dim, "rope_table");
     io->ids = od_build_tensor(b, OD_ROLE_INPUT, options->tokens, 1, "ids");
     io->positions = od_build_tensor(b, OD_ROLE_INPUT, options->tokens, 1, "positions");
