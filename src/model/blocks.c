@@ -195,7 +195,8 @@ void od_build_inputs(struct od_builder *b)
     struct od_program_io *io = &b->program.io;
     const int64_t positions = infer ? options->cache_length : options->tokens;
 
-    *io = (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    *io =
+        (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     if (!spec->learned_positions) {
         io->rope_table =
             od_build_tensor(b, OD_ROLE_CONSTANT, positions, spec->head_dim, "rope_table");

@@ -345,6 +345,21 @@ static void align_rows(struct od_program *program)
     }
 }
 
+// Rows sorted by position, for the gradient of learned positions.
+static void add_position_order(struct od_builder *b)
+{
+    struct od_program_io *io = &b->program.io;
+    const int64_t tokens = b->program.options.tokens;
+    io->position_order = -1;
+    io->position_runs = -1;
+    for (int32_t i = 0; i < b->program.op_count && b->program.options.half; i++) {
+        if (b->program.ops[i].kind == OD_OP_POSITIONS_BWD && io->position_order < 0) {
+            io->position_order = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "position_order");
+            io->position_runs = od_build_tensor(b, OD_ROLE_INPUT, tokens + 1, 1, "position_runs");
+        }
+    }
+}
+
 // First and last operation of every tensor.
 static void find_lifetimes(struct od_program *program)
 {
@@ -457,6 +472,7 @@ enum od_status od_program_build(const struct od_spec *spec,
         od_build_drop(&b);
         od_build_backward(&b);
     }
+    add_position_order(&b);
     if (b.failed) {
         od_arena_release(arena);
         return od_fail(err, OD_E_LIMIT, "the program of this model does not fit its tables");

@@ -151,14 +151,16 @@ struct od_program_io {
     int32_t logit_row;
     int32_t rope_table;  ///< [positions, D]
     // half only
-    int32_t label_rows;    ///< [tokens] rows with a target
-    int32_t query_tiles;   ///< [tokens, 4] attention's work list by queries
-    int32_t key_tiles;     ///< [tokens, 4] by keys
-    int32_t dquery_tiles;  ///< [tokens, 4] by queries, for their gradient
-    int32_t counts;        ///< [3]
-    int32_t embed_order;   ///< [tokens] rows sorted by id; FULL
-    int32_t embed_runs;    ///< [tokens + 1] where an id begins in embed_order; FULL
-    int32_t logits;        ///< [logit_rows, V]
+    int32_t label_rows;      ///< [tokens] rows with a target
+    int32_t query_tiles;     ///< [tokens, 4] attention's work list by queries
+    int32_t key_tiles;       ///< [tokens, 4] by keys
+    int32_t dquery_tiles;    ///< [tokens, 4] by queries, for their gradient
+    int32_t counts;          ///< [3]
+    int32_t embed_order;     ///< [tokens] rows sorted by id; FULL
+    int32_t embed_runs;      ///< [tokens + 1] where an id begins in embed_order; FULL
+    int32_t logits;          ///< [logit_rows, V]
+    int32_t position_order;  ///< as embed_order, by position; FULL with learned positions
+    int32_t position_runs;
 };
 
 struct od_program {

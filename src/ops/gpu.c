@@ -15,8 +15,6 @@
 #include "ops/linear/decode_cuda.h"
 #include "ops/op.h"
 
-enum { VALUES_PER_BLOCK = OD_GPU_THREADS_PER_BLOCK, SPAN = 8 * OD_GPU_THREADS_PER_BLOCK };
-
 struct od_gpu_tensor od_gpu_slot_tensor(const struct od_gpu *gpu, const struct od_op *op,
                                         enum od_slot slot)
 {
@@ -30,21 +28,6 @@ void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, un
     od_cuda_launch(gpu->cuda, gpu->kernel[kernel],
                    (struct od_cuda_grid){.x = x, .y = y, .threads = OD_GPU_THREADS_PER_BLOCK},
                    args);
-}
-
-static unsigned blocks(int64_t count, int64_t per_block)
-{
-    return (unsigned)((count + per_block - 1) / per_block);
-}
-
-static od_dev input(const struct od_gpu *gpu, int32_t number)
-{
-    return number < 0 ? 0 : gpu->tensors[number].at;
-}
-
-static od_dev count_of(const struct od_gpu *gpu, enum od_gpu_count count)
-{
-    return input(gpu, gpu->inputs.counts) + (uint64_t)count * sizeof(int32_t);
 }
 
 static od_dev column(struct od_gpu_tensor tensor, int64_t c)
@@ -66,80 +49,6 @@ static void product(struct od_gpu *gpu, const struct od_matmul_call *call)
     od_matmul_run(gpu->matmul, call);
 }
 
-static void embed(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
-    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
-    od_dev ids = input(gpu, gpu->inputs.ids);
-    int64_t cols = op->n;
-    void *args[] = {&y.at, &y.stride, &w.at, &w.stride, &ids, &cols};
-    od_gpu_launch(gpu, OD_GPU_EMBED, (unsigned)gpu->tokens, 1, args);
-}
-
-static void embed_bwd(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
-    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
-    od_dev ids = input(gpu, gpu->inputs.ids);
-    od_dev order = input(gpu, gpu->inputs.embed_order);
-    od_dev runs = input(gpu, gpu->inputs.embed_runs);
-    od_dev run_count = count_of(gpu, OD_GPU_COUNT_EMBED_RUNS);
-    int64_t cols = op->n;
-    void *args[] = {&dw.at, &dy.at, &dy.stride, &ids, &order, &runs, &run_count, &cols};
-    od_gpu_launch(gpu, OD_GPU_EMBED_BWD, (unsigned)gpu->tokens, 1, args);
-}
-
-static void rms_norm(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
-    struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
-    struct od_gpu_tensor rstd = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
-    int64_t cols = op->n;
-    float eps = op->eps;
-    void *args[] = {&y.at, &y.stride, &rstd.at, &x.at, &x.stride, &w.at, &cols, &eps};
-    od_gpu_launch(gpu, OD_GPU_RMS_NORM, (unsigned)gpu->tokens, 1, args);
-}
-
-static void rms_norm_bwd(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
-    struct od_gpu_tensor rstd = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
-    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
-    struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
-    struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
-    int64_t cols = op->n;
-    if (dw.at != 0) {  // before DX, which may stand where DY does
-        struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
-        int64_t tokens = gpu->tokens;
-        int64_t parts = OD_NORM_SPLITS;
-        void *part_args[] = {&work.at,  &dy.at,   &dy.stride, &x.at,
-                             &x.stride, &rstd.at, &tokens,    &cols};
-        void *sum_args[] = {&dw.at, &work.at, &parts, &cols};
-        od_gpu_launch(gpu, OD_GPU_RMS_NORM_DW_PARTS, blocks(cols, VALUES_PER_BLOCK), OD_NORM_SPLITS,
-                      part_args);
-        od_gpu_launch(gpu, OD_GPU_RMS_NORM_DW_SUM, blocks(cols, VALUES_PER_BLOCK), 1, sum_args);
-    }
-    if (dx.at != 0) {
-        int accumulate = op->accumulate;
-        void *args[] = {&dx.at,    &dx.stride, &dy.at,   &dy.stride, &x.at,
-                        &x.stride, &w.at,      &rstd.at, &cols,      &accumulate};
-        od_gpu_launch(gpu, OD_GPU_RMS_NORM_BWD, (unsigned)gpu->tokens, 1, args);
-    }
-}
-
-static void rope(struct od_gpu *gpu, const struct od_op *op, enum od_slot slot, float direction)
-{
-    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, slot);
-    struct od_gpu_tensor table = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
-    od_dev positions = input(gpu, gpu->inputs.positions);
-    int32_t heads = op->heads + op->kv_heads;
-    int32_t d = op->head_dim;
-    void *args[] = {&x.at, &x.stride, &table.at, &positions, &heads, &d, &direction};
-    od_gpu_launch(gpu, OD_GPU_ROPE, (unsigned)gpu->tokens, 1, args);
-}
-
 static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, int tiles,
                              struct od_attention_args *args)
 {
@@ -152,8 +61,8 @@ static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, 
         .y = (unsigned)(kind == OD_ATTENTION_DKDV ? args->kv_heads : args->heads),
         .threads = (unsigned)launch->threads,
         .shared_bytes = (unsigned)launch->shared_bytes};
-    args->tiles = (const struct od_attention_tile *)(uintptr_t)input(gpu, lists[tiles]);
-    args->tile_count = (const int32_t *)(uintptr_t)count_of(gpu, (enum od_gpu_count)tiles);
+    args->tiles = (const struct od_attention_tile *)(uintptr_t)od_gpu_input(gpu, lists[tiles]);
+    args->tile_count = (const int32_t *)(uintptr_t)od_gpu_count_at(gpu, (enum od_gpu_count)tiles);
     args->queue = (int32_t *)(uintptr_t)gpu->queue;
     if (launch->queued) {  // one block for each multiprocessor takes tiles until none is left
         grid.x = (unsigned)od_cuda_info(gpu->cuda)->multiprocessors;
@@ -188,6 +97,7 @@ static void attention(struct od_gpu *gpu, const struct od_op *op, bool backward)
                                      .heads = op->heads,
                                      .kv_heads = op->kv_heads,
                                      .head_dim = op->head_dim,
+                                     .window = op->window,
                                      .scale = op->scale};
     if (!backward) {
         attention_launch(gpu, OD_ATTENTION_FORWARD, 0, &args);
@@ -198,39 +108,11 @@ static void attention(struct od_gpu *gpu, const struct od_op *op, bool backward)
     attention_launch(gpu, OD_ATTENTION_DQ, 2, &args);
 }
 
-static void swiglu(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
-    int64_t f = op->n;
-    void *args[] = {&y.at, &y.stride, &x.at, &x.stride, &f};
-    od_gpu_launch(gpu, OD_GPU_GLU, (unsigned)gpu->tokens, blocks(f, SPAN), args);
-}
-
-static void swiglu_bwd(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
-    struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
-    int64_t f = op->n;
-    void *args[] = {&dx.at, &dx.stride, &dy.at, &dy.stride, &x.at, &x.stride, &f};
-    od_gpu_launch(gpu, OD_GPU_GLU_BWD, (unsigned)gpu->tokens, blocks(f, SPAN), args);
-}
-
-static void add(struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
-    int64_t cols = op->n;
-    void *args[] = {&y.at, &y.stride, &x.at, &x.stride, &cols};
-    od_gpu_launch(gpu, OD_GPU_ADD, (unsigned)gpu->tokens, blocks(cols, SPAN), args);
-}
-
 // to (+)= from * mask / (1 - p), [T, K].
 static void drop(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor to,
                  struct od_gpu_tensor from, bool add_to)
 {
-    od_dev pass = count_of(gpu, OD_GPU_COUNT_PASS);
+    od_dev pass = od_gpu_count_at(gpu, OD_GPU_COUNT_PASS);
     uint64_t seed = gpu->now.dropout_seed;
     uint32_t stream = op->stream;
     uint32_t threshold = (uint32_t)((double)op->dropout * 4294967296.0);
@@ -275,8 +157,8 @@ static void decode(struct od_gpu *gpu, const struct od_op *op)
     }
     void *args[] = {&call};
     od_gpu_launch(gpu, op->quant == OD_QUANT_NF4 ? OD_GPU_DECODE_NF4 : OD_GPU_DECODE_INT8,
-                  (unsigned)(op->n + op->fold), blocks(op->k, OD_DECODE_SPAN) + (op->fold > 0),
-                  args);
+                  (unsigned)(op->n + op->fold),
+                  od_gpu_blocks(op->k, OD_DECODE_SPAN) + (op->fold > 0), args);
     od_gpu_mark(gpu, OD_GPU_PART_DECODE);
 }
 
@@ -304,13 +186,14 @@ static void fold_input(struct od_gpu *gpu, const struct od_op *op)
     od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
 }
 
-// Y = [X | X A^T] [W | s B]^T (+ RES)
+// Y = [X | X A^T] [W | s B]^T (+ RES) (+ BIAS)
 static void linear(struct od_gpu *gpu, const struct od_op *op)
 {
     const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
     const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
     const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
+    const struct od_gpu_tensor bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS);
     decode(gpu, op);
     if (op->fold > 0) {
         fold_input(gpu, op);
@@ -325,6 +208,7 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
                                           .b_transposed = true,
                                           .c = res.at,
                                           .ldc = res.stride,
+                                          .bias = bias.at,
                                           .d = y.at,
                                           .ldd = y.stride,
                                           .alpha = 1.0F});
@@ -405,6 +289,7 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
     const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
     const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
+    const struct od_gpu_tensor dbias = od_gpu_slot_tensor(gpu, op, OD_SLOT_DBIAS);
     decode(gpu, op);
     if (op->refold) {
         fold_input(gpu, op);
@@ -454,6 +339,10 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
                                               .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_W);
     }
+    if (dbias.at != 0) {
+        od_gpu_sum_columns(gpu, dbias.at, dy, op->n);
+        od_gpu_mark(gpu, OD_GPU_PART_ADD);
+    }
     if (op->fold > 0) {
         if (drops(gpu, op)) {
             dropped_bwd(gpu, op, x, dy, dx);
@@ -482,9 +371,9 @@ struct head {
 static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *h, int64_t first,
                        int64_t padded)
 {
-    od_dev labels = count_of(gpu, OD_GPU_COUNT_LABELS);
-    od_dev scale = count_of(gpu, OD_GPU_COUNT_LOSS_SCALE);
-    od_dev targets = input(gpu, gpu->inputs.targets);
+    od_dev labels = od_gpu_count_at(gpu, OD_GPU_COUNT_LABELS);
+    od_dev scale = od_gpu_count_at(gpu, OD_GPU_COUNT_LOSS_SCALE);
+    od_dev targets = od_gpu_input(gpu, gpu->inputs.targets);
     int64_t v = op->n;
     int64_t c = op->k;
     int gradient = gpu->now.want_gradient;
@@ -549,11 +438,11 @@ static void head_loss(struct od_gpu *gpu, const struct od_op *op)
                      .dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX),
                      .dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW),
                      .losses = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at,
-                     .rows = input(gpu, gpu->inputs.label_rows),
+                     .rows = od_gpu_input(gpu, gpu->inputs.label_rows),
                      .logits = work.at,
                      .ld_logits = (op->n + 7) / 8 * 8};
     od_dev sum = gpu->stats + offsetof(struct od_adamw_stats, loss_sum);
-    od_dev count = count_of(gpu, OD_GPU_COUNT_LABELS);
+    od_dev count = od_gpu_count_at(gpu, OD_GPU_COUNT_LABELS);
     const int64_t labels = gpu->now.labels;
     void *args[] = {&sum, &h.losses, &count};
     h.gathered = h.logits + (uint64_t)(chunk * h.ld_logits) * 2u;
@@ -575,28 +464,28 @@ static enum od_gpu_part part_of(enum od_op_kind kind)
 {
     switch (kind) {
     case OD_OP_EMBED:
-    case OD_OP_EMBED_BWD: return OD_GPU_PART_EMBED;
-    case OD_OP_RMS_NORM: return OD_GPU_PART_NORM;
-    case OD_OP_RMS_NORM_BWD: return OD_GPU_PART_NORM_BWD;
+    case OD_OP_EMBED_BWD:
+    case OD_OP_POSITIONS:
+    case OD_OP_POSITIONS_BWD: return OD_GPU_PART_EMBED;
+    case OD_OP_RMS_NORM:
+    case OD_OP_LAYER_NORM:
+    case OD_OP_HEAD_NORM: return OD_GPU_PART_NORM;
+    case OD_OP_RMS_NORM_BWD:
+    case OD_OP_LAYER_NORM_BWD:
+    case OD_OP_HEAD_NORM_BWD: return OD_GPU_PART_NORM_BWD;
     case OD_OP_ROPE:
     case OD_OP_ROPE_BWD: return OD_GPU_PART_ROPE;
     case OD_OP_ATTENTION: return OD_GPU_PART_ATTENTION;
     case OD_OP_ATTENTION_BWD: return OD_GPU_PART_ATTENTION_BWD;
-    case OD_OP_GLU: return OD_GPU_PART_GLU;
-    case OD_OP_GLU_BWD: return OD_GPU_PART_GLU_BWD;
+    case OD_OP_GLU:
+    case OD_OP_ACTIVATION: return OD_GPU_PART_GLU;
+    case OD_OP_GLU_BWD:
+    case OD_OP_ACTIVATION_BWD: return OD_GPU_PART_GLU_BWD;
     case OD_OP_ADD: return OD_GPU_PART_ADD;
     case OD_OP_HEAD_LOSS: return OD_GPU_PART_HEAD;
     case OD_OP_LINEAR:
     case OD_OP_LINEAR_BWD:
     case OD_OP_ATTENTION_CACHED:
-    case OD_OP_LAYER_NORM:
-    case OD_OP_LAYER_NORM_BWD:
-    case OD_OP_HEAD_NORM:
-    case OD_OP_HEAD_NORM_BWD:
-    case OD_OP_POSITIONS:
-    case OD_OP_POSITIONS_BWD:
-    case OD_OP_ACTIVATION:
-    case OD_OP_ACTIVATION_BWD:
     case OD_OP_HEAD_LOGITS:
     case OD_OP_COUNT: break;
     }
@@ -606,29 +495,29 @@ static enum od_gpu_part part_of(enum od_op_kind kind)
 void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
 {
     switch (op->kind) {
-    case OD_OP_EMBED: embed(gpu, op); break;
-    case OD_OP_EMBED_BWD: embed_bwd(gpu, op); break;
-    case OD_OP_RMS_NORM: rms_norm(gpu, op); break;
-    case OD_OP_RMS_NORM_BWD: rms_norm_bwd(gpu, op); break;
     case OD_OP_LINEAR: linear(gpu, op); break;
     case OD_OP_LINEAR_BWD: linear_bwd(gpu, op); break;
-    case OD_OP_ROPE: rope(gpu, op, OD_SLOT_Y, 1.0F); break;
-    case OD_OP_ROPE_BWD: rope(gpu, op, OD_SLOT_DY, -1.0F); break;
     case OD_OP_ATTENTION: attention(gpu, op, false); break;
     case OD_OP_ATTENTION_BWD: attention(gpu, op, true); break;
-    case OD_OP_GLU: swiglu(gpu, op); break;
-    case OD_OP_GLU_BWD: swiglu_bwd(gpu, op); break;
-    case OD_OP_ADD: add(gpu, op); break;
     case OD_OP_HEAD_LOSS: head_loss(gpu, op); break;
-    case OD_OP_ATTENTION_CACHED:  // programs for generation are refused before
+    case OD_OP_EMBED:
+    case OD_OP_EMBED_BWD:
+    case OD_OP_POSITIONS:
+    case OD_OP_POSITIONS_BWD:
+    case OD_OP_RMS_NORM:
+    case OD_OP_RMS_NORM_BWD:
     case OD_OP_LAYER_NORM:
     case OD_OP_LAYER_NORM_BWD:
     case OD_OP_HEAD_NORM:
     case OD_OP_HEAD_NORM_BWD:
-    case OD_OP_POSITIONS:
-    case OD_OP_POSITIONS_BWD:
+    case OD_OP_ROPE:
+    case OD_OP_ROPE_BWD:
+    case OD_OP_GLU:
+    case OD_OP_GLU_BWD:
     case OD_OP_ACTIVATION:
     case OD_OP_ACTIVATION_BWD:
+    case OD_OP_ADD: od_gpu_run_rows(gpu, op); break;
+    case OD_OP_ATTENTION_CACHED:  // programs for generation are refused before
     case OD_OP_HEAD_LOGITS:
     case OD_OP_COUNT: assert(false); break;
     }

@@ -58,6 +58,7 @@ enum od_gpu_count {
     OD_GPU_COUNT_EMBED_RUNS,
     OD_GPU_COUNT_LOSS_SCALE,  ///< the bits of a float
     OD_GPU_COUNT_PASS,        ///< that dropout's masks are drawn for
+    OD_GPU_COUNT_POSITION_RUNS,
 };
 /** Words of the counts' tensor, spare ones among them. */
 enum { OD_GPU_COUNTS = 8 };
@@ -74,6 +75,8 @@ struct od_gpu_inputs {
     int32_t counts;  ///< [8], enum od_gpu_count
     int32_t embed_order;
     int32_t embed_runs;
+    int32_t position_order;
+    int32_t position_runs;
 };
 
 /** What a program needs from a GPU. Everything is borrowed for od_gpu_open only. */

@@ -7,7 +7,16 @@
 #ifndef OD_OPS_GPU_INTERNAL_H
 #define OD_OPS_GPU_INTERNAL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
+#include "ops/adamw/adamw_cuda.h"
+#include "ops/attention/attention_cuda.h"
 #include "ops/gpu.h"
+#include "ops/op.h"
 
 enum { OD_GPU_SLOTS = 4, OD_GPU_THREADS_PER_BLOCK = 256 };
 
@@ -18,10 +27,22 @@ enum od_gpu_kernel {
     OD_GPU_RMS_NORM,
     OD_GPU_RMS_NORM_BWD,
     OD_GPU_RMS_NORM_DW_PARTS,
-    OD_GPU_RMS_NORM_DW_SUM,
+    OD_GPU_LAYER_NORM,
+    OD_GPU_LAYER_NORM_BWD,
+    OD_GPU_LAYER_NORM_DW_PARTS,
+    OD_GPU_HEAD_NORM,
+    OD_GPU_HEAD_NORM_BWD,
+    OD_GPU_HEAD_NORM_DW_PARTS,
+    OD_GPU_COLUMN_PARTS,
+    OD_GPU_ADD_PARTS,
+    OD_GPU_POSITIONS,
     OD_GPU_ROPE,
+    // Three of each: enum od_activation.
     OD_GPU_GLU,
-    OD_GPU_GLU_BWD,
+    OD_GPU_GLU_BWD = OD_GPU_GLU + OD_ACTIVATION_COUNT,
+    OD_GPU_ACTIVATION = OD_GPU_GLU_BWD + OD_ACTIVATION_COUNT,
+    OD_GPU_ACTIVATION_BWD = OD_GPU_ACTIVATION + OD_ACTIVATION_COUNT,
+    OD_GPU_ACTIVATIONS_END = OD_GPU_ACTIVATION_BWD + OD_ACTIVATION_COUNT - 1,
     OD_GPU_GATHER_ROWS,
     OD_GPU_SCATTER_ROWS,
     OD_GPU_CROSS_ENTROPY,
@@ -97,6 +118,8 @@ struct od_gpu {
     int32_t param_count;
     struct od_gpu_inputs inputs;
     int64_t tokens;
+    int64_t position_count;  ///< learned positions, or `tokens`
+    int32_t window;          ///< the longest of the attention operations; 0: none
     od_dev memory;
     // behind the plan
     od_dev chunks;  ///< [chunk_count] of struct od_adamw_chunk
@@ -104,6 +127,7 @@ struct od_gpu {
     od_dev stats;
     od_dev scalars;
     od_dev bad;
+    od_dev parts;  ///< fp32 sums of OD_NORM_SPLITS parts of the rows, until they are added up
     od_dev queue;  ///< of attention's tiles: two words, zero between launches
     int64_t chunk_count;
     struct od_gpu_now now;
@@ -128,5 +152,28 @@ struct od_gpu_tensor od_gpu_slot_tensor(const struct od_gpu *gpu, const struct o
 void od_gpu_mark(struct od_gpu *gpu, enum od_gpu_part part);
 void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, unsigned y,
                    void **args);
+
+static inline unsigned od_gpu_blocks(int64_t count, int64_t per_block)
+{
+    return (unsigned)((count + per_block - 1) / per_block);
+}
+
+/** Where a tensor of the batch lies; 0: there is none. */
+static inline od_dev od_gpu_input(const struct od_gpu *gpu, int32_t number)
+{
+    return number < 0 ? 0 : gpu->tensors[number].at;
+}
+
+static inline od_dev od_gpu_count_at(const struct od_gpu *gpu, enum od_gpu_count count)
+{
+    return od_gpu_input(gpu, gpu->inputs.counts) + (uint64_t)count * sizeof(int32_t);
+}
+
+/** One operation that works row by row (gpu_rows.c). */
+void od_gpu_run_rows(struct od_gpu *gpu, const struct od_op *op);
+/** to[c] += the sum over the rows of x[:, c], fp32, in a fixed order. */
+void od_gpu_sum_columns(struct od_gpu *gpu, od_dev to, struct od_gpu_tensor x, int64_t cols);
+/** Floats of `parts` that an operation needs. */
+int64_t od_gpu_parts_floats(const struct od_op *op);
 
 #endif

@@ -19,10 +19,28 @@ static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_rms_norm",
                                                               "od_rms_norm_bwd",
                                                               "od_rms_norm_dw_parts",
-                                                              "od_rms_norm_dw_sum",
+                                                              "od_layer_norm",
+                                                              "od_layer_norm_bwd",
+                                                              "od_layer_norm_dw_parts",
+                                                              "od_head_norm",
+                                                              "od_head_norm_bwd",
+                                                              "od_head_norm_dw_parts",
+                                                              "od_column_parts",
+                                                              "od_add_parts",
+                                                              "od_positions",
                                                               "od_rope",
-                                                              "od_swiglu",
-                                                              "od_swiglu_bwd",
+                                                              "od_glu_silu",
+                                                              "od_glu_gelu",
+                                                              "od_glu_gelu_tanh",
+                                                              "od_glu_bwd_silu",
+                                                              "od_glu_bwd_gelu",
+                                                              "od_glu_bwd_gelu_tanh",
+                                                              "od_activation_silu",
+                                                              "od_activation_gelu",
+                                                              "od_activation_gelu_tanh",
+                                                              "od_activation_bwd_silu",
+                                                              "od_activation_bwd_gelu",
+                                                              "od_activation_bwd_gelu_tanh",
                                                               "od_gather_rows",
                                                               "od_scatter_rows",
                                                               "od_cross_entropy",
@@ -65,6 +83,23 @@ static enum od_status find_attention(struct od_gpu *gpu, enum od_attention_kerne
     return od_cuda_kernel(gpu->cuda, launch->name, &gpu->attention[kind], err);
 }
 
+// What the batches are made for: the longest window, and the positions that have a weight.
+static void find_bounds(struct od_gpu *gpu)
+{
+    bool unbounded = false;
+    gpu->position_count = gpu->tokens;
+    for (int32_t i = 0; i < gpu->forward_count; i++) {
+        const struct od_op *op = &gpu->ops[i];
+        if (op->kind == OD_OP_ATTENTION) {
+            unbounded = unbounded || op->window <= 0;
+            gpu->window = op->window > gpu->window ? op->window : gpu->window;
+        } else if (op->kind == OD_OP_POSITIONS) {
+            gpu->position_count = gpu->tensors[op->slot[OD_SLOT_W]].rows;
+        }
+    }
+    gpu->window = unbounded ? 0 : gpu->window;
+}
+
 static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)
 {
     enum od_status status = OD_OK;
@@ -98,6 +133,16 @@ static int64_t chunks_of(const struct od_gpu_layout *layout)
     return count;
 }
 
+static int64_t parts_floats(const struct od_gpu_layout *layout)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < layout->op_count; i++) {
+        const int64_t floats = od_gpu_parts_floats(&layout->ops[i]);
+        most = floats > most ? floats : most;
+    }
+    return most;
+}
+
 // What lies behind the plan, in order.
 struct extras {
     size_t workspace;
@@ -107,6 +152,7 @@ struct extras {
     size_t scalars;
     size_t bad;
     size_t queue;
+    size_t parts;
     size_t ring;
     size_t end;
 };
@@ -122,7 +168,8 @@ static struct extras lay_out(const struct od_gpu_layout *layout)
     at.scalars = at.stats + round_up(sizeof(struct od_adamw_stats));
     at.bad = at.scalars + round_up(sizeof(struct od_adamw_scalars));
     at.queue = at.bad + round_up(sizeof(uint64_t));
-    at.ring = at.queue + round_up(2 * sizeof(int32_t));
+    at.parts = at.queue + round_up(2 * sizeof(int32_t));
+    at.ring = at.parts + round_up((size_t)parts_floats(layout) * sizeof(float));
     at.end = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
     return at;
 }
@@ -166,7 +213,7 @@ static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
 
 static enum od_status take_host_memory(struct od_gpu *gpu, struct od_error *err)
 {
-    const size_t slot_bytes = (size_t)gpu->tokens * 18u * sizeof(int32_t) + 4096u;
+    const size_t slot_bytes = (size_t)gpu->tokens * 20u * sizeof(int32_t) + 4096u;
     void *memory = NULL;
     enum od_status status = OD_OK;
     for (int i = 0; status == OD_OK && i < OD_GPU_SLOTS; i++) {
@@ -233,6 +280,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
         (status = take_host_memory(gpu, err)) != OD_OK) {
         goto done;
     }
+    find_bounds(gpu);
     for (int32_t i = 0; i < gpu->tensor_count; i++) {
         gpu->tensors[i].at += gpu->memory;
     }
@@ -242,6 +290,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     gpu->scalars = gpu->memory + extras.scalars;
     gpu->bad = gpu->memory + extras.bad;
     gpu->queue = gpu->memory + extras.queue;
+    gpu->parts = gpu->memory + extras.parts;
     gpu->ring.device[0] = gpu->memory + extras.ring;
     gpu->ring.device[1] = gpu->ring.device[0] + OD_GPU_PIECE_BYTES;
     // Weights' spare rows and columns stay zero; what is written before it is read starts as NaN, so

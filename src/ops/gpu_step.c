@@ -70,6 +70,29 @@ static void sort_rows(int32_t *order, int32_t *scratch, const int32_t *ids, int6
     assert(from == order);  // three passes: the last wrote `order`
 }
 
+// The rows sorted by their numbers, and where the run of each number begins; how many there are.
+static int32_t send_order(struct pen *pen, const int32_t *numbers, int32_t order_to,
+                          int32_t runs_to)
+{
+    const int64_t tokens = pen->gpu->tokens;
+    int64_t count = 0;
+    if (order_to < 0) {
+        return 0;
+    }
+    int32_t *order = take(pen, tokens);
+    int32_t *runs = take(pen, tokens + 1);
+    sort_rows(order, pen->gpu->sort, numbers, tokens);
+    for (int64_t i = 0; i < tokens; i++) {
+        if (i == 0 || numbers[order[i]] != numbers[order[i - 1]]) {
+            runs[count++] = (int32_t)i;
+        }
+    }
+    runs[count] = (int32_t)tokens;
+    send(pen, order_to, order, tokens);
+    send(pen, runs_to, runs, count + 1);
+    return (int32_t)count;
+}
+
 // ids, positions and targets, with the rows that are not in use filled up.
 static void send_rows(struct pen *pen, const struct od_batch *batch, int32_t *counts)
 {
@@ -83,7 +106,8 @@ static void send_rows(struct pen *pen, const struct od_batch *batch, int32_t *co
     for (int64_t t = 0; t < tokens; t++) {
         const bool used = t < batch->tokens;
         ids[t] = used ? batch->ids[t] : 0;
-        positions[t] = used ? batch->positions[t] : (int32_t)(t - batch->tokens);
+        positions[t] =
+            used ? batch->positions[t] : (int32_t)((t - batch->tokens) % gpu->position_count);
         targets[t] = used ? batch->targets[t] : -1;
         if (targets[t] >= 0) {
             labels[label_count++] = (int32_t)t;
@@ -95,21 +119,10 @@ static void send_rows(struct pen *pen, const struct od_batch *batch, int32_t *co
     send(pen, gpu->inputs.label_rows, labels, label_count);
     counts[OD_GPU_COUNT_LABELS] = (int32_t)label_count;
     gpu->now.labels = rounded_up(label_count, OD_GPU_HEAD_STEP);
-    if (gpu->inputs.embed_order >= 0) {
-        int32_t *order = take(pen, tokens);
-        int32_t *runs = take(pen, tokens + 1);
-        int64_t count = 0;
-        sort_rows(order, gpu->sort, ids, tokens);
-        for (int64_t i = 0; i < tokens; i++) {
-            if (i == 0 || ids[order[i]] != ids[order[i - 1]]) {
-                runs[count++] = (int32_t)i;
-            }
-        }
-        runs[count] = (int32_t)tokens;
-        counts[OD_GPU_COUNT_EMBED_RUNS] = (int32_t)count;
-        send(pen, gpu->inputs.embed_order, order, tokens);
-        send(pen, gpu->inputs.embed_runs, runs, count + 1);
-    }
+    counts[OD_GPU_COUNT_EMBED_RUNS] =
+        send_order(pen, ids, gpu->inputs.embed_order, gpu->inputs.embed_runs);
+    counts[OD_GPU_COUNT_POSITION_RUNS] =
+        send_order(pen, positions, gpu->inputs.position_order, gpu->inputs.position_runs);
 }
 
 // The work lists of the attention kernels; rows behind the last document are one more.
@@ -133,7 +146,7 @@ static void send_tiles(struct pen *pen, const struct od_batch *batch, int32_t *c
         const int64_t made =
             gpu->attention_launch[kinds[i]]
                 ? od_attention_tiles(segments, count, gpu->attention_launch[kinds[i]]->block,
-                                     i == 1, tiles)
+                                     gpu->window, i == 1, tiles)
                 : 0;
         counts[i] = (int32_t)made;
         gpu->now.tiles[i] = rounded_up(made, TILE_STEP);
@@ -150,6 +163,12 @@ enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch, st
         return od_fail(err, OD_E_ARGUMENT,
                        "a batch of %lld tokens in %lld documents is not possible",
                        (long long)batch->tokens, (long long)batch->segments);
+    }
+    for (int64_t t = 0; t < batch->tokens; t++) {
+        if (batch->positions[t] < 0 || batch->positions[t] >= gpu->position_count) {
+            return od_fail(err, OD_E_ARGUMENT, "position %d is past the %lld that there are",
+                           batch->positions[t], (long long)gpu->position_count);
+        }
     }
     if (slot->used) {
         const enum od_status status = od_cuda_event_wait(gpu->cuda, slot->sent, err);
@@ -379,8 +398,8 @@ static const char *const part_names[OD_GPU_PART_COUNT] = {"embedding",
                                                           "rotary positions",
                                                           "attention",
                                                           "attention backward",
-                                                          "SwiGLU",
-                                                          "SwiGLU backward",
+                                                          "activations",
+                                                          "activations backward",
                                                           "sums",
                                                           "head and loss",
                                                           "optimiser",

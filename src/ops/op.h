@@ -55,6 +55,7 @@ enum od_activation {
     OD_ACTIVATION_GELU,       ///< x Phi(x), by erf
     OD_ACTIVATION_GELU_TANH,  ///< its approximation by tanh
 };
+enum { OD_ACTIVATION_COUNT = 3 };
 
 /** Meaning of the slots; -1 where an operation has no such tensor. */
 enum od_slot {
@@ -147,7 +148,7 @@ struct od_batch {
 };
 
 /** Rows of logits that HEAD_LOSS holds at a time; query rows of one attention tile; parts of the
- *  rows whose sums RMS_NORM_BWD adds in order on a GPU. */
+ *  rows whose sums a GPU adds in order. */
 enum { OD_HEAD_CHUNK_ROWS = 128, OD_ATTENTION_TILE_ROWS = 64, OD_NORM_SPLITS = 64 };
 
 /** Floats of scratch per thread that ATTENTION and its gradient need for documents of up to

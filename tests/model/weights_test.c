@@ -161,7 +161,7 @@ static void spoiled_config(void **state)
         enum od_status status;
         const char *words;
     } cases[] = {
-        {"{\"model_type\":\"gpt2\"}", OD_E_UNSUPPORTED, "'gpt2'"},
+        {"{\"model_type\":\"bert\"}", OD_E_UNSUPPORTED, "'bert'"},
         {"{\"model_type\":\"llama\"}", OD_E_FORMAT, "vocab_size"},
         {"[1]", OD_E_FORMAT, "no JSON object"},
         {"{\"model_type\":\"llama\",", OD_E_FORMAT, ":1:"},
@@ -172,16 +172,22 @@ static void spoiled_config(void **state)
          OD_E_FORMAT, "cannot share"},
         {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
          "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
-         "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}",
-         OD_E_UNSUPPORTED, "rope_scaling"},
+         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}}",
+         OD_E_UNSUPPORTED, "'yarn'"},
         {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
          "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
-         "\"hidden_act\":\"gelu\"}",
-         OD_E_UNSUPPORTED, "'gelu'"},
+         "\"hidden_act\":\"relu\"}",
+         OD_E_UNSUPPORTED, "'relu'"},
         {"{\"model_type\":\"mistral\",\"vocab_size\":259,\"hidden_size\":16,"
          "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
-         "\"max_position_embeddings\":32,\"sliding_window\":16}",
-         OD_E_UNSUPPORTED, "sliding window"},
+         "\"max_position_embeddings\":32,\"sliding_window\":-16}",
+         OD_E_FORMAT, "sliding_window"},
+        {"{\"model_type\":\"gpt2\",\"vocab_size\":259,\"n_embd\":16,\"n_layer\":1,\"n_head\":3,"
+         "\"n_positions\":32}",
+         OD_E_FORMAT, "3 heads"},
+        {"{\"model_type\":\"gpt2\",\"vocab_size\":259,\"n_embd\":16,\"n_layer\":1,\"n_head\":2,"
+         "\"n_positions\":32,\"scale_attn_by_inverse_layer_idx\":true}",
+         OD_E_UNSUPPORTED, "inverse_layer"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *model = make_model();

@@ -20,6 +20,10 @@ enum {
     OD_LT_R_16BF = 14,
     OD_LT_DESC_TRANSA = 3,
     OD_LT_DESC_TRANSB = 4,
+    OD_LT_DESC_EPILOGUE = 7,         ///< uint32_t
+    OD_LT_DESC_BIAS_POINTER = 8,     ///< const void *
+    OD_LT_DESC_BIAS_DATA_TYPE = 26,  ///< int32_t
+    OD_LT_EPILOGUE_BIAS = 4,
     OD_LT_PREF_WORKSPACE_BYTES = 1,  ///< uint64_t
     OD_LT_PREF_REDUCTION_MASK = 3,   ///< uint32_t
     OD_LT_PREF_ALIGNMENT_A = 5,      ///< uint32_t, bytes

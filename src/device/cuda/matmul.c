@@ -1,5 +1,6 @@
 #include "device/cuda/matmul.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct shape {
     int32_t a_transposed;
     int32_t b_transposed;
     int32_t d_is_float;
+    int32_t has_bias;
     int32_t align_bytes;  // that all operands have, 16 at most
 };
 
@@ -66,6 +68,7 @@ struct od_matmul {
     void *preference;
     char name[64];
     struct od_cuda_kernel *kernels[2][2][2][2];  // A transposed, B transposed, fp32, aligned
+    struct od_cuda_kernel *add_bias;
     struct entry entries[OD_MATMUL_SHAPES_MAX];
     struct od_matmul_choice choices[OD_MATMUL_SHAPES_MAX];
     size_t count;        // of entries and choices
@@ -169,7 +172,7 @@ static enum od_status load_kernels(struct od_matmul *matmul, struct od_error *er
             return status;
         }
     }
-    return OD_OK;
+    return od_cuda_kernel(matmul->cuda, "od_add_bias", &matmul->add_bias, err);
 }
 
 enum od_status od_matmul_create(struct od_cuda *cuda, od_dev workspace, bool use_library,
@@ -230,11 +233,12 @@ static struct shape shape_of(const struct od_matmul_call *call)
     shape.a_transposed = call->a_transposed;
     shape.b_transposed = call->b_transposed;
     shape.d_is_float = call->d_is_float;
+    shape.has_bias = call->bias != 0;
     shape.align_bytes = alignment(call);
     return shape;
 }
 
-/** The key of device.json; the alignment is added when it is not the usual one. */
+/** The key of device.json; the alignment is added when it is not the usual one, a "b" for a bias. */
 static void shape_text(const struct shape *shape, char out[96])
 {
     int size = snprintf(out, 96,
@@ -243,7 +247,10 @@ static void shape_text(const struct shape *shape, char out[96])
                         shape->m, shape->n, shape->k, shape->lda, shape->a_transposed, shape->ldb,
                         shape->b_transposed, shape->ldd, shape->d_is_float, shape->ldc);
     if (shape->align_bytes < VECTOR_BYTES && size > 0 && size < 96) {
-        (void)snprintf(out + size, 96 - (size_t)size, ",%d", shape->align_bytes);
+        size += snprintf(out + size, 96 - (size_t)size, ",%d", shape->align_bytes);
+    }
+    if (shape->has_bias && size > 0 && size < 96) {
+        (void)snprintf(out + size, 96 - (size_t)size, "b");
     }
 }
 
@@ -280,6 +287,22 @@ void od_matmul_free(struct od_matmul *matmul)
     od_free(matmul);
 }
 
+/** Until a call brings its bias, an aligned place stands for it: the library looks at that, too. */
+static bool describe_bias(struct od_matmul *matmul, struct entry *entry)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    const uint32_t epilogue = OD_LT_EPILOGUE_BIAS;
+    const int32_t type = OD_LT_R_32F;
+    const void *somewhere = (const void *)(uintptr_t)matmul->workspace;
+    return !entry->shape.has_bias ||
+           (lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_EPILOGUE, &epilogue,
+                                               sizeof epilogue) == OD_LT_SUCCESS &&
+            lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_BIAS_DATA_TYPE, &type,
+                                               sizeof type) == OD_LT_SUCCESS &&
+            lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_BIAS_POINTER, &somewhere,
+                                               sizeof(const void *)) == OD_LT_SUCCESS);
+}
+
 /**
  * Describe a shape to the library, which stores by columns: D^T = op(B)^T op(A)^T, so that its A is
  * our B. A matrix that lies [rows, cols] by rows is [cols, rows] by columns with the same ld.
@@ -300,6 +323,7 @@ static bool describe(struct od_matmul *matmul, struct entry *entry)
                OD_LT_SUCCESS &&
            lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_TRANSB, &op_b, sizeof op_b) ==
                OD_LT_SUCCESS &&
+           describe_bias(matmul, entry) &&
            lt->cublasLtMatrixLayoutCreate(&entry->layout_a, OD_LT_R_16BF,
                                           shape->b_transposed ? k : n, shape->b_transposed ? n : k,
                                           shape->ldb) == OD_LT_SUCCESS &&
@@ -402,8 +426,8 @@ static struct entry *find_entry(struct od_matmul *matmul, const struct shape *sh
         }
     }
     if (matmul->handle && !entry->has_algo) {
-        od_log(OD_LOG_DEBUG, "%s has nothing for the product %s: own kernel", matmul->name,
-               choice.shape);
+        od_log(OD_LOG_DEBUG, "%s has nothing for the product %s: %s", matmul->name, choice.shape,
+               shape->has_bias ? "the bias is added afterwards" : "own kernel");
     }
     if (!is_full) {
         memcpy(choice.algo, entry->algo.data, sizeof choice.algo);
@@ -457,7 +481,8 @@ static void run_own(struct od_matmul *matmul, const struct od_matmul_call *call)
     int64_t n = call->n;
     int64_t k = call->k;
     float alpha = call->alpha;
-    void *args[] = {&a, &lda, &b, &ldb, &c, &ldc, &d, &ldd, &m, &n, &k, &alpha};
+    od_dev bias = call->bias;
+    void *args[] = {&a, &lda, &b, &ldb, &c, &ldc, &d, &ldd, &m, &n, &k, &alpha, &bias};
     const int64_t tiles = ((m + OD_TILE_M - 1) / OD_TILE_M) * ((n + OD_TILE_N - 1) / OD_TILE_N);
     if (tiles > INT32_MAX || k > INT32_MAX - OD_TILE_K || lda > INT32_MAX || ldb > INT32_MAX) {
         od_cuda_fault(matmul->cuda, OD_E_LIMIT,
@@ -475,6 +500,14 @@ static int run_library(struct od_matmul *matmul, const struct entry *entry,
                        const struct od_lt_algo *algo, const struct od_matmul_call *call)
 {
     const float beta = call->c ? 1.0F : 0.0F;
+    const void *bias = (const void *)(uintptr_t)call->bias;
+    if (bias) {
+        const int result = matmul->lt.cublasLtMatmulDescSetAttribute(
+            entry->desc, OD_LT_DESC_BIAS_POINTER, &bias, sizeof(const void *));
+        if (result != OD_LT_SUCCESS) {
+            return result;
+        }
+    }
     const od_dev c = call->c ? call->c : call->d;
     return matmul->lt.cublasLtMatmul(
         matmul->handle, entry->desc, &call->alpha, (const void *)(uintptr_t)call->b,
@@ -484,17 +517,47 @@ static int run_library(struct od_matmul *matmul, const struct entry *entry,
         od_cuda_stream(matmul->cuda));
 }
 
+static struct od_matmul_call without_bias(const struct od_matmul_call *call)
+{
+    struct od_matmul_call plain = *call;
+    plain.bias = 0;
+    return plain;
+}
+
+static void add_bias(struct od_matmul *matmul, const struct od_matmul_call *call)
+{
+    enum { THREADS = 256 };
+    od_dev d = call->d;
+    od_dev bias = call->bias;
+    int64_t ldd = call->ldd;
+    int64_t n = call->n;
+    void *args[] = {&d, &ldd, &bias, &n};
+    od_cuda_launch(matmul->cuda, matmul->add_bias,
+                   (struct od_cuda_grid){.x = (unsigned)call->m,
+                                         .y = (unsigned)((n + THREADS - 1) / THREADS),
+                                         .threads = THREADS},
+                   args);
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): once, for the product without its bias
 void od_matmul_run(struct od_matmul *matmul, const struct od_matmul_call *call)
 {
     if (call->m <= 0 || call->n <= 0) {
         return;
     }
+    assert(!call->bias || !call->d_is_float);
     if (call->k <= 0 || !matmul->handle) {
         run_own(matmul, call);
         return;
     }
     const struct shape shape = shape_of(call);
     const struct entry *entry = find_entry(matmul, &shape);
+    if (!entry->has_algo && call->bias) {
+        const struct od_matmul_call plain = without_bias(call);
+        od_matmul_run(matmul, &plain);
+        add_bias(matmul, call);
+        return;
+    }
     if (!entry->has_algo) {
         run_own(matmul, call);
         return;
@@ -626,6 +689,7 @@ static enum od_status find_best(struct timing *timing, int *ret_best, struct od_
     return status;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): once, for the product without its bias
 enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_call *call,
                               struct od_error *err)
 {
@@ -639,6 +703,10 @@ enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_c
     }
     const struct shape shape = shape_of(call);
     struct entry *entry = find_entry(matmul, &shape);
+    if (!entry->has_algo && call->bias) {
+        const struct od_matmul_call plain = without_bias(call);
+        return od_matmul_tune(matmul, &plain, err);
+    }
     if (!entry->has_algo || entry->is_tuned || entry == &matmul->spare) {
         return OD_OK;
     }

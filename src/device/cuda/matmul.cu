@@ -1,7 +1,7 @@
 // Matrix products of bf16 operands where cuBLASLt is missing or has nothing to offer.
 //
 //     for (i = 0; i < m; i++) for (j = 0; j < n; j++)
-//         d[i][j] = alpha * sum_k op(a)[i][k] * op(b)[k][j] (+ c[i][j])
+//         d[i][j] = alpha * sum_k op(a)[i][k] * op(b)[k][j] (+ c[i][j]) (+ bias[j])
 //
 // Launch: one block per tile of D, all in x; sizes, threads and dynamic shared memory stand in
 // matmul_tile.h. Each warp multiplies its part of the tile with mma.sync m16n8k16; the operands
@@ -11,7 +11,8 @@
 // load element by element. Bytes moved: every operand element once for each tile along the other
 // side, mostly out of the L2 cache.
 // Order: each element of D is one chain of fp32 sums over k in steps of 16, in rising order, inside
-// a step as the tensor core adds; scaled, added to C and rounded once. No split along k.
+// a step as the tensor core adds; scaled, added to C and the bias and rounded once. No split along
+// k. The kernels with an fp32 D take no bias.
 //
 // One source for all: the flags of the body are constants in each kernel, so that the compiler
 // leaves out what a kernel does not use.
@@ -205,8 +206,8 @@ static __device__ __forceinline__ void tile_of(long long m, long long n, long lo
 }
 
 static __device__ __forceinline__ void store(void *d, const void *c, long long at_d, long long at_c,
-                                             float v0, float v1, float alpha, bool two, bool f32,
-                                             bool aligned)
+                                             float v0, float v1, float alpha, float b0, float b1,
+                                             bool two, bool f32, bool aligned)
 {
     if (f32) {
         const float *add = (const float *)c + at_c;
@@ -224,8 +225,8 @@ static __device__ __forceinline__ void store(void *d, const void *c, long long a
     } else {
         const bf16 *add = (const bf16 *)c + at_c;
         bf16 *out = (bf16 *)d + at_d;
-        const float r0 = c ? fmaf(alpha, v0, widen(add[0])) : alpha * v0;
-        const float r1 = c && two ? fmaf(alpha, v1, widen(add[1])) : alpha * v1;
+        const float r0 = (c ? fmaf(alpha, v0, widen(add[0])) : alpha * v0) + b0;
+        const float r1 = (c && two ? fmaf(alpha, v1, widen(add[1])) : alpha * v1) + b1;
         const unsigned pair = round_pair(r0, r1);
         if (two && aligned) {
             *(unsigned *)out = pair;
@@ -241,8 +242,8 @@ static __device__ __forceinline__ void store(void *d, const void *c, long long a
 static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
                                             long long ldb, const void *c, long long ldc, void *d,
                                             long long ldd, long long m, long long n, long long k,
-                                            float alpha, bool a_k_fast, bool b_k_fast, bool f32,
-                                            bool aligned)
+                                            float alpha, const float *bias, bool a_k_fast,
+                                            bool b_k_fast, bool f32, bool aligned)
 {
     extern __shared__ __align__(128) char shared[];
     const int lane = (int)threadIdx.x & 31;
@@ -329,12 +330,14 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
 #pragma unroll
         for (int j = 0; j < FRAGS_B * 2; j++) {
             const long long col = col0 + warp_n + j * 8 + (lane & 3) * 2;
+            const float b0 = bias && !f32 && col < n ? bias[col] : 0.0f;
+            const float b1 = bias && !f32 && col + 1 < n ? bias[col + 1] : 0.0f;
 #pragma unroll
             for (int h = 0; h < 2; h++) {
                 const long long row = row0 + warp_m + i * 16 + h * 8 + (lane >> 2);
                 if (row < m && col < n) {
                     store(d, c, row * ldd + col, row * ldc + col, sums[i][j][h * 2],
-                          sums[i][j][h * 2 + 1], alpha, col + 1 < n, f32, aligned);
+                          sums[i][j][h * 2 + 1], alpha, b0, b1, col + 1 < n, f32, aligned);
                 }
             }
         }
@@ -345,9 +348,10 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
     extern "C" __global__ void __launch_bounds__(THREADS, OD_BLOCKS)                                      \
         name(const bf16 *a, long long lda, const bf16 *b, long long ldb, const void *c,           \
              long long ldc, void *d, long long ldd, long long m, long long n, long long k,        \
-             float alpha)                                                                         \
+             float alpha, const float *bias)                                                      \
     {                                                                                             \
-        body(a, lda, b, ldb, c, ldc, d, ldd, m, n, k, alpha, a_k_fast, b_k_fast, f32, aligned);   \
+        body(a, lda, b, ldb, c, ldc, d, ldd, m, n, k, alpha, bias, a_k_fast, b_k_fast, f32,       \
+             aligned);                                                                            \
     }
 
 // A lies as [m, k] (n) or [k, m] (t), B as [k, n] (n) or [n, k] (t).
@@ -367,3 +371,14 @@ KERNEL(od_matmul_nn_f32_any, true, false, true, false)
 KERNEL(od_matmul_nt_f32_any, true, true, true, false)
 KERNEL(od_matmul_tn_f32_any, false, false, true, false)
 KERNEL(od_matmul_tt_f32_any, false, true, true, false)
+
+// d[i][j] += bias[j], for a product whose library took no bias. Grid: rows, columns / 256.
+extern "C" __global__ void __launch_bounds__(256)
+    od_add_bias(bf16 *d, long long ldd, const float *bias, long long n)
+{
+    const long long col = (long long)blockIdx.y * 256 + threadIdx.x;
+    if (col < n) {
+        bf16 *at = d + (long long)blockIdx.x * ldd + col;
+        *at = (bf16)round_pair(widen(*at) + bias[col], 0.0f);
+    }
+}

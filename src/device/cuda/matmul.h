@@ -2,14 +2,15 @@
  * @file
  * Matrix products on the GPU: cuBLASLt where it is found, this program's own kernel otherwise.
  *
- *     D[m, n] = alpha * op(A) op(B) (+ C)       row-major, leading dimensions in elements
+ *     D[m, n] = alpha * op(A) op(B) (+ C) (+ bias)       row-major, leading dimensions in elements
  *
  * op(A) is [m, k], op(B) is [k, n]. The order of every sum depends on the shape, the GPU model and
  * the library's version alone: schemes that add in order of arrival are excluded, every product of
  * a stream uses the same private workspace.
  *
  * An algorithm is chosen once for a shape: from a list that was measured before (device.json), by
- * measuring when asked, by the library's own heuristic otherwise.
+ * measuring when asked, by the library's own heuristic otherwise. Where the library takes no fp32
+ * bias, a small kernel adds it afterwards.
  *
  * @source cuBLASLt 12 and 13 (cublasLt.h).
  * @thread One owner.
@@ -39,6 +40,7 @@ struct od_matmul_call {
     bool b_transposed;  ///< B lies as [n, k], as weights do
     od_dev c;           ///< added when not 0; the type of D; may be D itself
     int64_t ldc;
+    od_dev bias;  ///< [n] fp32, added to every row when not 0; D is bf16 then
     od_dev d;
     int64_t ldd;
     bool d_is_float;  ///< D (and C) are fp32; else bf16
@@ -70,7 +72,7 @@ enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_c
 /** A choice, as device.json keeps it. ldc is 0 without C; operands that are aligned to less than 16
  *  bytes add their alignment. An `algo` of zeros is the own kernel. */
 struct od_matmul_choice {
-    char shape[96];    ///< "m,n,k,lda,ta,ldb,tb,ldd,f32,ldc": the key
+    char shape[96];    ///< "m,n,k,lda,ta,ldb,tb,ldd,f32,ldc": the key; "b" behind it with a bias
     uint64_t algo[8];  ///< cublasLtMatmulAlgo_t
     double us;         ///< measured; 0: the heuristic's
 };

@@ -82,15 +82,17 @@ struct od_attention_launch {
 
 /**
  * Cuts documents into tiles of `block` rows, longest work first: keys before the end of a query
- * tile, queries from the start of a key tile; equal work in order of rows.
+ * tile, queries from the start of a key tile, both no farther than the window; equal work in order
+ * of rows.
  *
  * @param segment_start  [segments + 1] first rows of the documents; empty documents are allowed.
+ * @param window         Keys that a query sees, as in od_attention_args; 0: all before it.
  * @param keys           Tiles of keys instead of queries.
  * @param ret            Room for T / block + segments tiles.
  * @return               Tiles written.
  */
-int64_t od_attention_tiles(const int32_t *segment_start, int64_t segments, int32_t block, bool keys,
-                           struct od_attention_tile *ret);
+int64_t od_attention_tiles(const int32_t *segment_start, int64_t segments, int32_t block,
+                           int32_t window, bool keys, struct od_attention_tile *ret);
 
 /** How to launch a kernel on any GPU from sm_80; NULL for a head size that has none. */
 const struct od_attention_launch *od_attention_launch(enum od_attention_kernel kind,

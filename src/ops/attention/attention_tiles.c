@@ -4,28 +4,37 @@
 
 #include "ops/attention/attention_cuda.h"
 
-static int64_t work_of(const struct od_attention_tile *t, bool keys)
+// What tiles are ordered by.
+struct order {
+    int32_t window;
+    bool keys;
+};
+
+static int64_t work_of(const struct od_attention_tile *t, const struct order *order)
 {
-    return keys ? t->end - t->row : t->row + t->rows - t->begin;
+    const int64_t all = order->keys ? t->end - t->row : t->row + t->rows - t->begin;
+    const int64_t most = order->window > 0 ? (int64_t)t->rows + order->window - 1 : all;
+    return all < most ? all : most;
 }
 
 // Whether a comes before b. Rows differ between tiles, so that the order is total.
-static bool before(const struct od_attention_tile *a, const struct od_attention_tile *b, bool keys)
+static bool before(const struct od_attention_tile *a, const struct od_attention_tile *b,
+                   const struct order *order)
 {
-    const int64_t work_a = work_of(a, keys);
-    const int64_t work_b = work_of(b, keys);
+    const int64_t work_a = work_of(a, order);
+    const int64_t work_b = work_of(b, order);
     return work_a != work_b ? work_a > work_b : a->row < b->row;
 }
 
 // Restores the heap below `at`, whose top is the tile that comes last.
-static void sift(struct od_attention_tile *t, int64_t at, int64_t count, bool keys)
+static void sift(struct od_attention_tile *t, int64_t at, int64_t count, const struct order *order)
 {
     const struct od_attention_tile moved = t[at];
     for (int64_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
-        if (child + 1 < count && before(&t[child], &t[child + 1], keys)) {
+        if (child + 1 < count && before(&t[child], &t[child + 1], order)) {
             child++;
         }
-        if (!before(&moved, &t[child], keys)) {
+        if (!before(&moved, &t[child], order)) {
             break;
         }
         t[at] = t[child];
@@ -35,22 +44,23 @@ static void sift(struct od_attention_tile *t, int64_t at, int64_t count, bool ke
 }
 
 // Heap sort: in place, since a step allocates nothing.
-static void sort(struct od_attention_tile *t, int64_t count, bool keys)
+static void sort(struct od_attention_tile *t, int64_t count, const struct order *order)
 {
     for (int64_t i = count / 2 - 1; i >= 0; i--) {
-        sift(t, i, count, keys);
+        sift(t, i, count, order);
     }
     for (int64_t i = count - 1; i > 0; i--) {
         const struct od_attention_tile last = t[0];
         t[0] = t[i];
         t[i] = last;
-        sift(t, 0, i, keys);
+        sift(t, 0, i, order);
     }
 }
 
-int64_t od_attention_tiles(const int32_t *segment_start, int64_t segments, int32_t block, bool keys,
-                           struct od_attention_tile *ret)
+int64_t od_attention_tiles(const int32_t *segment_start, int64_t segments, int32_t block,
+                           int32_t window, bool keys, struct od_attention_tile *ret)
 {
+    const struct order order = {.window = window, .keys = keys};
     int64_t count = 0;
     for (int64_t s = 0; s < segments; s++) {
         const int32_t begin = segment_start[s];
@@ -60,7 +70,7 @@ int64_t od_attention_tiles(const int32_t *segment_start, int64_t segments, int32
             ret[count++] = (struct od_attention_tile){begin, end, row, rows};
         }
     }
-    sort(ret, count, keys);
+    sort(ret, count, &order);
     return count;
 }
 

@@ -1,8 +1,9 @@
-// Rows of the embedding, and their gradient.
+// Rows of the embedding and of learned positions, and their gradients.
 //
 //     y[t] = w[ids[t]];    dw[id] += sum over the rows t of that id, in order, of dy[t]
+//     y[t] += w[positions[t]]; its gradient is od_embed_bwd's, by position
 //
-// The host sorts the rows by id, so that one block owns one row of dw.
+// The host sorts the rows by id (by position), so that one block owns one row of dw.
 
 #include "ops/gpu.cuh"
 
@@ -18,6 +19,30 @@ OD_KERNEL od_embed(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw, const
     } else {
         for (int64_t c = threadIdx.x; c < cols; c += OD_GPU_THREADS) {
             to[c] = from[c];
+        }
+    }
+}
+
+OD_KERNEL od_positions(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw,
+                       const int32_t *positions, int64_t cols)
+{
+    const od_bf16 *from = w + (int64_t)positions[blockIdx.x] * ldw;
+    od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
+    if (od_aligned(w, ldw) && od_aligned(y, ldy) && (cols & 7) == 0) {
+        for (int64_t c = threadIdx.x * 8; c < cols; c += OD_GPU_THREADS * 8) {
+            float a[8];
+            float b[8];
+            od_load8(a, to + c);
+            od_load8(b, from + c);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                a[i] += b[i];
+            }
+            od_store8(to + c, a);
+        }
+    } else {
+        for (int64_t c = threadIdx.x; c < cols; c += OD_GPU_THREADS) {
+            to[c] = od_round(od_f32(to[c]) + od_f32(from[c]));
         }
     }
 }

@@ -40,6 +40,37 @@ OD_KERNEL od_add(od_bf16 *y, int64_t ldy, const od_bf16 *x, int64_t ldx, int64_t
     }
 }
 
+// parts[s][c]: sum of x over the s-th part of the rows. Grid: columns / 256, parts.
+OD_KERNEL od_column_parts(float *parts, const od_bf16 *x, int64_t ldx, int64_t rows, int64_t cols)
+{
+    const int64_t c = (int64_t)blockIdx.x * OD_GPU_THREADS + threadIdx.x;
+    const int64_t each = (rows + gridDim.y - 1) / gridDim.y;
+    const int64_t first = (int64_t)blockIdx.y * each;
+    const int64_t last = first + each < rows ? first + each : rows;
+    if (c >= cols) {
+        return;
+    }
+    float sum = 0.0f;
+    for (int64_t row = first; row < last; row++) {
+        sum += od_f32(x[row * ldx + c]);
+    }
+    parts[(int64_t)blockIdx.y * cols + c] = sum;
+}
+
+// to[c] += parts[s * ld + c] for s = 0, 1, ... in order. Grid: columns / 256.
+OD_KERNEL od_add_parts(float *to, const float *parts, int64_t ld, int64_t count, int64_t cols)
+{
+    const int64_t c = (int64_t)blockIdx.x * OD_GPU_THREADS + threadIdx.x;
+    if (c >= cols) {
+        return;
+    }
+    float sum = to[c];
+    for (int64_t s = 0; s < count; s++) {
+        sum += parts[s * ld + c];
+    }
+    to[c] = sum;
+}
+
 // Values of a file (type 0: fp32, 1: fp16, 2: bf16) into rows of bf16 or fp32. *bad counts those
 // that are no numbers. Elements first .. first + count - 1 of a [rows, cols] tensor.
 OD_KERNEL od_load_values(void *to, int64_t ld, int to_float, const void *from, int type,

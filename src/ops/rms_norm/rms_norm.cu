@@ -116,17 +116,3 @@ OD_KERNEL od_rms_norm_dw_parts(float *partial, const od_bf16 *dy, int64_t lddy, 
     }
     partial[(int64_t)blockIdx.y * cols + c] = sum;
 }
-
-// dw[c] += the parts, in order.
-OD_KERNEL od_rms_norm_dw_sum(float *dw, const float *partial, int64_t parts, int64_t cols)
-{
-    const int64_t c = (int64_t)blockIdx.x * OD_GPU_THREADS + threadIdx.x;
-    if (c >= cols) {
-        return;
-    }
-    float sum = dw[c];
-    for (int64_t s = 0; s < parts; s++) {
-        sum += partial[s * cols + c];
-    }
-    dw[c] = sum;
-}
