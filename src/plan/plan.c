@@ -1,6 +1,5 @@
 #include "plan/plan.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,16 +302,4 @@ void od_arrays_release(struct od_arrays *arrays)
     od_free(arrays->memory);
     od_free(arrays->tensor);
     *arrays = (struct od_arrays){0};
-}
-
-void od_rope_table(float *table, int64_t positions, int32_t head_dim, double theta)
-{
-    const int32_t half = head_dim / 2;
-    for (int32_t i = 0; i < half; i++) {
-        const double frequency = pow(theta, -2.0 * (double)i / (double)head_dim);
-        for (int64_t p = 0; p < positions; p++) {
-            table[p * head_dim + i] = (float)cos((double)p * frequency);
-            table[p * head_dim + half + i] = (float)sin((double)p * frequency);
-        }
-    }
 }

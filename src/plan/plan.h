@@ -54,7 +54,4 @@ void od_arrays_release(struct od_arrays *arrays);
 enum od_status od_arrays_make_beside(const struct od_program *program, struct od_arrays *ret,
                                      struct od_error *err) OD_MUST_CHECK;
 
-/** cos and sin of position * theta^(-2i/D): [positions, D], D/2 cosines then D/2 sines a row. */
-void od_rope_table(float *table, int64_t positions, int32_t head_dim, double theta);
-
 #endif

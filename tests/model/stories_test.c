@@ -41,8 +41,7 @@ static void open_model(struct model *m)
     assert_ok(od_plan_make(&m->program, &m->plan, &err), &err);
     assert_ok(od_arrays_make(&m->plan, &m->arrays, &err), &err);
     assert_ok(od_weights_read(&m->program, m->arrays.tensor, folder, &err), &err);
-    od_rope_table(m->arrays.tensor[m->program.io.rope_table], CONTEXT, spec.head_dim,
-                  spec.rope_theta);
+    od_spec_rope_table(&spec, CONTEXT, m->arrays.tensor[m->program.io.rope_table]);
 }
 
 static void close_model(struct model *m)

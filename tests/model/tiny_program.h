@@ -61,8 +61,7 @@ static inline void tiny_build(struct tiny *tiny, struct od_program_options optio
         transient[i] = NAN;
     }
     assert_ok(od_weights_init(&tiny->program, tiny->arrays.tensor, 5, &err), &err);
-    od_rope_table(tiny->arrays.tensor[tiny->program.io.rope_table], TINY_TOKENS, tiny_spec.head_dim,
-                  tiny_spec.rope_theta);
+    od_spec_rope_table(&tiny_spec, TINY_TOKENS, tiny->arrays.tensor[tiny->program.io.rope_table]);
     od_adapters_init(&tiny->program, tiny->arrays.tensor, 5);
     // B too, or nothing flows to A.
     for (int32_t i = 0; i < tiny->program.adapter_count; i++) {

@@ -10,9 +10,9 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "model/spec.h"
 #include "ops/cpu.h"
 #include "ops/reference.h"
-#include "plan/plan.h"
 #include "support.h"
 
 enum { BUFFER = 1 << 18, ROUNDS = 25, TENSORS = OD_OP_SLOTS, THREADS_MANY = 3 };
@@ -523,8 +523,9 @@ static void rotation(void **state)
         op.head_dim = (int32_t)d;
         memcpy(expected, random_in(OD_SLOT_Y, tokens * row),
                (size_t)(tokens * row) * sizeof(float));
-        od_rope_table(memory[0][OD_SLOT_AUX], 100, (int32_t)d, 10000.0);
-        od_rope_table(memory[1][OD_SLOT_AUX], 100, (int32_t)d, 10000.0);
+        const struct od_spec spec = {.head_dim = (int32_t)d, .rope_theta = 10000.0};
+        od_spec_rope_table(&spec, 100, memory[0][OD_SLOT_AUX]);
+        od_spec_rope_table(&spec, 100, memory[1][OD_SLOT_AUX]);
         use(&op, OD_SLOT_Y);
         use(&op, OD_SLOT_AUX);
         memcpy(expected_b, expected, (size_t)(tokens * row) * sizeof(float));

@@ -204,8 +204,9 @@ static void compare_op(struct bench *b, int32_t index)
     static const struct {
         enum od_slot slot;
         const char *name;
-    } outputs[] = {{OD_SLOT_Y, "y"},   {OD_SLOT_AUX, "aux"}, {OD_SLOT_DX, "dx"},
-                   {OD_SLOT_DW, "dw"}, {OD_SLOT_DA, "da"},   {OD_SLOT_DB, "db"}};
+    } outputs[] = {{OD_SLOT_Y, "y"},   {OD_SLOT_AUX, "aux"},     {OD_SLOT_DX, "dx"},
+                   {OD_SLOT_DW, "dw"}, {OD_SLOT_DBIAS, "dbias"}, {OD_SLOT_DA, "da"},
+                   {OD_SLOT_DB, "db"}};
     const struct od_op *op = &b->cpu_side.program.ops[index];
     const struct od_op *other = &b->gpu_side.program.ops[index];
     const bool backward = is_backward[op->kind];
@@ -221,10 +222,12 @@ static void compare_op(struct bench *b, int32_t index)
     }
     for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
         const enum od_slot slot = outputs[i].slot;
-        const bool is_output = slot == OD_SLOT_Y     ? !backward || op->kind == OD_OP_ADD
-                               : slot == OD_SLOT_AUX ? !backward && (op->kind == OD_OP_RMS_NORM ||
-                                                                     op->kind == OD_OP_ATTENTION)
-                                                     : true;
+        const bool is_output =
+            slot == OD_SLOT_Y ? !backward || op->kind == OD_OP_ADD
+            : slot == OD_SLOT_AUX
+                ? !backward && (op->kind == OD_OP_RMS_NORM || op->kind == OD_OP_ATTENTION ||
+                                op->kind == OD_OP_LAYER_NORM || op->kind == OD_OP_HEAD_NORM)
+                : true;
         if (is_output && op->slot[slot] >= 0) {
             compare(b, op, op->slot[slot], other->slot[slot], outputs[i].name);
         }
@@ -338,10 +341,12 @@ static void check(const struct od_spec *spec, struct od_program_options options,
     assert_ok(od_cuda_open(0, &b->cuda, &err), &err);
     assert_ok(od_gpu_open(b->cuda, &layout.gpu, &b->gpu, &err), &err);
     od_layout_release(&layout);
-    od_rope_table(b->arrays.tensor[p->io.rope_table], p->tensors[p->io.rope_table].rows,
-                  spec->head_dim, spec->rope_theta);
-    write_tensor(b, b->gpu_side.program.io.rope_table, p->tensors[p->io.rope_table].rows,
-                 b->arrays.tensor[p->io.rope_table]);
+    if (p->io.rope_table >= 0) {
+        const int64_t positions = p->tensors[p->io.rope_table].rows;
+        od_spec_rope_table(spec, positions, b->arrays.tensor[p->io.rope_table]);
+        write_tensor(b, b->gpu_side.program.io.rope_table, positions,
+                     b->arrays.tensor[p->io.rope_table]);
+    }
     random_tensors(b);
     make_batch(b, spec->vocab, options.tokens - SPARE_TOKENS);
     od_gpu_clear(b->gpu);
@@ -422,6 +427,70 @@ static const struct od_spec specs[] = {
      .eos = -1},
 };
 enum { SPECS = sizeof specs / sizeof specs[0] };
+
+// One of each family, ragged: GPT-2's, biases, norms of heads, a window, GELU.
+static struct od_spec family_spec(int which)
+{
+    struct od_spec spec = specs[which % 3];
+    spec.max_positions = 700;
+    spec.window_from = 0;
+    switch (which) {
+    case 0:
+        (void)snprintf(spec.family, sizeof spec.family, "gpt2");
+        spec.kv_heads = spec.heads;
+        spec.layer_norm = true;
+        spec.learned_positions = true;
+        spec.plain_mlp = true;
+        spec.activation = OD_ACTIVATION_GELU_TANH;
+        spec.qkv_bias = true;
+        spec.out_bias = true;
+        spec.mlp_bias = true;
+        break;
+    case 1:
+        (void)snprintf(spec.family, sizeof spec.family, "qwen2");
+        spec.qkv_bias = true;
+        break;
+    case 2:
+        (void)snprintf(spec.family, sizeof spec.family, "qwen3");
+        spec.head_norm = true;
+        break;
+    case 3:
+        (void)snprintf(spec.family, sizeof spec.family, "mistral");
+        spec.window = 70;
+        break;
+    default:
+        spec.activation = OD_ACTIVATION_GELU;
+        spec.qkv_bias = true;
+        spec.out_bias = true;
+        spec.mlp_bias = true;
+        spec.window = 131;
+        spec.window_from = 1;
+    }
+    return spec;
+}
+enum { FAMILIES = 5 };
+
+static void other_families(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int i = 0; i < 2 * FAMILIES; i++) {
+        const struct od_spec spec = family_spec(i % FAMILIES);
+        print_message("%s:\n", spec.family);
+        check(&spec,
+              (struct od_program_options){.mode = i < FAMILIES ? OD_PROGRAM_TRAIN_FULL
+                                                               : OD_PROGRAM_TRAIN_LORA,
+                                          .tokens = 640,
+                                          .threads = 2,
+                                          .keep = i % 2 == 0 ? OD_KEEP_ALL : OD_KEEP_INPUT,
+                                          .lora_r = 8,
+                                          .lora_scale = 1.5F,
+                                          .lora_targets = od_spec_targets(&spec)},
+              i != FAMILIES);
+    }
+}
 
 static void every_operation_of_lora(void **state)
 {
@@ -529,6 +598,7 @@ int main(void)
         cmocka_unit_test(operations_that_come_again),
         cmocka_unit_test(every_operation_of_full_tuning),
         cmocka_unit_test(without_the_library),
+        cmocka_unit_test(other_families),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

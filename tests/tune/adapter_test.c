@@ -114,7 +114,7 @@ static void logits_are_pefts(void **state)
     assert_ok(od_arrays_make(&plan, &arrays, &err), &err);
     assert_ok(od_weights_read(&program, arrays.tensor, golden_llama(""), &err), &err);
     assert_ok(od_adapter_merge(cpu.pool, &program, arrays.tensor, folder, &err), &err);
-    od_rope_table(arrays.tensor[program.io.rope_table], CONTEXT, spec.head_dim, spec.rope_theta);
+    od_spec_rope_table(&spec, CONTEXT, arrays.tensor[program.io.rope_table]);
     const json_t *list = json_object_get(record, "ids");
     const int64_t count = (int64_t)json_array_size(list);
     assert_true(count > 20 && count <= CONTEXT);
