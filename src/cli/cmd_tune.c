@@ -15,7 +15,10 @@
 #include "cli/sizes.h"
 #include "flow/report.h"
 #include "formats/json.h"
+#include "tune/recipe_table.h"
 #include "tune/run.h"
+
+enum { KEYS_MAX_BYTES = 1 << 20 };
 
 static volatile sig_atomic_t stop_wanted;
 
@@ -78,16 +81,36 @@ static void print_text(const char *run_dir, const struct od_tune_result *result)
     (void)printf("report  %s/report.html\n", run_dir);
 }
 
+static enum od_status print_keys(bool json, struct od_error *err)
+{
+    struct od_buf buf;
+    od_buf_init(&buf, KEYS_MAX_BYTES);
+    if (json) {
+        od_recipe_reference_json(&buf);
+        od_buf_putc(&buf, '\n');
+    } else {
+        od_recipe_reference(&buf);
+    }
+    const enum od_status status = od_buf_check(&buf, err);
+    if (status == OD_OK) {
+        (void)fputs(od_buf_text(&buf), stdout);
+    }
+    od_buf_release(&buf);
+    return status;
+}
+
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
 {
     const char *output = NULL;
     const char *memory = NULL;
     const char *vram = NULL;
     bool resume = false;
+    bool keys = false;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
                           "runs/NAME for NAME.yaml"),
         OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint of the run"),
+        OD_OPTION_FLAG_OF(0, "keys", &keys, "print what keys a recipe may have, and leave"),
         OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory,
                           "refuse a plan that needs more, such as 8GB", "no cap"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
@@ -96,7 +119,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     };
     const struct od_command_spec spec = {
         .name = "tune",
-        .arguments = "RECIPE [-o RUN] [--resume]",
+        .arguments = "RECIPE [-o RUN] [--resume] | --keys",
         .summary = "fine-tune or pre-train a model as a recipe says",
         .details =
             "Memory is planned before any data is read: what fits at the start fits until the end.\n"
@@ -106,7 +129,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
             "    oneday tune examples/toyworld/tune.yaml -o runs/mine",
         .options = options,
         .option_count = OD_COUNT_OF(options),
-        .min_args = 1,
+        .min_args = 0,
         .max_args = 1};
     struct od_args args;
     struct od_error err = {0};
@@ -118,6 +141,15 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
 
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
         return exit_code;
+    }
+    if (keys) {
+        const enum od_status printed = print_keys(cli->json, &err);
+        return printed == OD_OK ? 0 : od_command_fail(&spec, printed, &err);
+    }
+    if (args.count == 0) {
+        (void)od_fail(&err, OD_E_ARGUMENT, "an argument is missing; usage: oneday tune %s",
+                      spec.arguments);
+        return od_command_fail(&spec, OD_E_ARGUMENT, &err);
     }
     enum od_status status = od_cli_device(cli, &device, &err);
     const char *cap = device.on_gpu ? vram : memory;

@@ -24,6 +24,7 @@
 #include "tune/device_file.h"
 #include "tune/export.h"
 #include "tune/recipe.h"
+#include "tune/schedule.h"
 #include "tune/session.h"
 
 enum { LOG_MAX_BYTES = 1 << 30, RECIPE_TEXT_MAX_BYTES = 4 << 20 };
@@ -197,6 +198,8 @@ static enum od_status steps(struct run *run, struct od_error *err)
     struct od_session *session = &run->session;
     enum od_status status = OD_OK;
     char note[96] = "";
+    const int64_t save_every =
+        od_save_interval(&run->recipe, session->total_steps, session->steps_per_epoch);
     od_progress_start(&progress, "step", session->total_steps);
     while (status == OD_OK && session->place.step < session->total_steps) {
         struct od_step_report report;
@@ -225,8 +228,7 @@ static enum od_status steps(struct run *run, struct od_error *err)
         }
         status = log_step(run, &report, seconds,
                           energy >= 0.0 ? od_cuda_energy_j(session->cuda) - energy : -1.0, err);
-        if (status == OD_OK && run->recipe.save_steps > 0 &&
-            report.step % run->recipe.save_steps == 0) {
+        if (status == OD_OK && save_every > 0 && report.step % save_every == 0) {
             status = save(run, err);
         }
         (void)snprintf(note, sizeof note, "loss %.4f  %.0f tokens/s", report.loss,

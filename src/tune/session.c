@@ -25,6 +25,7 @@
 #include "plan/plan.h"
 #include "text/tokenizer.h"
 #include "tune/recipe.h"
+#include "tune/schedule.h"
 #include "tune/session_internal.h"
 
 // Lengths that a refusal suggests are multiples of this.
@@ -41,11 +42,32 @@ enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *r
     return status == OD_OK ? od_spec_read(path, ret, err) : status;
 }
 
+// What a recipe may say and the engine cannot do yet.
+static enum od_status check_built(const struct od_recipe *recipe, struct od_error *err)
+{
+    if (recipe->optimizer && strcmp(recipe->optimizer, "adamw") != 0) {
+        return od_fail(err, OD_E_UNSUPPORTED, "'optimizer: %s' is not built yet: 'adamw' is",
+                       recipe->optimizer);
+    }
+    if (recipe->neftune_noise_alpha > 0.0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'neftune_noise_alpha' is not built yet: leave it out");
+    }
+    if (recipe->lora_model_dir) {
+        return od_fail(err, OD_E_UNSUPPORTED, "'lora_model_dir' is not built yet: leave it out");
+    }
+    return OD_OK;
+}
+
 enum od_status od_session_program_options(const struct od_recipe *recipe,
                                           const struct od_spec *spec, int threads,
                                           struct od_program_options *ret, struct od_error *err)
 {
     struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_FULL, .threads = threads};
+    const enum od_status status = check_built(recipe, err);
+    if (status != OD_OK) {
+        return status;
+    }
     if (!od_count_mul(recipe->sequence_len, recipe->micro_batch_size, &options.tokens)) {
         return od_fail(err, OD_E_LIMIT, "sequence_len times micro_batch_size does not fit");
     }
@@ -76,6 +98,19 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
     return OD_OK;
 }
 
+// A token that the recipe names must be the model's own: what is served knows no other.
+static enum od_status check_token(const struct od_session *s, const char *name, const char *text,
+                                  int32_t own, struct od_error *err)
+{
+    if (text && (own < 0 || od_tokenizer_find(s->tokenizer, text, strlen(text)) != own)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'special_tokens: %s' is '%.60s', which is not the model's own (id %d): "
+                       "another one is not built yet",
+                       name, text, own);
+    }
+    return OD_OK;
+}
+
 static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
 {
     const char *folder = s->recipe->base_model ? s->recipe->base_model : s->recipe->base_tokenizer;
@@ -89,7 +124,9 @@ static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
                        folder, od_tokenizer_vocab_size(s->tokenizer), (long long)s->spec.vocab);
     }
     od_tokenizer_set_bos_eos(s->tokenizer, s->spec.bos, s->spec.eos);
-    return OD_OK;
+    status = check_token(s, "bos_token", s->recipe->bos_token, s->spec.bos, err);
+    return status == OD_OK ? check_token(s, "eos_token", s->recipe->eos_token, s->spec.eos, err)
+                           : status;
 }
 
 // What would fit: fewer rows of a pass, or shorter ones.
@@ -214,10 +251,15 @@ static enum od_status count_steps(struct od_session *s, struct od_error *err)
             return status;
         }
         const int64_t steps = (s->packs.count + per_step - 1) / per_step;
+        s->steps_per_epoch = epoch == 0 ? steps : s->steps_per_epoch;
         s->total_steps += left >= 1.0 ? steps : (int64_t)ceil((double)steps * left - 1e-9);
         left -= 1.0;
     }
-    return make_packs(s, s->place.epoch, err);
+    status = make_packs(s, s->place.epoch, err);
+    if (status == OD_OK && s->steps_per_epoch == 0) {  // max_steps is given
+        s->steps_per_epoch = (s->packs.count + per_step - 1) / per_step;
+    }
+    return status;
 }
 
 static enum od_status open_data(struct od_session *s, struct od_dataset *given,
@@ -281,28 +323,6 @@ void od_session_close(struct od_session *s)
     od_cpu_close(&s->cpu);
     od_tokenizer_free(s->tokenizer);
     *s = (struct od_session){0};
-}
-
-double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps)
-{
-    const double warmup = (double)recipe->warmup_steps;
-    const double at = (double)step;
-    const double total = (double)total_steps;
-    double factor = 1.0;
-    if (step < recipe->warmup_steps) {
-        return recipe->learning_rate * (at / (warmup < 1.0 ? 1.0 : warmup));
-    }
-    const double rest = total - warmup < 1.0 ? 1.0 : total - warmup;
-    switch (recipe->lr_scheduler) {
-    case OD_SCHEDULE_COSINE: {
-        const double cosine = 0.5 * (1.0 + cos(3.141592653589793 * (at - warmup) / rest));
-        factor = cosine > 0.0 ? cosine : 0.0;
-        break;
-    }
-    case OD_SCHEDULE_LINEAR: factor = total > at ? (total - at) / rest : 0.0; break;
-    case OD_SCHEDULE_CONSTANT: break;
-    }
-    return recipe->learning_rate * factor;
 }
 
 // Forward and, when learning, backward over the batch; adds the sum of row losses. On a GPU the pass
@@ -471,7 +491,7 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
         }
         report.tokens += s->batch.tokens;
     }
-    report.lr = od_learning_rate(s->recipe, s->place.step, s->total_steps);
+    report.lr = od_learning_rate(s->recipe, s->place.step, s->total_steps, s->place.epoch);
     if (s->gpu) {  // which does not take a step whose numbers are none
         status = update_gpu(s, report.lr, &report.loss, &report.grad_norm, err);
         if (status != OD_OK) {

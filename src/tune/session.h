@@ -64,6 +64,7 @@ struct od_session {
     double *partials;  ///< [largest tensor / OD_NORM_CHUNK + 1]
     struct od_place place;
     int64_t total_steps;
+    int64_t steps_per_epoch;  ///< of the first epoch
 };
 
 /** How to run. */
@@ -108,9 +109,6 @@ enum od_status od_session_seek(struct od_session *session, struct od_error *err)
 /** Mean loss over all packs of the data at the present weights, without learning. */
 enum od_status od_session_loss(struct od_session *session, double *ret_loss,
                                struct od_error *err) OD_MUST_CHECK;
-
-/** Learning rate of step `step` (0 is the first) as Hugging Face's schedules have it. */
-double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps);
 
 /** On a GPU: measure the algorithms of the matrix products that were not chosen before. */
 enum od_status od_session_measure(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
