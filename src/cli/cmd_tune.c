@@ -38,6 +38,10 @@ static void default_run_dir(const char *recipe, char out[OD_PATH_MAX_BYTES])
     (void)snprintf(out, OD_PATH_MAX_BYTES, "runs/%.*s", length, name);
 }
 
+static const char *const end_names[] = {[OD_TUNE_END_STEPS] = "steps",
+                                        [OD_TUNE_END_EARLY] = "early_stopping",
+                                        [OD_TUNE_END_TIME] = "budget.time"};
+
 static enum od_status print_json(const char *run_dir, const struct od_tune_result *result,
                                  struct od_error *err)
 {
@@ -53,7 +57,15 @@ static enum od_status print_json(const char *run_dir, const struct od_tune_resul
     od_json_member_int(&w, "steps", result->steps);
     od_json_member_number(&w, "first_loss", result->first_loss);
     od_json_member_number(&w, "last_loss", result->last_loss);
+    od_json_member_text(&w, "end", end_names[result->end]);
+    if (result->best_step >= 0) {
+        od_json_member_number(&w, "eval_loss", result->eval_loss);
+        od_json_member_number(&w, "best_eval_loss", result->best_loss);
+        od_json_member_int(&w, "best_step", result->best_step);
+    }
+    od_json_member_int(&w, "exported_step", result->exported_step);
     od_json_member_number(&w, "train_s", result->train_s);
+    od_json_member_number(&w, "elapsed_s", result->elapsed_s);
     od_json_member_number(&w, "tokens_per_s", result->tokens_per_s);
     od_json_member_int(&w, "plan_bytes", (int64_t)result->plan_bytes);
     od_json_member_text(&w, "weight_hash", hash);
@@ -76,6 +88,16 @@ static void print_text(const char *run_dir, const struct od_tune_result *result)
     (void)printf("%lld steps in %s (%.0f tokens/s): loss %.4f -> %.4f, weights %s\n",
                  (long long)result->steps, seconds, result->tokens_per_s, result->first_loss,
                  result->last_loss, hash);
+    if (result->end != OD_TUNE_END_STEPS) {
+        (void)printf("ended   after %lld of %lld steps by %s\n", (long long)result->steps,
+                     (long long)result->total_steps,
+                     result->end == OD_TUNE_END_TIME ? "budget.time" : "early_stopping_patience");
+    }
+    if (result->best_step >= 0) {
+        (void)printf("best    evaluation loss %.4f at step %lld, last %.4f; exported: step %lld\n",
+                     result->best_loss, (long long)result->best_step, result->eval_loss,
+                     (long long)result->exported_step);
+    }
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
     (void)printf("report  %s/report.html\n", run_dir);

@@ -24,6 +24,7 @@
 #include "plan/fit.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
+#include "tune/holdout.h"
 #include "tune/recipe.h"
 #include "tune/schedule.h"
 #include "tune/session_internal.h"
@@ -262,19 +263,47 @@ static enum od_status count_steps(struct od_session *s, struct od_error *err)
     return status;
 }
 
+// Hold documents out, or load those to evaluate on; and pack them.
+static enum od_status open_validation(struct od_session *s,
+                                      const struct od_dataset_options *options,
+                                      struct od_error *err)
+{
+    const struct od_recipe *recipe = s->recipe;
+    enum od_status status = OD_OK;
+    if (recipe->val_set_size > 0.0) {
+        status =
+            od_holdout_take(&s->dataset, recipe->val_set_size, recipe->seed, &s->validation, err);
+    } else if (recipe->test_dataset_count > 0) {
+        status = od_dataset_load(recipe->test_datasets, recipe->test_dataset_count, s->tokenizer,
+                                 options, &s->validation, err);
+    }
+    if (status != OD_OK || s->validation.count == 0) {
+        return status;
+    }
+    if (s->validation.label_count == 0) {
+        return od_fail(err, OD_E_FORMAT, "the held-out documents have no label to evaluate");
+    }
+    return od_packs_make(&s->validation, recipe->sequence_len, true, recipe->seed, 0,
+                         &s->validation_packs, err);
+}
+
 static enum od_status open_data(struct od_session *s, struct od_dataset *given,
                                 struct od_error *err)
 {
-    if (given) {
-        s->dataset = *given;
-        *given = (struct od_dataset){0};
-        return count_steps(s, err);
-    }
     const struct od_dataset_options options = {.sequence_len = s->recipe->sequence_len,
                                                .train_on_inputs = s->recipe->train_on_inputs,
                                                .seed = s->recipe->seed};
-    const enum od_status status = od_dataset_load(s->recipe->datasets, s->recipe->dataset_count,
-                                                  s->tokenizer, &options, &s->dataset, err);
+    enum od_status status = OD_OK;
+    if (given) {
+        s->dataset = *given;
+        *given = (struct od_dataset){0};
+    } else {
+        status = od_dataset_load(s->recipe->datasets, s->recipe->dataset_count, s->tokenizer,
+                                 &options, &s->dataset, err);
+    }
+    if (status == OD_OK) {
+        status = open_validation(s, &options, err);
+    }
     return status == OD_OK ? count_steps(s, err) : status;
 }
 
@@ -314,6 +343,8 @@ void od_session_close(struct od_session *s)
     if (s->packs_made) {
         od_packs_release(&s->packs);
     }
+    od_packs_release(&s->validation_packs);
+    od_dataset_release(&s->validation);
     od_dataset_release(&s->dataset);
     od_free(s->partials);
     od_session_gpu_close(s);
@@ -436,14 +467,16 @@ static void clear_gradients(struct od_session *s)
     }
 }
 
-// Fill the batch with packs [first, last) of the present epoch.
-static enum od_status fill(struct od_session *s, int64_t first, int64_t last, struct od_error *err)
+// Fill the batch with packs [first, last).
+static enum od_status fill(struct od_session *s, const struct od_dataset *dataset,
+                           const struct od_packs *packs, int64_t first, int64_t last,
+                           struct od_error *err)
 {
     enum od_status status = OD_OK;
     od_micro_batch_reset(&s->batch);
     for (int64_t pack = first; status == OD_OK && pack < last; pack++) {
-        status = od_micro_batch_add(&s->batch, s->program.options.tokens, &s->dataset, &s->packs,
-                                    pack, err);
+        status =
+            od_micro_batch_add(&s->batch, s->program.options.tokens, dataset, packs, pack, err);
     }
     return status;
 }
@@ -478,7 +511,7 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
     for (int64_t at = first; at < last; at += s->recipe->micro_batch_size) {
         const int64_t end =
             at + s->recipe->micro_batch_size < last ? at + s->recipe->micro_batch_size : last;
-        status = fill(s, at, end, err);
+        status = fill(s, &s->dataset, &s->packs, at, end, err);
         if (status != OD_OK) {
             return status;
         }
@@ -528,25 +561,29 @@ enum od_status od_session_seek(struct od_session *s, struct od_error *err)
     return status;
 }
 
-enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od_error *err)
+enum od_status od_session_evaluate(struct od_session *s, struct od_eval_report *ret,
+                                   struct od_error *err)
 {
-    double sum = 0.0;
-    int64_t labels = 0;
+    struct od_eval_report result = {0};
+    const int64_t count = s->validation_packs.count;
+    const int64_t rows = s->recipe->micro_batch_size;
+    if (count == 0) {
+        return od_fail(err, OD_E_ARGUMENT, "no documents are held out");
+    }
     if (s->gpu) {
         od_gpu_clear(s->gpu);
     }
-    for (int64_t at = 0; at < s->packs.count; at += s->recipe->micro_batch_size) {
-        const int64_t end = at + s->recipe->micro_batch_size < s->packs.count
-                                ? at + s->recipe->micro_batch_size
-                                : s->packs.count;
-        enum od_status status = fill(s, at, end, err);
+    for (int64_t at = 0; at < count; at += rows) {
+        const int64_t end = at + rows < count ? at + rows : count;
+        enum od_status status = fill(s, &s->validation, &s->validation_packs, at, end, err);
         if (status == OD_OK) {
-            status = run_pass(s, 1.0, false, 0, &sum, err);
+            status = run_pass(s, 1.0, false, 0, &result.loss, err);
         }
         if (status != OD_OK) {
             return status;
         }
-        labels += s->batch.label_count;
+        result.labels += s->batch.label_count;
+        result.tokens += s->batch.tokens;
     }
     if (s->gpu) {
         struct od_adamw_stats stats;
@@ -554,9 +591,13 @@ enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od
         if (status != OD_OK) {
             return status;
         }
-        sum = stats.loss_sum;
+        result.loss = stats.loss_sum;
     }
-    *ret_loss = sum / (double)labels;
+    result.loss /= (double)result.labels;
+    if (!isfinite(result.loss)) {
+        return od_fail(err, OD_E_REFUSED, "evaluation loss %g: no number", result.loss);
+    }
+    *ret = result;
     return OD_OK;
 }
 

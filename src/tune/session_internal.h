@@ -7,7 +7,15 @@
 #ifndef OD_TUNE_SESSION_INTERNAL_H
 #define OD_TUNE_SESSION_INTERNAL_H
 
+#include "tune/recipe.h"
 #include "tune/session.h"
+
+/** The folder that tokenizer and weights (or only the tokenizer) come from. */
+static inline const char *od_session_source(const struct od_session *session)
+{
+    return session->recipe->base_model ? session->recipe->base_model
+                                       : session->recipe->base_tokenizer;
+}
 
 /** Open the GPU, make a program and a plan that fit it, and take the memory. */
 enum od_status od_session_gpu_open(struct od_session *session,
