@@ -134,10 +134,11 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint of the run"),
         OD_OPTION_FLAG_OF(0, "keys", &keys, "print what keys a recipe may have, and leave"),
         OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory,
-                          "refuse a plan that needs more, such as 8GB", "no cap"),
+                          "refuse a plan that needs more, such as 8GB",
+                          "the recipe's budget, else no cap"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
                           "on a GPU: refuse when the process would take more of the card",
-                          "what is free"),
+                          "the recipe's budget, else what is free"),
     };
     const struct od_command_spec spec = {
         .name = "tune",

@@ -18,6 +18,7 @@
 #include "device/cuda/cuda.h"
 #include "model/spec.h"
 #include "plan/plan.h"
+#include "tune/bad_batch.h"
 #include "tune/budget.h"
 #include "tune/checkpoint.h"
 #include "tune/device_file.h"
@@ -137,6 +138,28 @@ static enum od_status save(struct run *run, struct od_error *err)
     return status;
 }
 
+// A step without a number: write down its batch, keep the weights that were good, say where both are.
+static void keep_last_good(struct run *run, struct od_error *err)
+{
+    char name[64];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error why = {0};
+    const int64_t good = run->session.place.step;
+    (void)snprintf(name, sizeof name, "bad-batch-%lld.json", (long long)good + 1);
+    if (od_path_join(path, run->options->run_dir, name, &why) != OD_OK ||
+        od_bad_batch_write(&run->session, path, &why) != OD_OK ||
+        (good > 0 && run->last_saved != good && save(run, &why) != OD_OK)) {
+        od_log(OD_LOG_WARNING, "%s", why.message);
+        return;
+    }
+    if (err) {
+        why = *err;
+        (void)snprintf(err->message, sizeof err->message,
+                       "%.300s; its batch is in '%s', the last good weights are those of step %lld",
+                       why.message, path, (long long)good);
+    }
+}
+
 // One step and its line in the log.
 static enum od_status step(struct run *run, struct od_step_report *report, struct od_error *err)
 {
@@ -144,6 +167,9 @@ static enum od_status step(struct run *run, struct od_step_report *report, struc
     const double start = od_clock_s();
     const double energy = session->gpu ? od_cuda_energy_j(session->cuda) : -1.0;
     const enum od_status status = od_session_step(session, report, err);
+    if (status != OD_OK && session->bad_last > session->bad_first) {
+        keep_last_good(run, err);
+    }
     if (status != OD_OK) {
         return status;
     }

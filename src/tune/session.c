@@ -535,6 +535,8 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
     }
     report.loss /= (double)report.labels;
     if (!isfinite(report.loss) || !isfinite(report.grad_norm)) {
+        s->bad_first = first;
+        s->bad_last = last;
         return od_fail(err, OD_E_REFUSED,
                        "step %lld: loss %g, gradient norm %g: no number; lower learning_rate",
                        (long long)report.step, report.loss, report.grad_norm);

@@ -74,6 +74,8 @@ struct od_session {
     struct od_place place;
     int64_t total_steps;
     int64_t steps_per_epoch;  ///< of the first epoch
+    int64_t bad_first;  ///< packs [bad_first, bad_last) of the present epoch made a step whose
+    int64_t bad_last;   ///< loss or gradient is no number; equal: none did
 };
 
 /** How to run. */

@@ -5,9 +5,12 @@
 
 #include "tune/run.h"
 
+#include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -198,6 +201,158 @@ static void refusals(void **state)
     expect(world, false, OD_E_FORMAT, "they do not fit");
 }
 
+static char *read_whole(const char *folder, const char *name)
+{
+    char path[OD_PATH_MAX_BYTES];
+    char *text = NULL;
+    size_t size = 0;
+    struct od_error err = {0};
+    world_join(path, folder, name);
+    assert_ok(od_file_read(path, 1 << 24, &text, &size, &err), &err);
+    return text;
+}
+
+// Weights that grow a thousandfold in each step: soon the loss is no number.
+static void no_number(void **state)
+{
+    (void)state;
+    char run[OD_PATH_MAX_BYTES];
+    char checkpoints[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    char name[64];
+    struct od_tune_result result;
+    struct od_error err = {0};
+    json_t *dump = NULL;
+    const char *world = world_make(world_full, "lr_scheduler: constant\n");
+    char *recipe = read_whole(world, "recipe.yaml");
+    memcpy(strstr(recipe, "weight_decay: 0.01"), "weight_decay: 10.0", 18);
+    memcpy(strstr(recipe, "learning_rate: 0.003"), "learning_rate: 100.0", 20);
+    world_put(world, "recipe.yaml", recipe);
+    od_free(recipe);
+    assert_int_equal(world_run(world, "run", false, 1, true, &result, &err), OD_E_REFUSED);
+    world_join(run, world, "run");
+    world_join(checkpoints, run, "checkpoints");
+    const int64_t good = od_checkpoint_newest(checkpoints);
+    assert_true(good >= 1 && good < 12);
+    (void)snprintf(name, sizeof name, "bad-batch-%d.json", (int)good + 1);
+    assert_non_null(strstr(err.message, "no number"));
+    assert_non_null(strstr(err.message, name));
+    (void)snprintf(path, sizeof path, "the last good weights are those of step %d", (int)good);
+    assert_non_null(strstr(err.message, path));
+    world_join(path, run, name);
+    assert_ok(od_json_read(path, &dump, &err), &err);
+    assert_int_equal(json_integer_value(json_object_get(dump, "step")), good + 1);
+    const json_t *documents = json_object_get(dump, "documents");
+    assert_true(json_array_size(documents) >= 4);  // at least one in each of four packs
+    const json_t *one = json_array_get(documents, 0);
+    assert_non_null(strstr(json_string_value(json_object_get(one, "text")), " plus "));
+    assert_int_equal(json_array_size(json_object_get(one, "ids")),
+                     json_array_size(json_object_get(one, "labels")));
+    json_decref(dump);
+    // Going on meets the same batch.
+    assert_int_equal(world_run(world, "run", true, 1, true, &result, &err), OD_E_REFUSED);
+    assert_non_null(strstr(err.message, name));
+    assert_int_equal(od_checkpoint_newest(checkpoints), good);
+}
+
+// The second process on a run is refused; when the first is killed, the next one goes on.
+static void one_process(void **state)
+{
+    (void)state;
+    char run[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    char text[32];
+    const char *world = world_make(world_lora, "");
+    world_join(run, world, "run");
+    world_join(path, run, "process.lock");
+    assert_int_equal(od_dir_make(run, NULL), OD_OK);
+    const int fd = open(path, O_RDWR | O_CREAT, 0666);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(write(fd, "4242\n", 5), 5);
+    expect(world, false, OD_E_REFUSED, "process 4242 works on the run in");
+    expect(world, true, OD_E_REFUSED, "process 4242 works on the run in");
+    (void)close(fd);
+    (void)run_hash(world, "run", 1, true);
+    char *owner = read_whole(run, "process.lock");
+    (void)snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    assert_string_equal(owner, text);
+    od_free(owner);
+}
+
+// What cannot be written is told before the model is looked at.
+static void cannot_be_written(void **state)
+{
+    (void)state;
+    char path[OD_PATH_MAX_BYTES];
+    struct od_tune_result result;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    world_join(path, world, "recipe.yaml");
+    char model[OD_PATH_MAX_BYTES];
+    world_join(model, world, "model");
+    world_put(model, "config.json", "broken");
+    struct od_tune_options options = {.recipe_path = path, .run_dir = "/proc/run", .threads = 1};
+    if (access("/proc", W_OK) != 0) {
+        assert_int_equal(od_tune_run(&options, &result, &err), OD_E_IO);
+        assert_non_null(strstr(err.message, "cannot write the run to '/proc/run': '/proc': "));
+    }
+    options.run_dir = path;  // a file
+    assert_int_equal(od_tune_run(&options, &result, &err), OD_E_IO);
+    assert_non_null(strstr(err.message, "is no folder"));
+}
+
+// What differs from the inputs of a run is named: the line of the recipe, the file with its digests.
+static void what_differs(void **state)
+{
+    (void)state;
+    char model[OD_PATH_MAX_BYTES];
+    char run[OD_PATH_MAX_BYTES];
+    const char *world = world_make(world_lora, "");
+    (void)run_hash(world, "run", 1, true);
+    world_join(run, world, "run");
+    char *lock = read_whole(run, "lock.json");
+    char *recipe = read_whole(world, "recipe.yaml");
+    char *rank = strstr(recipe, "lora_r: 4");
+    assert_non_null(rank);
+    rank[8] = '5';
+    world_put(world, "recipe.yaml", recipe);
+    expect(world, true, OD_E_REFUSED,
+           "the recipe is not what the run began with: 'lora_r: 5' was 'lora_r: 4'");
+    rank[8] = '4';
+    world_put(world, "recipe.yaml", recipe);
+    world_join(model, world, "model");
+    char *config = read_whole(model, "config.json");
+    char *more = od_alloc(strlen(config) + 2, 1);
+    assert_non_null(more);
+    (void)snprintf(more, strlen(config) + 2, "%s\n", config);
+    world_put(model, "config.json", more);
+    expect(world, true, OD_E_REFUSED,
+           "'config.json' of the base model is not what the run began with: its SHA-256 was ");
+    world_put(model, "config.json", config);
+    // None of this has changed the run's own record.
+    char *again = read_whole(run, "lock.json");
+    assert_string_equal(again, lock);
+    struct od_tune_result result;
+    struct od_error err = {0};
+    assert_ok(world_run(world, "run", true, 1, true, &result, &err), &err);
+    od_free(again);
+    od_free(more);
+    od_free(config);
+    od_free(recipe);
+    od_free(lock);
+}
+
+// Caps of the recipe's budget refuse as those of the command line do.
+static void budget_of_memory_and_disk(void **state)
+{
+    (void)state;
+    expect(world_make(world_lora, "budget: {ram: 100kB}\n"), false, OD_E_REFUSED,
+           "the leanest plan needs");
+    expect(world_make(world_full, "budget: {disk: 100kB}\n"), false, OD_E_REFUSED,
+           "lower save_total_limit");
+}
+
 static void plan_above_the_cap(void **state)
 {
     (void)state;
@@ -218,10 +373,19 @@ static void plan_above_the_cap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits_full),     cmocka_unit_test(same_bits_lora),
-        cmocka_unit_test(killed_and_resumed), cmocka_unit_test(stops_and_goes_on),
-        cmocka_unit_test(full_disk),          cmocka_unit_test(broken_checkpoint_is_passed_over),
-        cmocka_unit_test(refusals),           cmocka_unit_test(plan_above_the_cap),
+        cmocka_unit_test(same_bits_full),
+        cmocka_unit_test(same_bits_lora),
+        cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(stops_and_goes_on),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(broken_checkpoint_is_passed_over),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(plan_above_the_cap),
+        cmocka_unit_test(no_number),
+        cmocka_unit_test(one_process),
+        cmocka_unit_test(cannot_be_written),
+        cmocka_unit_test(what_differs),
+        cmocka_unit_test(budget_of_memory_and_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
