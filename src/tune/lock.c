@@ -57,6 +57,30 @@ static enum od_status lock_base(const struct od_session *session, struct od_json
     return status;
 }
 
+// Digests of the adapter that training goes on from.
+static enum od_status lock_adapter(const struct od_session *session, struct od_json_writer *w,
+                                   struct od_buf *all, struct od_error *err)
+{
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
+    char path[OD_PATH_MAX_BYTES];
+    char digest[OD_SHA256_HEX_BYTES];
+    enum od_status status = OD_OK;
+    od_json_key(w, "adapter");
+    od_json_object_begin(w);
+    for (size_t i = 0; status == OD_OK && i < sizeof names / sizeof names[0]; i++) {
+        status = od_path_join(path, session->recipe->lora_model_dir, names[i], err);
+        if (status == OD_OK) {
+            status = od_sha256_file(path, digest, err);
+        }
+        if (status == OD_OK) {
+            od_json_member_text(w, names[i], digest);
+            od_buf_puts(all, digest);
+        }
+    }
+    od_json_object_end(w);
+    return status;
+}
+
 // What went in of each file, and what became of it.
 static void lock_data(const struct od_dataset *data, const struct od_dataset_spec *specs,
                       size_t count, const char *key, struct od_json_writer *w, struct od_buf *all)
@@ -95,6 +119,9 @@ enum od_status od_lock_make(const struct od_session *session, const char *recipe
     od_json_object_begin(&w);
     od_json_member_text(&w, "recipe", digest);
     status = lock_base(session, &w, &all, err);
+    if (status == OD_OK && session->recipe->lora_model_dir) {
+        status = lock_adapter(session, &w, &all, err);
+    }
     if (session->tokenizer) {
         od_json_member_text(&w, "tokenizer", od_tokenizer_digest(session->tokenizer));
         od_buf_puts(&all, od_tokenizer_digest(session->tokenizer));
@@ -135,7 +162,8 @@ static enum od_status differs(const char *what, const char *was, const char *is,
 }
 
 // Members of one object whose digests are not those of the other.
-static enum od_status compare_members(json_t *was, const json_t *is, struct od_error *err)
+static enum od_status compare_members(json_t *was, const json_t *is, const char *whose,
+                                      struct od_error *err)
 {
     char what[OD_ERROR_MESSAGE_BYTES];
     const char *name = NULL;
@@ -145,7 +173,7 @@ static enum od_status compare_members(json_t *was, const json_t *is, struct od_e
         const char *before = json_string_value(value);
         const char *now = json_string_value(json_object_get(is, name));
         if (!before || !now || strcmp(before, now) != 0) {
-            (void)snprintf(what, sizeof what, "'%s' of the base model", name);
+            (void)snprintf(what, sizeof what, "'%s' of the %s", name, whose);
             return differs(what, before, now, err);
         }
     }
@@ -216,7 +244,9 @@ enum od_status od_lock_compare(const char *run_dir, const char *lock_text, const
         (status = compare_files(json_object_get(was, "test_data"), json_object_get(is, "test_data"),
                                 err)) != OD_OK ||
         (status = compare_members(json_object_get(was, "base"), json_object_get(is, "base"),
-                                  err)) != OD_OK) {
+                                  "base model", err)) != OD_OK ||
+        (status = compare_members(json_object_get(was, "adapter"), json_object_get(is, "adapter"),
+                                  "adapter", err)) != OD_OK) {
         goto done;
     }
     status = compare_texts(was, is, "tokenizer", err);

@@ -31,6 +31,8 @@
 
 // Lengths that a refusal suggests are multiples of this.
 enum { LENGTH_STEP = 64 };
+// What noise on embeddings is drawn from; dropout's streams begin elsewhere.
+enum { NOISE_STREAM = 0x4E4F4953 };
 
 enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
                                struct od_error *err)
@@ -49,13 +51,6 @@ static enum od_status check_built(const struct od_recipe *recipe, struct od_erro
     if (recipe->optimizer && strcmp(recipe->optimizer, "adamw") != 0) {
         return od_fail(err, OD_E_UNSUPPORTED, "'optimizer: %s' is not built yet: 'adamw' is",
                        recipe->optimizer);
-    }
-    if (recipe->neftune_noise_alpha > 0.0) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "'neftune_noise_alpha' is not built yet: leave it out");
-    }
-    if (recipe->lora_model_dir) {
-        return od_fail(err, OD_E_UNSUPPORTED, "'lora_model_dir' is not built yet: leave it out");
     }
     return OD_OK;
 }
@@ -191,6 +186,17 @@ static enum od_status open_cpu(struct od_session *s, const struct od_session_opt
     return s->partials ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a session");
 }
 
+// NEFTune: noise on what the embedding gives, in training passes.
+static void set_noise(struct od_session *s)
+{
+    for (int32_t i = 0; i < s->program.op_count; i++) {
+        if (s->program.ops[i].kind == OD_OP_EMBED) {
+            s->program.ops[i].noise = (float)s->recipe->neftune_noise_alpha;
+            s->program.ops[i].stream = NOISE_STREAM;
+        }
+    }
+}
+
 // Plan for this machine, refuse what is too large, then take the memory.
 static enum od_status open_plan(struct od_session *s, const struct od_session_options *options,
                                 struct od_error *err)
@@ -203,6 +209,10 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
                                              &program_options, err)) != OD_OK) {
         return status;
     }
+    if (gpu && s->recipe->neftune_noise_alpha > 0.0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'neftune_noise_alpha' is not built for a GPU yet: leave it out");
+    }
     if (gpu) {
         program_options.half = true;
         program_options.head_rows = OD_GPU_HEAD_ROWS;
@@ -212,6 +222,7 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
     if (status != OD_OK) {
         return status;
     }
+    set_noise(s);
     s->batch = (struct od_micro_batch){
         .ids = (int32_t *)(void *)s->arrays.tensor[s->program.io.ids],
         .positions = (int32_t *)(void *)s->arrays.tensor[s->program.io.positions],
@@ -335,7 +346,13 @@ enum od_status od_session_open(const struct od_recipe *recipe,
     if (!s->gpu && recipe->method == OD_METHOD_LORA) {
         od_adapters_init(&s->program, s->arrays.tensor, recipe->seed);
     }
-    return OD_OK;
+    if (recipe->method == OD_METHOD_LORA && recipe->lora_model_dir) {
+        status = od_session_adapter(s, err);
+        if (status != OD_OK) {
+            od_session_close(s);
+        }
+    }
+    return status;
 }
 
 void od_session_close(struct od_session *s)

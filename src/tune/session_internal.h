@@ -34,5 +34,8 @@ enum od_status od_session_gpu_update(struct od_session *session,
 /** Say why the session's leanest plan is refused, and what would fit. */
 enum od_status od_session_refuse(const struct od_session *session, uint64_t need, uint64_t cap,
                                  bool use_library, struct od_error *err);
+/** Go on from the adapter in the recipe's lora_model_dir. @error OD_E_REFUSED when it is none of this
+ *  recipe. */
+enum od_status od_session_adapter(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
 
 #endif

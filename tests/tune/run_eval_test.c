@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/json.h"
 #include "support.h"
 #include "tune/checkpoint.h"
 #include "tune/recipe.h"
@@ -300,6 +301,128 @@ static void time_changes_no_bits(void **state)
     assert_true(a.weight_hash == b.weight_hash);
 }
 
+static void open_session(const char *world, const char *recipe_text, struct od_recipe *recipe,
+                         struct od_session *session)
+{
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    const struct od_session_options options = {.threads = 2, .allow_vector = true};
+    world_recipe(world, recipe_text);
+    world_join(path, world, "recipe.yaml");
+    assert_ok(od_recipe_read(path, recipe, &err), &err);
+    assert_ok(od_session_open(recipe, &options, session, &err), &err);
+}
+
+// Noise on embeddings moves the training and nothing that is evaluated, and is drawn anew after a kill.
+static void noise_in_training_only(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    double loss[2];
+    double trained[2];
+    for (int i = 0; i < 2; i++) {
+        struct od_error err = {0};
+        struct od_recipe recipe;
+        struct od_session session;
+        struct od_eval_report evaluation;
+        struct od_step_report report;
+        open_session(
+            world,
+            with(text, i == 0 ? "val_set_size: 7\n" : "val_set_size: 7\nneftune_noise_alpha: 5\n"),
+            &recipe, &session);
+        assert_ok(od_session_evaluate(&session, &evaluation, &err), &err);
+        assert_ok(od_session_step(&session, &report, &err), &err);
+        loss[i] = evaluation.loss;
+        trained[i] = report.loss;
+        od_session_close(&session);
+        od_recipe_release(&recipe);
+    }
+    assert_memory_equal(&loss[0], &loss[1], sizeof loss[0]);
+    assert_true(fabs(trained[0] - trained[1]) > 1e-6);
+    const struct od_tune_result want =
+        run_recipe(world, "whole", with(text, "neftune_noise_alpha: 5\n"));
+    const struct od_tune_result without = run_recipe(world, "without", with(text, ""));
+    assert_true(want.weight_hash != without.weight_hash);
+    struct od_tune_result result;
+    struct od_error err = {0};
+    world_recipe(world, with(text, "neftune_noise_alpha: 5\n"));
+    world_run_and_kill(world, "killed", false, 5);
+    assert_ok(world_run(world, "killed", true, 2, true, &result, &err), &err);
+    assert_true(result.weight_hash == want.weight_hash);
+}
+
+static void refused(const char *world, const char *recipe, const char *words)
+{
+    struct od_tune_result result;
+    struct od_error err = {0};
+    world_recipe(world, recipe);
+    const enum od_status status = world_run(world, "none", false, 1, true, &result, &err);
+    if (status == OD_OK || !strstr(err.message, words)) {
+        fail_msg("status %d, '%s'; expected '%s'", (int)status, err.message, words);
+    }
+}
+
+// Training begins with the weights of the adapter that is named; one of another kind is refused.
+static void goes_on_from_an_adapter(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    const char *world = world_make(world_lora, "");
+    const struct od_tune_result first = run_recipe(world, "first", basic);
+    const char *more = "lora_model_dir: first/adapter\n";
+    open_session(world, with(text, more), &recipe, &session);
+    assert_true(od_session_weight_hash(&session) == first.weight_hash);
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+    const struct od_tune_result second = run_recipe(world, "second", with(text, more));
+    assert_true(second.first_loss < first.first_loss);
+    assert_true(second.weight_hash != first.weight_hash);
+    char path[OD_PATH_MAX_BYTES];
+    json_t *lock = NULL;
+    struct od_error err = {0};
+    world_join(path, world, "second/lock.json");
+    assert_ok(od_json_read(path, &lock, &err), &err);
+    assert_non_null(json_object_get(json_object_get(lock, "adapter"), "adapter_model.safetensors"));
+    json_decref(lock);
+    refused(world, with(text, "lora_model_dir: nowhere\n"), "nowhere");
+    refused(world, "adapter: lora\nlora_r: 8\nlora_alpha: 8\nlora_model_dir: first/adapter\n",
+            "it would need 'lora_r: 4'");
+    refused(world, "adapter: lora\nlora_r: 4\nlora_alpha: 4\nlora_model_dir: first/adapter\n",
+            "it would need 'lora_alpha: 8.0'");
+    refused(world, with(text, "lora_target_modules: [q_proj]\nlora_model_dir: first/adapter\n"),
+            "it would need 'lora_target_modules: [q_proj, k_proj, v_proj, o_proj, gate_proj, "
+            "up_proj, down_proj]'");
+}
+
+// The frozen weights in 8 bits: other numbers, and training that learns. In 4 bits their widths must be
+// whole blocks.
+static void quantised(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    const struct od_tune_result plain = run_recipe(world, "plain", basic);
+    const struct od_tune_result eight =
+        run_recipe(world, "eight", with(text, "load_in_8bit: true\n"));
+    const double apart = fabs(plain.first_loss - eight.first_loss);
+    assert_true(eight.last_loss < eight.first_loss);
+    assert_true(apart > 1e-9 && apart < 0.05);
+    refused(world, with(text, "load_in_4bit: true\n"), "4-bit weights need");
+}
+
+// What the engine cannot do yet is refused at the start by the name of its key.
+static void not_built(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    refused(world, with(text, "optimizer: adamw_bnb_8bit\n"), "'optimizer: adamw_8bit'");
+    refused(world, with(text, "special_tokens: {eos_token: x}\n"), "'special_tokens: eos_token'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +433,10 @@ int main(void)
         cmocka_unit_test(ended_stays_ended),
         cmocka_unit_test(ends_in_time),
         cmocka_unit_test(time_changes_no_bits),
+        cmocka_unit_test(noise_in_training_only),
+        cmocka_unit_test(goes_on_from_an_adapter),
+        cmocka_unit_test(quantised),
+        cmocka_unit_test(not_built),
     };
     return cmocka_run_group_tests_name("tune/run_eval", tests, NULL, NULL);
 }
