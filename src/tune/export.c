@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "formats/dtype.h"
-#include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/spec.h"
 #include "model/weights.h"

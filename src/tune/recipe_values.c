@@ -6,10 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
-#include "data/dataset.h"
 #include "formats/yaml.h"
 #include "ops/op.h"
 #include "tune/recipe.h"

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
+#include "model/program.h"
 #include "model/spec.h"
 #include "plan/plan.h"
 #include "tune/bad_batch.h"

@@ -77,8 +77,8 @@ static void uniform_in_its_range(void **state)
     }
     for (int d = 0; d < DOCUMENTS; d++) {
         const double length = starts[d + 1] - starts[d];
-        const double bound = (double)ALPHA / sqrt(length * C);
-        const double n = length * C * PASSES;
+        const double bound = (double)ALPHA / sqrt(length * (double)C);
+        const double n = length * (double)C * (double)PASSES;
         assert_true(most[d] <= bound * 1.000001 && most[d] > 0.99 * bound);
         assert_true(fabs(sum[d] / n) < 5.0 * bound / sqrt(3.0 * n));  // five deviations
         assert_true(fabs(squares[d] / n / (bound * bound / 3.0) - 1.0) < 5.0 * 0.9 / sqrt(n));
@@ -92,7 +92,8 @@ static void drawn_by_the_definition(void **state)
     run(1, false, true, 9, y);
     for (int t = 0; t < T; t++) {
         const int d = document_of(t);
-        const float bound = (float)((double)ALPHA / sqrt((double)(starts[d + 1] - starts[d]) * C));
+        const float bound =
+            (float)((double)ALPHA / sqrt((double)(starts[d + 1] - starts[d]) * (double)C));
         for (int c = 0; c < C; c++) {
             const uint64_t element = (uint64_t)t * ((C + 3) / 4) + (uint64_t)c / 4;
             const uint32_t word = od_philox_draw(SEED, STREAM, 9, element).word[c % 4];
