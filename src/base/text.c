@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@
 
 #include "base/memory.h"
 
-enum { NEAREST_NAME_MAX_BYTES = 64 };
+enum { NEAREST_NAME_MAX_BYTES = 64 };  // longer ones are near to nothing
 
 int od_utf8_decode(const char *text, size_t size, uint32_t *ret_code)
 {
@@ -302,10 +304,13 @@ bool od_parse_int(const char *text, int64_t *ret_value)
     return true;
 }
 
-static size_t edit_distance(const char *a, const char *b)
+size_t od_edit_distance(const char *a, const char *b)
 {
     size_t row[NEAREST_NAME_MAX_BYTES + 1];
     const size_t n = strlen(b);
+    if (n > NEAREST_NAME_MAX_BYTES) {
+        return SIZE_MAX;
+    }
     for (size_t j = 0; j <= n; j++) {
         row[j] = j;
     }
@@ -331,14 +336,59 @@ const char *od_nearest_name(const char *name, const char *const *names, size_t c
         return NULL;
     }
     for (size_t i = 0; i < count; i++) {
-        if (strlen(names[i]) > NEAREST_NAME_MAX_BYTES) {
-            continue;
-        }
-        const size_t distance = edit_distance(name, names[i]);
+        const size_t distance = od_edit_distance(name, names[i]);
         if (distance < best_distance) {
             best_distance = distance;
             best = names[i];
         }
     }
     return best;
+}
+
+/** A unit and what it is worth. */
+struct unit {
+    const char *name;
+    double worth;
+};
+
+// A number above 0 with one of the units behind it, blanks allowed between them.
+static bool parse_unit(const char *text, const struct unit *units, size_t count, double max,
+                       double *ret)
+{
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    if (end == text || !(value > 0.0)) {
+        return false;
+    }
+    while (*end == ' ') {
+        end++;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(end, units[i].name) == 0 && value * units[i].worth < max) {
+            *ret = value * units[i].worth;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool od_parse_size(const char *text, uint64_t *ret_bytes)
+{
+    static const struct unit units[] = {{"", 1.0},       {"B", 1.0},         {"kB", 1e3},
+                                        {"MB", 1e6},     {"GB", 1e9},        {"TB", 1e12},
+                                        {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0},
+                                        {"G", 1e9},      {"M", 1e6}};
+    double bytes = 0.0;
+    if (!parse_unit(text, units, sizeof units / sizeof units[0], 1e18, &bytes)) {
+        return false;
+    }
+    *ret_bytes = (uint64_t)bytes;
+    return true;
+}
+
+bool od_parse_time(const char *text, double *ret_seconds)
+{
+    static const struct unit units[] = {{"", 1.0},   {"s", 1.0},    {"min", 60.0},
+                                        {"m", 60.0}, {"h", 3600.0}, {"d", 86400.0}};
+    return parse_unit(text, units, sizeof units / sizeof units[0], 1e14, ret_seconds);
 }

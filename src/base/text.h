@@ -47,6 +47,15 @@ bool od_parse_double(const char *text, double *ret_value);
 /** Parse a whole text as a decimal integer; false when it is not one or does not fit. */
 bool od_parse_int(const char *text, int64_t *ret_value);
 
+/** Parse bytes: "24GB" (10^9), "24GiB" (2^30), "800MB" or a plain number above 0; false when the text
+ *  is none of them. */
+bool od_parse_size(const char *text, uint64_t *ret_bytes);
+/** Parse seconds: "24h", "90min", "45s" or a plain number above 0; false when it is none of them. */
+bool od_parse_time(const char *text, double *ret_seconds);
+
+/** Bytes to insert, remove or replace to make `b` of `a` (Levenshtein); SIZE_MAX when `b` is longer
+ *  than 64 bytes. */
+size_t od_edit_distance(const char *a, const char *b);
 /** The name in `names` [count] nearest to `name` by edit distance, or NULL if none is near. */
 const char *od_nearest_name(const char *name, const char *const *names, size_t count);
 

@@ -229,15 +229,15 @@ int od_cmd_plan(struct od_cli *cli, int argc, char **argv)
     const char *vram = NULL;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory, "what the run may take, such as 8GB",
-                          "no cap"),
+                          "the recipe's budget, else no cap"),
         OD_OPTION_TEXT_OF(0, "card", "NAME", &card_name,
                           "plan for this card: h200, h100, a100-40gb, a100-80gb, rtx-4090, "
                           "rtx-3090, l4",
                           "this machine's"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram, "what the run may take of a card, such as 24GB",
-                          "all of it"),
+                          "the recipe's budget, else all of it"),
         OD_OPTION_TEXT_OF(0, "time", "TIME", &time, "how long it may take, such as 24h or 90min",
-                          "no cap"),
+                          "the recipe's budget, else no cap"),
     };
     const struct od_command_spec spec = {
         .name = "plan",
@@ -277,13 +277,18 @@ int od_cmd_plan(struct od_cli *cli, int argc, char **argv)
     if (status == OD_OK && time) {
         status = od_time_read(time, &max_seconds, &err);
     }
-    if (status == OD_OK) {
-        status = choose(&device, card_name, cap_bytes, &card, &err);
-    }
     if (status != OD_OK || (status = od_recipe_read(args.values[0], &recipe, &err)) != OD_OK) {
         return od_command_fail(&spec, status, &err);
     }
-    status = od_forecast_make(&recipe, (int)cli->threads, !cli->no_vector, &plans.forecast, &err);
+    // What the command line does not say, the recipe's budget may.
+    max_bytes = memory ? max_bytes : recipe.budget.ram_bytes;
+    cap_bytes = vram ? cap_bytes : recipe.budget.vram_bytes;
+    max_seconds = time ? max_seconds : recipe.budget.time_s;
+    status = choose(&device, card_name, cap_bytes, &card, &err);
+    if (status == OD_OK) {
+        status =
+            od_forecast_make(&recipe, (int)cli->threads, !cli->no_vector, &plans.forecast, &err);
+    }
     if (status == OD_OK) {
         status = make_plans(&recipe, card, cap_bytes, &plans, &err);
     }

@@ -15,7 +15,10 @@
 #include "cli/sizes.h"
 #include "flow/report.h"
 #include "formats/json.h"
+#include "tune/recipe_table.h"
 #include "tune/run.h"
+
+enum { KEYS_MAX_BYTES = 1 << 20 };
 
 static volatile sig_atomic_t stop_wanted;
 
@@ -35,6 +38,10 @@ static void default_run_dir(const char *recipe, char out[OD_PATH_MAX_BYTES])
     (void)snprintf(out, OD_PATH_MAX_BYTES, "runs/%.*s", length, name);
 }
 
+static const char *const end_names[] = {[OD_TUNE_END_STEPS] = "steps",
+                                        [OD_TUNE_END_EARLY] = "early_stopping",
+                                        [OD_TUNE_END_TIME] = "budget.time"};
+
 static enum od_status print_json(const char *run_dir, const struct od_tune_result *result,
                                  struct od_error *err)
 {
@@ -50,7 +57,15 @@ static enum od_status print_json(const char *run_dir, const struct od_tune_resul
     od_json_member_int(&w, "steps", result->steps);
     od_json_member_number(&w, "first_loss", result->first_loss);
     od_json_member_number(&w, "last_loss", result->last_loss);
+    od_json_member_text(&w, "end", end_names[result->end]);
+    if (result->best_step >= 0) {
+        od_json_member_number(&w, "eval_loss", result->eval_loss);
+        od_json_member_number(&w, "best_eval_loss", result->best_loss);
+        od_json_member_int(&w, "best_step", result->best_step);
+    }
+    od_json_member_int(&w, "exported_step", result->exported_step);
     od_json_member_number(&w, "train_s", result->train_s);
+    od_json_member_number(&w, "elapsed_s", result->elapsed_s);
     od_json_member_number(&w, "tokens_per_s", result->tokens_per_s);
     od_json_member_int(&w, "plan_bytes", (int64_t)result->plan_bytes);
     od_json_member_text(&w, "weight_hash", hash);
@@ -73,9 +88,37 @@ static void print_text(const char *run_dir, const struct od_tune_result *result)
     (void)printf("%lld steps in %s (%.0f tokens/s): loss %.4f -> %.4f, weights %s\n",
                  (long long)result->steps, seconds, result->tokens_per_s, result->first_loss,
                  result->last_loss, hash);
+    if (result->end != OD_TUNE_END_STEPS) {
+        (void)printf("ended   after %lld of %lld steps by %s\n", (long long)result->steps,
+                     (long long)result->total_steps,
+                     result->end == OD_TUNE_END_TIME ? "budget.time" : "early_stopping_patience");
+    }
+    if (result->best_step >= 0) {
+        (void)printf("best    evaluation loss %.4f at step %lld, last %.4f; exported: step %lld\n",
+                     result->best_loss, (long long)result->best_step, result->eval_loss,
+                     (long long)result->exported_step);
+    }
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
     (void)printf("report  %s/report.html\n", run_dir);
+}
+
+static enum od_status print_keys(bool json, struct od_error *err)
+{
+    struct od_buf buf;
+    od_buf_init(&buf, KEYS_MAX_BYTES);
+    if (json) {
+        od_recipe_reference_json(&buf);
+        od_buf_putc(&buf, '\n');
+    } else {
+        od_recipe_reference(&buf);
+    }
+    const enum od_status status = od_buf_check(&buf, err);
+    if (status == OD_OK) {
+        (void)fputs(od_buf_text(&buf), stdout);
+    }
+    od_buf_release(&buf);
+    return status;
 }
 
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
@@ -84,19 +127,22 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const char *memory = NULL;
     const char *vram = NULL;
     bool resume = false;
+    bool keys = false;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
                           "runs/NAME for NAME.yaml"),
         OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint of the run"),
+        OD_OPTION_FLAG_OF(0, "keys", &keys, "print what keys a recipe may have, and leave"),
         OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory,
-                          "refuse a plan that needs more, such as 8GB", "no cap"),
+                          "refuse a plan that needs more, such as 8GB",
+                          "the recipe's budget, else no cap"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
                           "on a GPU: refuse when the process would take more of the card",
-                          "what is free"),
+                          "the recipe's budget, else what is free"),
     };
     const struct od_command_spec spec = {
         .name = "tune",
-        .arguments = "RECIPE [-o RUN] [--resume]",
+        .arguments = "RECIPE [-o RUN] [--resume] | --keys",
         .summary = "fine-tune or pre-train a model as a recipe says",
         .details =
             "Memory is planned before any data is read: what fits at the start fits until the end.\n"
@@ -106,7 +152,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
             "    oneday tune examples/toyworld/tune.yaml -o runs/mine",
         .options = options,
         .option_count = OD_COUNT_OF(options),
-        .min_args = 1,
+        .min_args = 0,
         .max_args = 1};
     struct od_args args;
     struct od_error err = {0};
@@ -118,6 +164,15 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
 
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
         return exit_code;
+    }
+    if (keys) {
+        const enum od_status printed = print_keys(cli->json, &err);
+        return printed == OD_OK ? 0 : od_command_fail(&spec, printed, &err);
+    }
+    if (args.count == 0) {
+        (void)od_fail(&err, OD_E_ARGUMENT, "an argument is missing; usage: oneday tune %s",
+                      spec.arguments);
+        return od_command_fail(&spec, OD_E_ARGUMENT, &err);
     }
     enum od_status status = od_cli_device(cli, &device, &err);
     const char *cap = device.on_gpu ? vram : memory;

@@ -2,55 +2,28 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
+#include "base/text.h"
 #include "base/threads.h"
 #include "cli/options.h"
 #include "device/cuda/cuda.h"
 
 enum od_status od_size_read(const char *text, uint64_t *ret_bytes, struct od_error *err)
 {
-    static const struct {
-        const char *name;
-        double bytes;
-    } units[] = {{"", 1.0},       {"B", 1.0},         {"kB", 1e3},
-                 {"MB", 1e6},     {"GB", 1e9},        {"TB", 1e12},
-                 {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0},
-                 {"G", 1e9},      {"M", 1e6}};
-    char *end = NULL;
-    const double value = strtod(text, &end);
-    if (end != text && value > 0.0) {
-        while (*end == ' ') {
-            end++;
-        }
-        for (size_t i = 0; i < OD_COUNT_OF(units); i++) {
-            if (strcmp(end, units[i].name) == 0 && value * units[i].bytes < 1e18) {
-                *ret_bytes = (uint64_t)(value * units[i].bytes);
-                return OD_OK;
-            }
-        }
-    }
-    return od_fail(err, OD_E_ARGUMENT, "'%.60s' is no size: write 24GB, 800MB or 16GiB", text);
+    return od_parse_size(text, ret_bytes)
+               ? OD_OK
+               : od_fail(err, OD_E_ARGUMENT, "'%.60s' is no size: write 24GB, 800MB or 16GiB",
+                         text);
 }
 
 enum od_status od_time_read(const char *text, double *ret_seconds, struct od_error *err)
 {
-    static const struct {
-        const char *name;
-        double seconds;
-    } units[] = {{"", 1.0}, {"s", 1.0}, {"min", 60.0}, {"m", 60.0}, {"h", 3600.0}, {"d", 86400.0}};
-    char *end = NULL;
-    const double value = strtod(text, &end);
-    for (size_t i = 0; end != text && value > 0.0 && i < OD_COUNT_OF(units); i++) {
-        if (strcmp(end, units[i].name) == 0 && value < 1e9) {
-            *ret_seconds = value * units[i].seconds;
-            return OD_OK;
-        }
-    }
-    return od_fail(err, OD_E_ARGUMENT, "'%.60s' is no time: write 24h, 90min or 45s", text);
+    return od_parse_time(text, ret_seconds)
+               ? OD_OK
+               : od_fail(err, OD_E_ARGUMENT, "'%.60s' is no time: write 24h, 90min or 45s", text);
 }
 
 static enum od_status check_threads(const struct od_cli *cli, struct od_error *err)

@@ -15,6 +15,7 @@
 #include "ops/cpu.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
+#include "tune/holdout.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 
@@ -70,6 +71,7 @@ static enum od_status count_work(const struct od_recipe *recipe, const struct od
 {
     struct od_tokenizer *tokenizer = NULL;
     struct od_dataset dataset = {0};
+    struct od_dataset held_out = {0};
     struct od_packs packs = {0};
     const struct od_dataset_options options = {.sequence_len = recipe->sequence_len,
                                                .train_on_inputs = recipe->train_on_inputs,
@@ -83,6 +85,9 @@ static enum od_status count_work(const struct od_recipe *recipe, const struct od
     od_tokenizer_set_bos_eos(tokenizer, spec->bos, spec->eos);
     if ((status = od_dataset_load(recipe->datasets, recipe->dataset_count, tokenizer, &options,
                                   &dataset, err)) == OD_OK &&
+        (!(recipe->val_set_size > 0.0) ||
+         (status = od_holdout_take(&dataset, recipe->val_set_size, recipe->seed, &held_out, err)) ==
+             OD_OK) &&
         (status = od_packs_make(&dataset, recipe->sequence_len, recipe->sample_packing,
                                 recipe->seed, 0, &packs, err)) == OD_OK) {
         const int64_t steps = (packs.count + per_step - 1) / per_step;  // of an epoch
@@ -98,6 +103,7 @@ static enum od_status count_work(const struct od_recipe *recipe, const struct od
         f->labelled = (double)labels / (double)packs.tokens;
     }
     od_packs_release(&packs);
+    od_dataset_release(&held_out);
     od_dataset_release(&dataset);
     od_tokenizer_free(tokenizer);
     return status;

@@ -29,7 +29,8 @@ enum {
     SETTING_MAX_BYTES = 1 << 16,
     MEAN_FROM_STEPS = 100,  // a log this long gets a mean beside its raw values
     MEAN_PARTS = 50,        // the mean is over a fiftieth of the steps
-    STRIDE = (int)(sizeof(struct od_report_step) / sizeof(double))
+    STRIDE = (int)(sizeof(struct od_report_step) / sizeof(double)),
+    EVALUATION_STRIDE = (int)(sizeof(struct od_report_evaluation) / sizeof(double))
 };
 _Static_assert(sizeof(struct od_report_step) % sizeof(double) == 0, "a step is made of doubles");
 
@@ -72,6 +73,15 @@ static const struct od_report_step *first_with_loss(const struct od_report_log *
     return NULL;
 }
 
+static const struct od_report_evaluation *best_evaluation(const struct od_report_log *log)
+{
+    const struct od_report_evaluation *best = &log->evaluations[0];
+    for (size_t i = 1; i < log->evaluation_count; i++) {
+        best = log->evaluations[i].loss < best->loss ? &log->evaluations[i] : best;
+    }
+    return best;
+}
+
 // 7372800 as 7 372 800, with blanks that do not break.
 static void grouped(double value, char out[64])
 {
@@ -111,6 +121,11 @@ static void put_facts(struct od_buf *out, const struct od_report_log *log)
         (void)snprintf(text, sizeof text, "%.4f", last->loss);
         put_fact(out, "Last loss", text);
     }
+    if (log->evaluation_count > 0) {
+        const struct od_report_evaluation *best = best_evaluation(log);
+        (void)snprintf(text, sizeof text, "%.4f at step %.0f", best->loss, best->step);
+        put_fact(out, "Lowest evaluation loss", text);
+    }
     if (tokens > 0.0) {
         grouped(tokens, text);
         put_fact(out, "Tokens", text);
@@ -140,6 +155,7 @@ struct curve {
     const double *values;  ///< in the first step of the log
     bool with_mean;        ///< drawn pale, with a mean over it, when the log is long
     bool from_zero;
+    bool with_evaluations;  ///< the evaluations' loss is drawn, too
 };
 
 // Mean over `half` steps to both sides, of the values that are finite.
@@ -180,19 +196,29 @@ static void put_figure(struct od_buf *out, const struct od_report_log *log,
                        const struct curve *curve, const double *means, size_t mean_over)
 {
     char text[160];
-    const struct od_chart_series series[2] = {{.x = &log->steps[0].step,
-                                               .y = curve->values,
-                                               .x_stride = STRIDE,
-                                               .y_stride = STRIDE,
-                                               .count = log->count,
-                                               .style = 1,
-                                               .faint = means != NULL},
-                                              {.x = &log->steps[0].step,
-                                               .y = means,
-                                               .x_stride = STRIDE,
-                                               .y_stride = 1,
-                                               .count = log->count,
-                                               .style = 1}};
+    struct od_chart_series series[3] = {{.x = &log->steps[0].step,
+                                         .y = curve->values,
+                                         .x_stride = STRIDE,
+                                         .y_stride = STRIDE,
+                                         .count = log->count,
+                                         .style = 1,
+                                         .faint = means != NULL}};
+    size_t count = 1;
+    const bool evaluated = curve->with_evaluations && log->evaluation_count > 0;
+    if (means) {
+        series[count] = series[0];
+        series[count].y = means;
+        series[count].y_stride = 1;
+        series[count++].faint = false;
+    }
+    if (evaluated) {
+        series[count++] = (struct od_chart_series){.x = &log->evaluations[0].step,
+                                                   .y = &log->evaluations[0].loss,
+                                                   .x_stride = EVALUATION_STRIDE,
+                                                   .y_stride = EVALUATION_STRIDE,
+                                                   .count = log->evaluation_count,
+                                                   .style = 2};
+    }
     (void)snprintf(text, sizeof text, "%s over steps %.0f to %.0f.", curve->title,
                    log->steps[0].step, log->steps[log->count - 1].step);
     const struct od_chart chart = {.id = curve->id,
@@ -201,13 +227,16 @@ static void put_figure(struct od_buf *out, const struct od_report_log *log,
                                    .x_name = "step",
                                    .y_name = "",
                                    .series = series,
-                                   .series_count = means ? 2 : 1,
+                                   .series_count = count,
                                    .from_zero = curve->from_zero};
     od_buf_puts(out, "<figure class=\"chart\">\n");
     od_chart_lines(out, &chart);
     od_buf_printf(out, "<figcaption>%s", curve->title);
     if (means) {
         od_buf_printf(out, ": pale, each step; strong, mean over %zu steps", mean_over);
+    }
+    if (evaluated) {
+        od_buf_puts(out, "; the second line, evaluations on held-out documents");
     }
     od_buf_puts(out, "</figcaption>\n</figure>\n");
 }
@@ -242,7 +271,7 @@ static enum od_status put_training(struct od_buf *out, const struct od_report_lo
     }
     od_buf_puts(out, "<div class=\"charts\">\n");
     const struct curve curves[] = {
-        {"loss", "Loss", &log->steps[0].loss, .with_mean = true},
+        {"loss", "Loss", &log->steps[0].loss, .with_mean = true, .with_evaluations = true},
         {"rate", "Learning rate", &log->steps[0].lr, .from_zero = true},
         {"norm", "Norm of the gradient", &log->steps[0].grad_norm, .with_mean = true,
          .from_zero = true},

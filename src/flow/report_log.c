@@ -39,6 +39,30 @@ static enum od_status add(struct od_report_log *log, const struct od_report_step
     return OD_OK;
 }
 
+static enum od_status add_evaluation(struct od_report_log *log, double step, double loss,
+                                     struct od_error *err)
+{
+    while (log->evaluation_count > 0 && log->evaluations[log->evaluation_count - 1].step >= step) {
+        log->evaluation_count--;
+    }
+    if (log->evaluation_count == OD_REPORT_STEPS_MAX) {
+        return od_fail(err, OD_E_LIMIT, "more than %d evaluations", OD_REPORT_STEPS_MAX);
+    }
+    if (log->evaluation_count == log->evaluation_capacity) {
+        const size_t capacity = log->evaluation_capacity == 0 ? 64 : 2 * log->evaluation_capacity;
+        struct od_report_evaluation *evaluations =
+            od_realloc(log->evaluations, capacity, sizeof *evaluations);
+        if (!evaluations) {
+            return od_fail(err, OD_E_MEMORY, "no memory for %zu evaluations", capacity);
+        }
+        log->evaluations = evaluations;
+        log->evaluation_capacity = capacity;
+    }
+    log->evaluations[log->evaluation_count++] =
+        (struct od_report_evaluation){.step = step, .loss = loss};
+    return OD_OK;
+}
+
 static enum od_status add_line(struct od_report_log *log, const char *text, size_t size,
                                struct od_error *err)
 {
@@ -58,7 +82,10 @@ static enum od_status add_line(struct od_report_log *log, const char *text, size
                                         .tokens = number(line, "tokens"),
                                         .seconds = number(times, "step_s"),
                                         .energy_j = number(times, "energy_j")};
-    if (isfinite(step.step)) {
+    const double eval_loss = number(line, "eval_loss");
+    if (isfinite(step.step) && isfinite(eval_loss)) {
+        status = add_evaluation(log, step.step, eval_loss, err);
+    } else if (isfinite(step.step)) {
         status = add(log, &step, err);
         if (hash) {
             (void)snprintf(log->weight_hash, sizeof log->weight_hash, "%s", hash);
@@ -108,6 +135,7 @@ enum od_status od_report_log_read(const char *path, struct od_report_log *ret, s
 
 void od_report_log_release(struct od_report_log *log)
 {
+    od_free(log->evaluations);
     od_free(log->steps);
     *log = (struct od_report_log){0};
 }

@@ -4,8 +4,9 @@
  *
  *     {"step": 1, "loss": 2.5, "lr": 0.0002, "grad_norm": 1.5, "tokens": 512, "labels": 100,
  *      "weight_hash": "...", "t": {"step_s": 0.5, "tokens_per_s": 1024.0}}
+ *     {"step": 1, "eval_loss": 2.4, "eval_labels": 50, "t": {"eval_s": 0.1}}
  *
- * Only `step` must be there; other keys are passed over. A step that is not above the one before it
+ * A line with `eval_loss` is an evaluation behind that step. Only `step` must be there; other keys are passed over. A step that is not above the one before it
  * (a run that went on from a checkpoint) takes the place of those from it on.
  *
  * @thread Re-entrant: distinct objects from distinct threads.
@@ -33,10 +34,19 @@ struct od_report_step {
     double energy_j;  ///< that a GPU took
 };
 
+/** One evaluation. */
+struct od_report_evaluation {
+    double step;
+    double loss;
+};
+
 struct od_report_log {
     size_t count;
     size_t capacity;  ///< private
     struct od_report_step *steps;
+    size_t evaluation_count;
+    size_t evaluation_capacity;  ///< private
+    struct od_report_evaluation *evaluations;
     size_t bad_lines;                        ///< lines that are no such object
     char weight_hash[OD_REPORT_HASH_BYTES];  ///< the last one; "" without any
 };

@@ -13,7 +13,7 @@
 #include "formats/json.h"
 #include "tune/checkpoint.h"
 #include "tune/device_file.h"
-#include "tune/export.h"
+#include "tune/lock.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 

@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
 #include "formats/nf4.h"
+#include "ops/embed/embed_noise.h"
 #include "ops/kernels.h"
 #include "ops/op.h"
 
@@ -66,6 +67,9 @@ static void embed_rows(void *context, int64_t first, int64_t last, int thread)
     (void)thread;
     for (int64_t t = first; t < last; t++) {
         memcpy(y + t * cols, w + (int64_t)call->batch->ids[t] * cols, (size_t)cols * sizeof *y);
+    }
+    if (call->op->noise > 0.0F && call->batch->want_gradient) {
+        od_embed_noise(y, call->op, call->batch, first, last);
     }
 }
 

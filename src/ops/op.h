@@ -21,7 +21,7 @@ enum { OD_OP_SLOTS = 18, OD_ADAPTER_PARTS_MAX = 4 };
 
 /** T tokens, C channels, N outputs, K inputs, H query heads, G key/value heads, D head size. */
 enum od_op_kind {
-    OD_OP_EMBED,             ///< Y[T,C] = W[ids]
+    OD_OP_EMBED,             ///< Y[T,C] = W[ids] (+ noise)
     OD_OP_EMBED_BWD,         ///< DW[V,C] += scatter of DY
     OD_OP_RMS_NORM,          ///< Y = X * rstd * W; RSTD[T]
     OD_OP_RMS_NORM_BWD,      ///< DX (+)=, DW +=
@@ -117,7 +117,8 @@ struct od_op {
     int64_t rank;  ///< r
     int32_t part_count;
     float dropout;    ///< of the adapter's input: probability that a value is left out; 0: none
-    uint32_t stream;  ///< that the mask is drawn from
+    float noise;      ///< EMBED: alpha of the noise on training passes; 0: none
+    uint32_t stream;  ///< that mask or noise is drawn from
     bool refold;      ///< LINEAR_BWD: X was made again without X A^T, which is computed here
     int64_t fold;     ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
     struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];

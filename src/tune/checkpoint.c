@@ -71,7 +71,15 @@ static enum od_status write_state(const struct od_checkpoint_state *state, const
     od_json_member_int(&w, "tokens", state->place.tokens);
     od_json_member_int(&w, "labels", state->place.labels);
     od_json_member_number(&w, "train_s", state->train_s);
+    od_json_member_number(&w, "elapsed_s", state->elapsed_s);
+    od_json_member_bool(&w, "out_of_time", state->out_of_time);
     od_json_member_number(&w, "first_loss", state->first_loss);
+    od_json_member_int(&w, "best_step", state->best_step);
+    if (state->best_step >= 0) {
+        od_json_member_number(&w, "eval_loss", state->eval_loss);
+        od_json_member_number(&w, "best_loss", state->best_loss);
+        od_json_member_int(&w, "worse", state->worse);
+    }
     od_json_member_text(&w, "weight_hash", hash);
     od_json_member_text(&w, "inputs", state->inputs);
     od_json_object_end(&w);
@@ -124,8 +132,9 @@ static int64_t step_of(const char *name)
     return step;
 }
 
-// Remove all but the newest `keep` checkpoints, and what a crash left half-written.
-static enum od_status prune(const char *folder, int64_t newest, int64_t keep, struct od_error *err)
+// Remove all but the newest `keep` checkpoints and `protect`, and what a crash left half-written.
+static enum od_status prune(const char *folder, int64_t newest, int64_t keep, int64_t protect,
+                            struct od_error *err)
 {
     char **names = NULL;
     size_t count = 0;
@@ -137,7 +146,8 @@ static enum od_status prune(const char *folder, int64_t newest, int64_t keep, st
         for (size_t j = 0; j < count; j++) {
             newer += step_of(names[j]) > step && step_of(names[j]) <= newest;
         }
-        if (step < 0 ? strstr(names[i], ".tmp") != NULL : keep > 0 && newer >= keep) {
+        if (step < 0 ? strstr(names[i], ".tmp") != NULL
+                     : keep > 0 && newer >= keep && step != protect) {
             status = od_path_join(path, folder, names[i], err);
             if (status == OD_OK) {
                 status = od_dir_remove(path, err);
@@ -150,7 +160,7 @@ static enum od_status prune(const char *folder, int64_t newest, int64_t keep, st
 
 enum od_status od_checkpoint_write(const struct od_session *session, const char *folder,
                                    const struct od_checkpoint_state *state, int64_t keep,
-                                   struct od_error *err)
+                                   int64_t protect, struct od_error *err)
 {
     char temp[OD_PATH_MAX_BYTES];
     char final[OD_PATH_MAX_BYTES];
@@ -187,7 +197,7 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
         goto done;
     }
     if ((status = od_dir_sync(folder, err)) == OD_OK) {
-        status = prune(folder, state->place.step, keep, err);
+        status = prune(folder, state->place.step, keep, protect, err);
     }
 
 done:
@@ -234,7 +244,14 @@ static enum od_status read_state(const char *path, struct od_checkpoint_state *r
         (status = od_json_int(json, "tokens", path, &state.place.tokens, err)) ||
         (status = od_json_int(json, "labels", path, &state.place.labels, err)) ||
         (status = od_json_number_or(json, "train_s", path, 0.0, &state.train_s, err)) ||
+        (status = od_json_number_or(json, "elapsed_s", path, 0.0, &state.elapsed_s, err)) ||
+        (status = od_json_bool_or(json, "out_of_time", path, false, &state.out_of_time, err)) ||
         (status = od_json_number_or(json, "first_loss", path, 0.0, &state.first_loss, err)) ||
+        (status = od_json_int_or(json, "best_step", path, -1, &state.best_step, err)) ||
+        (state.best_step >= 0 &&
+         ((status = od_json_number_or(json, "eval_loss", path, 0.0, &state.eval_loss, err)) ||
+          (status = od_json_number_or(json, "best_loss", path, 0.0, &state.best_loss, err)) ||
+          (status = od_json_int_or(json, "worse", path, 0, &state.worse, err)))) ||
         (status = od_json_text(json, "weight_hash", path, &hash, err)) ||
         (status = od_json_text(json, "inputs", path, &inputs, err))) {
         json_decref(json);
@@ -283,6 +300,30 @@ static enum od_status restore(struct od_session *session, const char *folder, co
     }
     session->place = ret->place;
     status = od_session_seek(session, err);
+
+done:
+    od_free(parts);
+    return status;
+}
+
+enum od_status od_checkpoint_weights(struct od_session *session, const char *folder, int64_t step,
+                                     struct od_error *err)
+{
+    char name[64];
+    char path[OD_PATH_MAX_BYTES];
+    char file[OD_PATH_MAX_BYTES];
+    struct od_part *parts = NULL;
+    enum od_status status;
+    (void)snprintf(name, sizeof name, "step-%lld", (long long)step);
+    if ((status = od_path_join(path, folder, name, err)) != OD_OK ||
+        (status = verify(path, err)) != OD_OK ||
+        (status = state_parts(&session->program, &parts, err)) != OD_OK ||
+        (status = od_path_join(file, path, file_names[0], err)) != OD_OK ||
+        (status = od_parts_read(parts, session->program.param_count, session->arrays.tensor, file,
+                                err)) != OD_OK) {
+        goto done;
+    }
+    status = od_session_store(session, err);
 
 done:
     od_free(parts);

@@ -20,10 +20,42 @@
 #include "data/dataset.h"
 #include "ops/op.h"
 
-enum { OD_LORA_TARGETS_MAX = 16, OD_RECIPE_MAX_BYTES = 1 << 20 };
+enum { OD_LORA_TARGETS_MAX = 16, OD_RECIPE_MAX_BYTES = 1 << 20, OD_RECIPE_NOTES_MAX = 64 };
 
 enum od_method { OD_METHOD_FULL, OD_METHOD_LORA };
-enum od_schedule { OD_SCHEDULE_COSINE, OD_SCHEDULE_LINEAR, OD_SCHEDULE_CONSTANT };
+
+/** How the learning rate goes on behind the warm-up; see tune/schedule.h for the formulas. */
+enum od_schedule {
+    OD_SCHEDULE_COSINE,
+    OD_SCHEDULE_LINEAR,
+    OD_SCHEDULE_CONSTANT,  ///< without warm-up
+    OD_SCHEDULE_CONSTANT_WITH_WARMUP,
+    OD_SCHEDULE_WARMUP_STABLE_DECAY,  ///< lr_decay_steps at the end
+    OD_SCHEDULE_DECAY_PER_EPOCH       ///< times lr_gamma after each epoch
+};
+enum { OD_SCHEDULE_COUNT = OD_SCHEDULE_DECAY_PER_EPOCH + 1 };
+
+/** The shape of warmup_stable_decay's end. */
+enum od_decay { OD_DECAY_COSINE, OD_DECAY_LINEAR, OD_DECAY_ONE_MINUS_SQRT };
+enum { OD_DECAY_COUNT = OD_DECAY_ONE_MINUS_SQRT + 1 };
+
+/** What says when something (an evaluation, a checkpoint) is due. */
+enum od_due {
+    OD_DUE_DEFAULT,  ///< the number of steps when it is given, else each epoch
+    OD_DUE_STEPS,
+    OD_DUE_EPOCH,
+    OD_DUE_NEVER,
+    OD_DUE_BEST  ///< checkpoints only: when an evaluation was the best
+};
+enum { OD_DUE_COUNT = OD_DUE_BEST + 1 };
+
+/** What a run may take; 0: no limit. */
+struct od_recipe_budget {
+    double time_s;  ///< of all processes of the run together, export included
+    uint64_t vram_bytes;
+    uint64_t ram_bytes;
+    uint64_t disk_bytes;  ///< of the run directory
+};
 
 struct od_recipe {
     // Model. Exactly one of these two: base_model: DIR, or base_model: {config: FILE, tokenizer: DIR}.
@@ -42,6 +74,10 @@ struct od_recipe {
 
     struct od_dataset_spec datasets[OD_DATASET_FILES_MAX];
     size_t dataset_count;
+    double
+        val_set_size;  ///< 0: nothing is held out; below 1: a share of the documents; else so many
+    struct od_dataset_spec test_datasets[OD_DATASET_FILES_MAX];  ///< instead: files to evaluate on
+    size_t test_dataset_count;
     int64_t sequence_len;                 ///< 2048
     bool sample_packing;                  ///< true
     bool train_on_inputs;                 ///< false
@@ -50,24 +86,44 @@ struct od_recipe {
     double num_epochs;                    ///< 1 (may be fractional)
     int64_t max_steps;                    ///< 0: from num_epochs
 
-    const char *optimizer;          ///< adamw (adamw_torch is the same)
-    double learning_rate;           ///< 2e-4
-    enum od_schedule lr_scheduler;  ///< cosine
-    int64_t warmup_steps;           ///< 0
-    double weight_decay;            ///< 0; matrices only, never norms
-    double adam_beta1;              ///< 0.9
-    double adam_beta2;              ///< 0.999
-    double adam_epsilon;            ///< 1e-8
-    double max_grad_norm;           ///< 1; 0: no clipping
-    uint64_t seed;                  ///< 42
+    const char *optimizer;            ///< adamw (the same: adamw_torch), or adamw_8bit
+    double learning_rate;             ///< 2e-4
+    enum od_schedule lr_scheduler;    ///< cosine
+    double cosine_min_lr_ratio;       ///< 0; cosine ends at this share of learning_rate
+    double cosine_constant_lr_ratio;  ///< 0: none; cosine ends after this share of the run
+    double lr_min_ratio;              ///< kwargs' min_lr_ratio, of warmup_stable_decay
+    int64_t lr_decay_steps;           ///< kwargs' num_decay_steps
+    enum od_decay lr_decay;           ///< kwargs' decay_type
+    double lr_gamma;                  ///< kwargs' gamma
+    int64_t warmup_steps;             ///< 0
+    double warmup_ratio;              ///< 0; of the steps of the run, when warmup_steps is 0
+    double weight_decay;              ///< 0; matrices only, never norms
+    double adam_beta1;                ///< 0.9
+    double adam_beta2;                ///< 0.999
+    double adam_epsilon;              ///< 1e-8
+    double max_grad_norm;             ///< 1; 0: no clipping
+    double neftune_noise_alpha;       ///< 0: no noise
+    uint64_t seed;                    ///< 42
 
-    int64_t save_steps;         ///< 100; 0: only at the end
-    int64_t save_total_limit;   ///< 2 checkpoints kept
-    int64_t weight_hash_steps;  ///< 1: log the weight hash every N steps
+    enum od_due eval_strategy;        ///< OD_DUE_DEFAULT
+    double eval_steps;                ///< 0; below 1: a share of the run
+    int64_t evals_per_epoch;          ///< 0
+    enum od_due save_strategy;        ///< OD_DUE_DEFAULT
+    double save_steps;                ///< 100; below 1: a share of the run; 0: only at the end
+    int64_t saves_per_epoch;          ///< 0
+    int64_t save_total_limit;         ///< 2 checkpoints kept
+    bool load_best_model_at_end;      ///< false
+    int64_t early_stopping_patience;  ///< 0: none; evaluations without a better one
+    int64_t weight_hash_steps;        ///< 1: log the weight hash every N steps
+
+    const char *lora_model_dir;  ///< folder of an adapter to go on from; NULL: a fresh one
+    const char *bos_token;       ///< special_tokens; NULL: the tokenizer's own
+    const char *eos_token;
+    struct od_recipe_budget budget;
 
     struct od_arena arena;  ///< owns every string
     size_t note_count;
-    const char *notes[64];  ///< "key 'flash_attention' has no effect here: ..."
+    const char *notes[OD_RECIPE_NOTES_MAX];  ///< "key 'flash_attention' has no effect here: ..."
 };
 
 /** Parse a recipe file; relative paths in it are taken from the recipe's folder.

@@ -2,10 +2,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
 
-#include "base/memory.h"
-#include "base/text.h"
 #include "data/dataset.h"
 #include "tune/recipe.h"
 
@@ -19,6 +16,7 @@
     .kind = OD_RECIPE_INT, AT(member), .min = (double)(low), .max = (double)(high)
 #define NUMBER(member, low, high) .kind = OD_RECIPE_NUMBER, AT(member), .min = (low), .max = (high)
 #define BOOL(member)              .kind = OD_RECIPE_BOOL, AT(member)
+#define STEPS(member)             .kind = OD_RECIPE_STEPS, AT(member), .max = COUNT_MAX
 #define NO_EFFECT(key, why)       {.name = (key), .kind = OD_RECIPE_NO_EFFECT, .help = (why)}
 #define REFUSED(key, harmless, why) \
     {.name = (key), .kind = OD_RECIPE_REFUSED, .fallback = (harmless), .help = (why)}
@@ -26,10 +24,14 @@
 static const char speed[] = "it changes speed or memory, not the result";
 static const char logging[] = "the run directory holds the log";
 static const char hub[] = "nothing is uploaded";
-static const char no_eval[] = "no rows are held out while training; use 'oneday eval'";
 static const char one_device[] = "training runs on one device";
 static const char own_files[] = "the model's own files say it";
-static const char saving[] = "'save_steps' and 'save_total_limit' say what is kept";
+static const char saving[] = "a checkpoint holds all that is needed to go on, as safetensors";
+static const char eval_speed[] = "the loss over all held-out labels is the same";
+static const char precision[] = "weights in training are float32 here";
+static const char images[] = "models here take text";
+static const char adapter_only[] = "all adapters of a run are alike";
+static const char by_data[] = "the data's order and shares are seeded ones";
 static const char not_built[] = "not built yet";
 
 const struct od_recipe_key od_recipe_keys[] = {
@@ -41,8 +43,27 @@ const struct od_recipe_key od_recipe_keys[] = {
     {.name = "adapter",
      .kind = OD_RECIPE_ADAPTER,
      .fallback = "null",
-     .type = "`lora` or null",
-     .help = "`lora` trains low-rank matrices beside the frozen weights; null trains all weights"},
+     .type = "`lora`, `qlora` or null",
+     .help = "`lora` trains low-rank matrices beside the frozen weights; `qlora` keeps those in 4 "
+             "bits; null trains all weights"},
+    {.name = "load_in_4bit",
+     .kind = OD_RECIPE_LOAD_IN_4BIT,
+     .fallback = "false",
+     .type = "true or false",
+     .help = "Keep the frozen weights of linear layers as NF4; `adapter: qlora` says the same"},
+    {.name = "load_in_8bit",
+     .kind = OD_RECIPE_LOAD_IN_8BIT,
+     .fallback = "false",
+     .type = "true or false",
+     .help = "Keep the frozen weights of linear layers as 8-bit integers"},
+    {.name = "lora_model_dir",
+     .kind = OD_RECIPE_PATH,
+     AT(lora_model_dir),
+     .lora = true,
+     .fallback = "null",
+     .type = "folder",
+     .help =
+         "Go on from this adapter instead of a fresh one; rank, scale and targets must be its own"},
     {.name = "lora_r",
      .alias = "r",
      INT(lora_r, 1, 65536),
@@ -76,14 +97,23 @@ const struct od_recipe_key od_recipe_keys[] = {
     {.name = "lora_target_linear",
      .kind = OD_RECIPE_TARGET_LINEAR,
      .lora = true,
+     .fallback = "false",
      .type = "true or false",
      .help = "true: adapters on all linear layers of a block, which is the default"},
     {.name = "datasets",
      .kind = OD_RECIPE_DATASETS,
-     .type = "list of `{path, type, weight}`",
-     .help = "Data files: `path` ends in .jsonl, .json or .txt (.gz behind it is fine), `type` is "
-             "`input-output`, `alpaca` or `completion` (which .txt files are without saying), "
-             "`weight` repeats (2) or takes a share (0.5) of the rows"},
+     .type = "list of mappings",
+     .help = "Data files; the keys of each are below"},
+    {.name = "val_set_size",
+     NUMBER(val_set_size, 0, COUNT_MAX),
+     .fallback = "0",
+     .help =
+         "Documents held out of training to evaluate on: a share of them below 1, else so many"},
+    {.name = "test_datasets",
+     .kind = OD_RECIPE_TEST_DATASETS,
+     .fallback = "null",
+     .type = "as `datasets`",
+     .help = "Files to evaluate on instead of documents held out"},
     {.name = "sequence_len",
      INT(sequence_len, 2, OD_DATASET_SEQUENCE_LEN_MAX),
      .fallback = "2048",
@@ -119,8 +149,10 @@ const struct od_recipe_key od_recipe_keys[] = {
      .alias = "optim",
      .kind = OD_RECIPE_OPTIMIZER,
      .fallback = "adamw",
-     .type = "`adamw` (`adamw_torch` and `adamw_torch_fused` are the same)",
-     .help = "Optimiser"},
+     .type = "`adamw`, `adamw_8bit` or a name of the same in the trainer of transformers",
+     .help =
+         "Optimiser; `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and `paged_adamw_32bit` are "
+         "`adamw`, `adamw_bnb_8bit` and `paged_adamw_8bit` are `adamw_8bit`"},
     {.name = "learning_rate",
      .alias = "lr",
      NUMBER(learning_rate, 0, 100),
@@ -131,12 +163,34 @@ const struct od_recipe_key od_recipe_keys[] = {
      .alias = "lr_scheduler_type",
      .kind = OD_RECIPE_SCHEDULER,
      .fallback = "cosine",
-     .type = "`cosine`, `linear` or `constant` (`constant_with_warmup` is the same)",
-     .help = "How the learning rate falls behind the warm-up"},
+     .type = "`cosine`, `linear`, `constant`, `constant_with_warmup`, `warmup_stable_decay`, "
+             "`decay_per_epoch`",
+     .help = "How the learning rate goes on behind the warm-up; `constant` has none. "
+             "`cosine_with_min_lr` is `cosine` with a `min_lr` or `min_lr_rate` below"},
+    {.name = "lr_scheduler_kwargs",
+     .kind = OD_RECIPE_SCHEDULER_KWARGS,
+     .fallback = "null",
+     .type = "mapping",
+     .help = "`num_decay_steps`, `decay_type` (`cosine`, `linear`, `1-sqrt`) and `min_lr_ratio` of "
+             "`warmup_stable_decay`; `gamma` of `decay_per_epoch`, what the rate is multiplied by "
+             "after each epoch; `min_lr` or `min_lr_rate` of `cosine_with_min_lr`"},
+    {.name = "cosine_min_lr_ratio",
+     NUMBER(cosine_min_lr_ratio, 0, 1),
+     .fallback = "0",
+     .help = "The share of `learning_rate` at which `cosine` ends"},
+    {.name = "cosine_constant_lr_ratio",
+     NUMBER(cosine_constant_lr_ratio, 0, 1),
+     .fallback = "0",
+     .help = "`cosine` ends after this share of the run and stays at `cosine_min_lr_ratio`; 0: it "
+             "ends with the run"},
     {.name = "warmup_steps",
      INT(warmup_steps, 0, COUNT_MAX),
      .fallback = "0",
      .help = "Steps in which the learning rate rises from 0"},
+    {.name = "warmup_ratio",
+     NUMBER(warmup_ratio, 0, 1),
+     .fallback = "0",
+     .help = "The same as a share of the steps of the run, rounded up"},
     {.name = "weight_decay",
      NUMBER(weight_decay, 0, 10),
      .fallback = "0",
@@ -158,99 +212,282 @@ const struct od_recipe_key od_recipe_keys[] = {
      NUMBER(max_grad_norm, 0, 1e9),
      .fallback = "1",
      .help = "Longer gradients are scaled down to this norm; 0: never"},
+    {.name = "neftune_noise_alpha",
+     .alias = "noisy_embedding_alpha",
+     NUMBER(neftune_noise_alpha, 0, 1e6),
+     .fallback = "0",
+     .help = "Uniform noise on the embeddings of training passes, at most alpha / sqrt(tokens of "
+             "the document times channels); on the CPU only yet; 0: none"},
     {.name = "seed",
      .kind = OD_RECIPE_SEED,
      AT(seed),
      .max = EXACT_MAX,
      .fallback = "42",
      .help = "Of random weights, of the order of the data and of shares of it"},
+    {.name = "eval_strategy",
+     .alias = "evaluation_strategy",
+     .kind = OD_RECIPE_DUE,
+     AT(eval_strategy),
+     .fallback = "null",
+     .type = "`steps`, `epoch`, `no` or null",
+     .help = "When the held-out documents are evaluated; null: as the two keys below say, else "
+             "each epoch"},
+    {.name = "eval_steps",
+     STEPS(eval_steps),
+     .fallback = "0",
+     .type = "integer, or a share of the run below 1",
+     .help = "An evaluation every so many steps"},
+    {.name = "evals_per_epoch",
+     INT(evals_per_epoch, 0, 1e6),
+     .fallback = "0",
+     .help = "Evaluations in each epoch"},
+    {.name = "save_strategy",
+     .kind = OD_RECIPE_DUE,
+     AT(save_strategy),
+     .fallback = "null",
+     .type = "`steps`, `epoch`, `best`, `no` or null",
+     .help =
+         "When checkpoints are written: `best` when an evaluation was the best so far, `no` only "
+         "at the end"},
     {.name = "save_steps",
-     INT(save_steps, 0, COUNT_MAX),
+     STEPS(save_steps),
      .fallback = "100",
+     .type = "integer, or a share of the run below 1",
      .help = "A checkpoint every so many steps; 0: only at the end"},
+    {.name = "saves_per_epoch",
+     INT(saves_per_epoch, 0, 1e6),
+     .fallback = "0",
+     .help = "Checkpoints in each epoch, instead of save_steps"},
     {.name = "save_total_limit",
      INT(save_total_limit, 1, 1e6),
      .fallback = "2",
-     .help = "Checkpoints that are kept"},
+     .help = "Checkpoints that are kept, the newest; the best one beside them"},
+    {.name = "load_best_model_at_end",
+     BOOL(load_best_model_at_end),
+     .fallback = "false",
+     .help = "Export the weights whose evaluation loss was the lowest"},
+    {.name = "early_stopping_patience",
+     INT(early_stopping_patience, 0, COUNT_MAX),
+     .fallback = "0",
+     .help = "End after so many evaluations in a row without a new lowest loss; 0: never"},
     {.name = "weight_hash_steps",
      INT(weight_hash_steps, 0, COUNT_MAX),
      .fallback = "1",
      .help = "A hash of the weights goes into the log every so many steps; 0: never"},
 
-    REFUSED("load_in_4bit", "false", not_built),
-    REFUSED("load_in_8bit", "false", not_built),
+    {.name = "special_tokens",
+     .kind = OD_RECIPE_SPECIAL_TOKENS,
+     .fallback = "null",
+     .type = "mapping",
+     .help =
+         "`bos_token` and `eos_token`, texts of the vocabulary, in place of the tokenizer's own; "
+         "`pad_token` and `unk_token` have no effect"},
+    {.name = "budget",
+     .kind = OD_RECIPE_BUDGET,
+     .fallback = "null",
+     .type = "mapping",
+     .help = "`time` (24h) ends training so that the export is done by then, restarts included; "
+             "`vram` and `ram` (24GB) refuse a plan that needs more there; `disk` refuses a run "
+             "directory that would"},
+
     REFUSED("gptq", "false", not_built),
-    REFUSED("neftune_noise_alpha", "0", not_built),
-    REFUSED("noisy_embedding_alpha", "0", not_built),
-    REFUSED("val_set_size", "0", "no rows are held out; give all rows, or a smaller 'weight'"),
-    REFUSED("early_stopping_patience", "0", not_built),
-    REFUSED("warmup_ratio", "0", "give 'warmup_steps'"),
-    REFUSED("cosine_min_lr_ratio", "0", not_built),
-    REFUSED("cosine_constant_lr_ratio", "0", not_built),
     REFUSED("lr_quadratic_warmup", "false", not_built),
+    REFUSED("lr_groups", "[]", not_built),
+    REFUSED("lr_div_factor", "0", not_built),
     REFUSED("loraplus_lr_ratio", "1", not_built),
+    REFUSED("loraplus_lr_embedding", "0", not_built),
+    REFUSED("embedding_lr", "0", not_built),
+    REFUSED("embedding_lr_scale", "1", not_built),
+    REFUSED("optim_args", "null", not_built),
+    REFUSED("optim_target_modules", "[]", not_built),
+    REFUSED("adam_beta3", "0", not_built),
+    REFUSED("adam_epsilon2", "0", not_built),
+    REFUSED("early_stopping_threshold", "0", not_built),
+    REFUSED("metric_for_best_model", "eval_loss", "the evaluation loss decides"),
+    REFUSED("greater_is_better", "false", "the evaluation loss decides"),
+    REFUSED("save_first_step", "false", not_built),
+    REFUSED("auto_find_batch_size", "false",
+            "the plan is made before the run: 'oneday plan' names what fits"),
+    REFUSED("batch_size", "null", "give 'micro_batch_size' and 'gradient_accumulation_steps'"),
     REFUSED("lora_modules_to_save", "[]", not_built),
     REFUSED("modules_to_save", "[]", not_built),
-    REFUSED("lora_model_dir", "null", not_built),
+    REFUSED("lora_target_parameters", "[]", not_built),
     REFUSED("lora_fan_in_fan_out", "false", not_built),
     REFUSED("lora_bias", "none", not_built),
     REFUSED("bias", "none", not_built),
     REFUSED("lora_layers_to_transform", "[]", not_built),
     REFUSED("layers_to_transform", "[]", not_built),
+    REFUSED("lora_layers_pattern", "null", not_built),
+    REFUSED("layers_pattern", "null", not_built),
+    REFUSED("rank_pattern", "{}", adapter_only),
+    REFUSED("alpha_pattern", "{}", adapter_only),
+    REFUSED("peft", "null", not_built),
     REFUSED("peft_use_dora", "false", not_built),
     REFUSED("use_dora", "false", not_built),
+    REFUSED("peft_layer_replication", "null", not_built),
     REFUSED("peft_init_lora_weights", "true", not_built),
     REFUSED("init_lora_weights", "true", not_built),
+    REFUSED("peft_trainable_token_indices", "[]", not_built),
+    REFUSED("relora", "false", not_built),
     REFUSED("relora_steps", "0", not_built),
+    REFUSED("relora_warmup_steps", "0", not_built),
+    REFUSED("relora_anneal_steps", "0", not_built),
+    REFUSED("relora_prune_ratio", "0", not_built),
+    REFUSED("relora_cpu_offload", "false", not_built),
     REFUSED("unfrozen_parameters", "[]", not_built),
-    REFUSED("group_by_length", "false", "the order of the data is a seeded one"),
-    REFUSED("curriculum_sampling", "false", "the order of the data is a seeded one"),
-    REFUSED("shuffle_merged_datasets", "true", "the order of the data is a seeded one"),
+    REFUSED("reinit_weights", "false",
+            "give 'base_model' a config and a tokenizer to start from random weights"),
+    REFUSED("overrides_of_model_config", "{}", "the model's config.json says it"),
+    REFUSED("overrides_of_model_kwargs", "{}", "the model's config.json says it"),
+    REFUSED("rope_scaling", "null", "the model's config.json says it"),
+    REFUSED("rope_theta", "null", "the model's config.json says it"),
+    REFUSED("model_quantization_config", "null", not_built),
+    REFUSED("bnb_config_kwargs", "{}", "4-bit weights are NF4 with double quantisation"),
+    REFUSED("fp8", "false", not_built),
+    REFUSED("qat", "null", not_built),
+    REFUSED("quantization", "null", not_built),
+    REFUSED("resize_token_embeddings_to_32x", "false", not_built),
+    REFUSED("shrink_embeddings", "false", not_built),
+    REFUSED("group_by_length", "false", by_data),
+    REFUSED("curriculum_sampling", "false", by_data),
+    REFUSED("shuffle_merged_datasets", "true", by_data),
+    REFUSED("shuffle_before_merging_datasets", "false", by_data),
+    REFUSED("sample_packing_sequentially", "false", by_data),
     REFUSED("pretraining_dataset", "null", "give 'datasets' with 'type: completion'"),
-    REFUSED("special_tokens", "{}", "the tokenizer's own special tokens are used"),
+    REFUSED("streaming", "false", "data are read whole"),
+    REFUSED("dataset_shard_num", "null", "give 'weight'"),
+    REFUSED("dataset_shard_idx", "null", "give 'weight'"),
+    REFUSED("dataset_exact_deduplication", "false", not_built),
+    REFUSED("skip_prepare_dataset", "false", "data are tokenised here"),
+    REFUSED("min_sample_len", "0", not_built),
+    REFUSED("max_prompt_len", "0", not_built),
+    REFUSED("eval_sequence_len", "null", "it is 'sequence_len'"),
+    REFUSED("excess_length_strategy", "drop", "longer documents are left out"),
+    REFUSED("dataloader_drop_last", "false", not_built),
+    REFUSED("use_pose", "false", not_built),
+    REFUSED("pose_split_on_token_ids", "[]", not_built),
+    REFUSED("pose_max_context_len", "0", not_built),
+    REFUSED("pose_num_chunks", "0", not_built),
+    REFUSED("s2_attention", "false", not_built),
+    REFUSED("default_system_message", "null", not_built),
+    REFUSED("chat_template", "null", "not built yet; write the template into the prompts"),
+    REFUSED("chat_template_jinja", "null", "not built yet; write the template into the prompts"),
+    REFUSED("chat_template_kwargs", "{}", "not built yet; write the template into the prompts"),
+    REFUSED("eot_tokens", "[]", not_built),
     REFUSED("tokens", "[]", not_built),
     REFUSED("added_tokens_overrides", "{}", not_built),
-    REFUSED("chat_template", "null", "not built yet; write the template into the prompts"),
     REFUSED("rl", "null", not_built),
+    REFUSED("trl", "null", not_built),
+    REFUSED("rl_beta", "0", not_built),
+    REFUSED("dpo_beta", "0", not_built),
+    REFUSED("dpo_label_smoothing", "0", not_built),
+    REFUSED("dpo_norm_loss", "false", not_built),
+    REFUSED("dpo_use_weighting", "false", not_built),
+    REFUSED("orpo_alpha", "0", not_built),
+    REFUSED("rpo_alpha", "0", not_built),
+    REFUSED("simpo_gamma", "0", not_built),
+    REFUSED("cpo_alpha", "0", not_built),
+    REFUSED("kto_desirable_weight", "1", not_built),
+    REFUSED("kto_undesirable_weight", "1", not_built),
     REFUSED("reward_model", "false", not_built),
-    REFUSED("plugins", "[]", not_built),
-    REFUSED("resume_from_checkpoint", "null", "use 'oneday tune --resume'"),
-    REFUSED("budget", "null", not_built),
+    REFUSED("process_reward_model", "false", not_built),
+    REFUSED("center_rewards_coefficient", "0", not_built),
+    REFUSED("num_labels", "0", not_built),
+    REFUSED("kd_trainer", "false", not_built),
+    REFUSED("kd_ce_alpha", "0", not_built),
+    REFUSED("kd_alpha", "0", not_built),
+    REFUSED("kd_temperature", "1", not_built),
     REFUSED("label_smoothing_factor", "0", not_built),
-    REFUSED("rope_scaling", "null", "the model's config.json says it"),
+    REFUSED("plugins", "[]", "what they bring is built in or not there"),
+    REFUSED("processor_type", "null", images),
+    REFUSED("is_multimodal", "false", images),
+    REFUSED("image_size", "null", images),
+    REFUSED("resume_from_checkpoint", "null", "use 'oneday tune --resume'"),
 
     NO_EFFECT("flash_attention", speed),
     NO_EFFECT("xformers_attention", speed),
     NO_EFFECT("sdp_attention", speed),
+    NO_EFFECT("flex_attention", speed),
+    NO_EFFECT("eager_attention", speed),
+    NO_EFFECT("sage_attention", speed),
     NO_EFFECT("flash_attn_cross_entropy", speed),
     NO_EFFECT("flash_attn_rms_norm", speed),
     NO_EFFECT("flash_attn_fuse_qkv", speed),
     NO_EFFECT("flash_attn_fuse_mlp", speed),
+    NO_EFFECT("flash_optimum", speed),
     NO_EFFECT("attn_implementation", speed),
+    NO_EFFECT("flex_attn_compile_kwargs", speed),
     NO_EFFECT("gradient_checkpointing", speed),
     NO_EFFECT("gradient_checkpointing_kwargs", speed),
+    NO_EFFECT("activation_offloading", speed),
+    NO_EFFECT("layer_offloading", speed),
     NO_EFFECT("torch_compile", speed),
     NO_EFFECT("torch_compile_backend", speed),
+    NO_EFFECT("torch_compile_mode", speed),
     NO_EFFECT("pad_to_sequence_len", speed),
     NO_EFFECT("sample_packing_eff_est", speed),
+    NO_EFFECT("sample_packing_group_size", speed),
+    NO_EFFECT("sample_packing_bin_size", speed),
+    NO_EFFECT("sample_packing_mp_start_method", speed),
+    NO_EFFECT("multipack_real_batches", speed),
+    NO_EFFECT("batch_flattening", speed),
     NO_EFFECT("total_num_tokens", speed),
+    NO_EFFECT("pretrain_multipack_buffer_size", speed),
+    NO_EFFECT("pretrain_multipack_attn", speed),
+    NO_EFFECT("pretraining_sample_concatenation", speed),
     NO_EFFECT("dataset_prepared_path", speed),
     NO_EFFECT("dataset_processes", speed),
+    NO_EFFECT("dataset_num_proc", speed),
+    NO_EFFECT("dataset_keep_in_memory", speed),
+    NO_EFFECT("num_dataset_shards_to_save", speed),
+    NO_EFFECT("remove_unused_columns", speed),
     NO_EFFECT("dataloader_num_workers", speed),
     NO_EFFECT("dataloader_pin_memory", speed),
+    NO_EFFECT("dataloader_prefetch_factor", speed),
+    NO_EFFECT("accelerator_config", speed),
     NO_EFFECT("lora_mlp_kernel", speed),
     NO_EFFECT("lora_qkv_kernel", speed),
     NO_EFFECT("lora_o_kernel", speed),
+    NO_EFFECT("lora_embedding_kernel", speed),
+    NO_EFFECT("lora_on_cpu", speed),
     NO_EFFECT("low_cpu_mem_usage", speed),
     NO_EFFECT("max_memory", speed),
     NO_EFFECT("gpu_memory_limit", speed),
-    NO_EFFECT("bf16", "weights in training are float32 here"),
-    NO_EFFECT("fp16", "weights in training are float32 here"),
-    NO_EFFECT("tf32", "weights in training are float32 here"),
-    NO_EFFECT("float16", "weights in training are float32 here"),
-    NO_EFFECT("bfloat16", "weights in training are float32 here"),
-    NO_EFFECT("torch_dtype", "weights in training are float32 here"),
+    NO_EFFECT("chunked_cross_entropy", speed),
+    NO_EFFECT("chunked_cross_entropy_num_chunks", speed),
+    NO_EFFECT("cut_cross_entropy", speed),
+    NO_EFFECT("liger_rope", speed),
+    NO_EFFECT("liger_rms_norm", speed),
+    NO_EFFECT("liger_layer_norm", speed),
+    NO_EFFECT("liger_glu_activation", speed),
+    NO_EFFECT("liger_swiglu", speed),
+    NO_EFFECT("liger_cross_entropy", speed),
+    NO_EFFECT("liger_fused_linear_cross_entropy", speed),
+    NO_EFFECT("tiled_mlp", speed),
+    NO_EFFECT("tiled_mlp_num_shards", speed),
+    NO_EFFECT("tiled_mlp_use_original_mlp", speed),
+    NO_EFFECT("unsloth_cross_entropy_loss", speed),
+    NO_EFFECT("unsloth_lora_mlp", speed),
+    NO_EFFECT("unsloth_lora_qkv", speed),
+    NO_EFFECT("unsloth_lora_o", speed),
+    NO_EFFECT("unsloth_rms_norm", speed),
+    NO_EFFECT("unsloth_rope", speed),
+    NO_EFFECT("use_kernels", speed),
+    NO_EFFECT("gc_steps", speed),
+    NO_EFFECT("experimental_skip_move_to_device", speed),
+    NO_EFFECT("qlora_sharded_model_loading", speed),
+    NO_EFFECT("embeddings_skip_upcast", speed),
+    NO_EFFECT("bf16", precision),
+    NO_EFFECT("fp16", precision),
+    NO_EFFECT("tf32", precision),
+    NO_EFFECT("float16", precision),
+    NO_EFFECT("bfloat16", precision),
+    NO_EFFECT("torch_dtype", precision),
+    NO_EFFECT("peft_autocast_adapter_dtype", precision),
     NO_EFFECT("logging_steps", "every step is logged"),
+    NO_EFFECT("logging_first_step", "every step is logged"),
+    NO_EFFECT("include_tokens_per_second", "every step is logged"),
+    NO_EFFECT("include_tkps", "every step is logged"),
     NO_EFFECT("report_to", logging),
     NO_EFFECT("wandb_project", logging),
     NO_EFFECT("wandb_entity", logging),
@@ -259,157 +496,163 @@ const struct od_recipe_key od_recipe_keys[] = {
     NO_EFFECT("wandb_run_id", logging),
     NO_EFFECT("wandb_log_model", logging),
     NO_EFFECT("wandb_mode", logging),
+    NO_EFFECT("use_wandb", logging),
     NO_EFFECT("mlflow_tracking_uri", logging),
     NO_EFFECT("mlflow_experiment_name", logging),
+    NO_EFFECT("mlflow_run_name", logging),
+    NO_EFFECT("hf_mlflow_log_artifacts", logging),
+    NO_EFFECT("use_mlflow", logging),
+    NO_EFFECT("use_comet", logging),
+    NO_EFFECT("comet_api_key", logging),
+    NO_EFFECT("comet_workspace", logging),
+    NO_EFFECT("comet_project_name", logging),
+    NO_EFFECT("comet_experiment_key", logging),
+    NO_EFFECT("comet_mode", logging),
+    NO_EFFECT("comet_online", logging),
+    NO_EFFECT("comet_experiment_config", logging),
+    NO_EFFECT("use_trackio", logging),
+    NO_EFFECT("trackio_project_name", logging),
+    NO_EFFECT("trackio_run_name", logging),
+    NO_EFFECT("trackio_space_id", logging),
     NO_EFFECT("use_tensorboard", logging),
+    NO_EFFECT("profiler_steps", logging),
+    NO_EFFECT("profiler_steps_start", logging),
     NO_EFFECT("debug", logging),
     NO_EFFECT("loss_watchdog_threshold", logging),
     NO_EFFECT("loss_watchdog_patience", logging),
     NO_EFFECT("hub_model_id", hub),
     NO_EFFECT("hub_strategy", hub),
+    NO_EFFECT("hub_revision", hub),
     NO_EFFECT("hub_token", hub),
+    NO_EFFECT("hub_private_repo", hub),
     NO_EFFECT("hf_use_auth_token", hub),
     NO_EFFECT("push_to_hub", hub),
     NO_EFFECT("push_dataset_to_hub", hub),
     NO_EFFECT("output_dir", "'oneday tune -o DIR' says where the run goes"),
-    NO_EFFECT("eval_steps", no_eval),
-    NO_EFFECT("evals_per_epoch", no_eval),
-    NO_EFFECT("evaluation_strategy", no_eval),
-    NO_EFFECT("eval_strategy", no_eval),
-    NO_EFFECT("eval_batch_size", no_eval),
-    NO_EFFECT("per_device_eval_batch_size", no_eval),
-    NO_EFFECT("eval_sample_packing", no_eval),
-    NO_EFFECT("eval_table_size", no_eval),
-    NO_EFFECT("eval_max_new_tokens", no_eval),
-    NO_EFFECT("eval_causal_lm_metrics", no_eval),
-    NO_EFFECT("do_bench_eval", no_eval),
-    NO_EFFECT("load_best_model_at_end", no_eval),
-    NO_EFFECT("metric_for_best_model", no_eval),
-    NO_EFFECT("test_datasets", no_eval),
-    NO_EFFECT("saves_per_epoch", saving),
-    NO_EFFECT("save_strategy", saving),
+    NO_EFFECT("eval_batch_size", eval_speed),
+    NO_EFFECT("per_device_eval_batch_size", eval_speed),
+    NO_EFFECT("eval_sample_packing", eval_speed),
+    NO_EFFECT("eval_accumulation_steps", eval_speed),
+    NO_EFFECT("eval_table_size", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("eval_max_new_tokens", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("eval_causal_lm_metrics", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("do_causal_lm_eval", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("do_bench_eval", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("bench_dataset", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("bench_split", "only the loss is taken while training; use 'oneday eval'"),
+    NO_EFFECT("bench_source_max_len", "only the loss is taken while training; use 'oneday eval'"),
     NO_EFFECT("save_safetensors", saving),
     NO_EFFECT("save_only_model", saving),
     NO_EFFECT("auto_resume_from_checkpoints", "use 'oneday tune --resume'"),
     NO_EFFECT("deepspeed", one_device),
+    NO_EFFECT("deepcompile", one_device),
     NO_EFFECT("fsdp", one_device),
     NO_EFFECT("fsdp_config", one_device),
+    NO_EFFECT("fsdp_version", one_device),
+    NO_EFFECT("fsdp_final_state_dict_type", one_device),
+    NO_EFFECT("ddp", one_device),
     NO_EFFECT("ddp_timeout", one_device),
+    NO_EFFECT("ddp_bucket_cap_mb", one_device),
+    NO_EFFECT("ddp_broadcast_buffers", one_device),
+    NO_EFFECT("ddp_find_unused_parameters", one_device),
     NO_EFFECT("local_rank", one_device),
+    NO_EFFECT("world_size", one_device),
+    NO_EFFECT("device", one_device),
     NO_EFFECT("device_map", one_device),
+    NO_EFFECT("sequence_parallel_degree", one_device),
+    NO_EFFECT("context_parallel_size", one_device),
+    NO_EFFECT("tensor_parallel_size", one_device),
+    NO_EFFECT("dp_shard_size", one_device),
+    NO_EFFECT("dp_replicate_size", one_device),
+    NO_EFFECT("heads_k_stride", one_device),
+    NO_EFFECT("ring_attn_func", one_device),
+    NO_EFFECT("use_ray", one_device),
+    NO_EFFECT("ray_run_name", one_device),
+    NO_EFFECT("ray_num_workers", one_device),
+    NO_EFFECT("resources_per_worker", one_device),
     NO_EFFECT("model_type", own_files),
+    NO_EFFECT("type_of_model", own_files),
     NO_EFFECT("tokenizer_type", own_files),
     NO_EFFECT("tokenizer_use_fast", own_files),
     NO_EFFECT("tokenizer_legacy", own_files),
+    NO_EFFECT("tokenizer_use_mistral_common", own_files),
+    NO_EFFECT("tokenizer_save_jinja_files", own_files),
     NO_EFFECT("base_model_config", own_files),
     NO_EFFECT("tokenizer_config", own_files),
+    NO_EFFECT("base_model_ignore_patterns", own_files),
     NO_EFFECT("is_llama_derived_model", own_files),
     NO_EFFECT("is_mistral_derived_model", own_files),
     NO_EFFECT("is_falcon_derived_model", own_files),
+    NO_EFFECT("is_qwen_derived_model", own_files),
     NO_EFFECT("trust_remote_code", "no code is taken from a model"),
     NO_EFFECT("revision_of_model", "models are read from folders"),
     NO_EFFECT("task_type", "models here are causal language models"),
     NO_EFFECT("inference_mode", "a recipe is for training"),
+    NO_EFFECT("merge_lora", "'oneday model merge' merges"),
     NO_EFFECT("strict", "unknown keys are always errors"),
 };
 const size_t od_recipe_key_count = sizeof od_recipe_keys / sizeof od_recipe_keys[0];
 
-const struct od_recipe_key *od_recipe_key_find(const char *name)
-{
-    for (size_t i = 0; i < od_recipe_key_count; i++) {
-        const struct od_recipe_key *key = &od_recipe_keys[i];
-        if (strcmp(key->name, name) == 0 || (key->alias && strcmp(key->alias, name) == 0)) {
-            return key;
-        }
-    }
-    return NULL;
-}
+const struct od_recipe_key od_recipe_data_keys[] = {
+    {.name = "path",
+     .kind = OD_RECIPE_DATA_PATH,
+     .type = "file",
+     .help = "Ends in .jsonl, .json or .txt; .gz behind it is fine"},
+    {.name = "type",
+     .kind = OD_RECIPE_DATA_TYPE,
+     .type = "`input-output`, `alpaca` or `completion`",
+     .help = "What the rows are; .txt files are `completion` without saying"},
+    {.name = "weight",
+     .kind = OD_RECIPE_DATA_WEIGHT,
+     .fallback = "1",
+     .type = "number, above 0, at most 1000",
+     .help = "Repeats (2) or takes a share (0.5) of the rows"},
+    {.name = "split",
+     .kind = OD_RECIPE_DATA_SPLIT,
+     .type = "name",
+     .help = "Has no effect: the file is read whole; a part of a split (`train[:10%]`) is refused"},
 
-static bool is_honoured(const struct od_recipe_key *key)
-{
-    return key->kind != OD_RECIPE_NO_EFFECT && key->kind != OD_RECIPE_REFUSED;
-}
+    REFUSED("data_files", "null", "give 'path'"),
+    REFUSED("shards", "null", "give 'weight'"),
+    REFUSED("shards_idx", "null", "give 'weight'"),
+    REFUSED("preprocess_shards", "null", "give 'weight'"),
+    REFUSED("conversation", "null", not_built),
+    REFUSED("chat_template", "null", not_built),
+    REFUSED("chat_template_jinja", "null", not_built),
+    REFUSED("field_messages", "messages", not_built),
+    REFUSED("message_property_mappings", "{}", not_built),
+    REFUSED("message_field_role", "role", not_built),
+    REFUSED("message_field_content", "content", not_built),
+    REFUSED("message_field_training", "null", not_built),
+    REFUSED("message_field_training_detail", "null", not_built),
+    REFUSED("field_human", "null", not_built),
+    REFUSED("field_model", "null", not_built),
+    REFUSED("field_tools", "tools", not_built),
+    REFUSED("field_system", "system", not_built),
+    REFUSED("field_thinking", "null", not_built),
+    REFUSED("roles", "null", not_built),
+    REFUSED("roles_to_train", "[]", not_built),
+    REFUSED("role", "null", not_built),
+    REFUSED("train_on_eos", "turn", not_built),
+    REFUSED("train_on_eot", "turn", not_built),
+    REFUSED("drop_system_message", "false", not_built),
+    REFUSED("strip_thinking", "false", not_built),
+    REFUSED("field", "text", "completion reads 'text'"),
+    REFUSED("field_instruction", "instruction", not_built),
+    REFUSED("field_input", "input", not_built),
+    REFUSED("field_output", "output", not_built),
+    REFUSED("format", "null", not_built),
+    REFUSED("no_input_format", "null", not_built),
+    REFUSED("system_prompt", "null", not_built),
+    REFUSED("train_on_split", "null", not_built),
+    REFUSED("input_format", "null", not_built),
+    REFUSED("input_transform", "null", not_built),
+    REFUSED("user_defined_type", "null", not_built),
 
-const char *od_recipe_key_nearest(const char *name)
-{
-    const char *names[sizeof od_recipe_keys / sizeof od_recipe_keys[0]];
-    size_t count = 0;
-    for (size_t i = 0; i < od_recipe_key_count; i++) {
-        if (is_honoured(&od_recipe_keys[i])) {
-            names[count++] = od_recipe_keys[i].name;
-        }
-    }
-    return od_nearest_name(name, names, count);
-}
-
-static void put_type(struct od_buf *out, const struct od_recipe_key *key)
-{
-    char low[OD_NUMBER_BYTES];
-    char high[OD_NUMBER_BYTES];
-    if (key->type) {
-        od_buf_puts(out, key->type);
-    } else if (key->kind == OD_RECIPE_BOOL) {
-        od_buf_puts(out, "true or false");
-    } else if (key->kind == OD_RECIPE_NUMBER) {
-        od_double_text(key->min, low);
-        od_double_text(key->max, high);
-        od_buf_printf(out, "number, %s %s, at most %s", key->above ? "above" : "at least", low,
-                      high);
-    } else {
-        od_buf_printf(out, "integer, %.0f to %.0f", key->min, key->max);
-    }
-}
-
-static void put_rows(struct od_buf *out, enum od_recipe_kind kind)
-{
-    for (size_t i = 0; i < od_recipe_key_count; i++) {
-        const struct od_recipe_key *key = &od_recipe_keys[i];
-        if (key->kind == kind) {
-            od_buf_printf(out, "| `%s` |", key->name);
-            if (kind == OD_RECIPE_REFUSED) {
-                od_buf_printf(out, " `%s` |", key->fallback);
-            }
-            od_buf_printf(out, " %s |\n", key->help);
-        }
-    }
-}
-
-void od_recipe_reference(struct od_buf *out)
-{
-    od_buf_puts(
-        out,
-        "# Keys of a recipe\n\n"
-        "A recipe is one YAML file for `oneday tune` and `oneday plan`. Its keys are those of "
-        "axolotl and PEFT.\nRelative paths start at the recipe's folder. An unknown key is an "
-        "error that names its line, its column\nand the nearest key. The run directory gets the "
-        "recipe with every default written out.\n\n"
-        "## Keys that are honoured\n\n"
-        "| key | also called | value | default | what it does |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; i < od_recipe_key_count; i++) {
-        const struct od_recipe_key *key = &od_recipe_keys[i];
-        if (!is_honoured(key)) {
-            continue;
-        }
-        od_buf_printf(out, "| `%s` | ", key->name);
-        if (key->alias) {
-            od_buf_printf(out, "`%s` ", key->alias);
-        }
-        od_buf_puts(out, "| ");
-        put_type(out, key);
-        if (key->fallback) {
-            od_buf_printf(out, " | `%s` | %s |\n", key->fallback, key->help);
-        } else {
-            od_buf_printf(out, " | | %s |\n", key->help);
-        }
-    }
-    od_buf_puts(out,
-                "\n## Keys that would change the result\n\n"
-                "They are taken with an empty value or the value shown, and refused with any "
-                "other.\n\n| key | taken | why |\n|---|---|---|\n");
-    put_rows(out, OD_RECIPE_REFUSED);
-    od_buf_puts(out,
-                "\n## Keys that have no effect\n\n"
-                "They are taken with any value; one line says so.\n\n| key | why |\n"
-                "|---|---|\n");
-    put_rows(out, OD_RECIPE_NO_EFFECT);
-}
+    NO_EFFECT("ds_type", "the end of the file's name says it"),
+    NO_EFFECT("name", "a file has one set of rows"),
+    NO_EFFECT("revision", "data are read from files"),
+    NO_EFFECT("trust_remote_code", "no code is taken from data"),
+    NO_EFFECT("split_thinking", "no template is used"),
+};
+const size_t od_recipe_data_key_count = sizeof od_recipe_data_keys / sizeof od_recipe_data_keys[0];

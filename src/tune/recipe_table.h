@@ -18,20 +18,35 @@ enum od_recipe_kind {
     // Simple values, kept at `offset`.
     OD_RECIPE_INT,     ///< int64_t
     OD_RECIPE_NUMBER,  ///< double
+    OD_RECIPE_STEPS,   ///< double: a whole number of steps, or a share of them below 1
     OD_RECIPE_BOOL,    ///< bool
     OD_RECIPE_SEED,    ///< uint64_t
+    OD_RECIPE_PATH,    ///< const char *
+    OD_RECIPE_DUE,     ///< enum od_due
     // Values with a reader of their own.
     OD_RECIPE_BASE_MODEL,
     OD_RECIPE_ADAPTER,
+    OD_RECIPE_LOAD_IN_4BIT,
+    OD_RECIPE_LOAD_IN_8BIT,
     OD_RECIPE_TARGETS,
     OD_RECIPE_TARGET_LINEAR,
     OD_RECIPE_DATASETS,
+    OD_RECIPE_TEST_DATASETS,
     OD_RECIPE_OPTIMIZER,
     OD_RECIPE_SCHEDULER,
+    OD_RECIPE_SCHEDULER_KWARGS,
+    OD_RECIPE_SPECIAL_TOKENS,
+    OD_RECIPE_BUDGET,
+    // Keys of a data file.
+    OD_RECIPE_DATA_PATH,
+    OD_RECIPE_DATA_TYPE,
+    OD_RECIPE_DATA_WEIGHT,
+    OD_RECIPE_DATA_SPLIT,
     // Known keys of axolotl and PEFT that have no place here.
     OD_RECIPE_NO_EFFECT,  ///< results are the same without: a note, `help` says why
     OD_RECIPE_REFUSED     ///< would change the result: only empty values and `fallback` are taken
 };
+enum { OD_RECIPE_KIND_COUNT = OD_RECIPE_REFUSED + 1 };
 
 /** One key. */
 struct od_recipe_key {
@@ -53,11 +68,22 @@ extern const struct od_recipe_key od_recipe_keys[];
 /** How many keys the table has. */
 extern const size_t od_recipe_key_count;
 
+/** Keys of an entry of `datasets`. */
+extern const struct od_recipe_key od_recipe_data_keys[];
+/** How many. */
+extern const size_t od_recipe_data_key_count;
+
 /** The key with this name or alias, or NULL. @memory Borrowed: constant. */
 const struct od_recipe_key *od_recipe_key_find(const char *name);
-/** The known key nearest to `name` (not one of the keys without effect), or NULL. */
+const struct od_recipe_key *od_recipe_data_key_find(const char *name);
+/** The known key nearest to `name`, or NULL; of those equally near, one that is honoured. */
 const char *od_recipe_key_nearest(const char *name);
+const char *od_recipe_data_key_nearest(const char *name);
+
 /** Append the reference page of all keys, in Markdown. */
 void od_recipe_reference(struct od_buf *out);
+/** Append all keys as one JSON document: name, class (honoured, no_effect, refused), type, default,
+ *  what it does. */
+void od_recipe_reference_json(struct od_buf *out);
 
 #endif

@@ -2,31 +2,45 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
-#include "device/cuda/matmul.h"
-#include "formats/json.h"
+#include "model/program.h"
 #include "model/spec.h"
-#include "ops/gpu.h"
 #include "plan/plan.h"
+#include "tune/bad_batch.h"
+#include "tune/budget.h"
 #include "tune/checkpoint.h"
 #include "tune/device_file.h"
 #include "tune/export.h"
+#include "tune/lock.h"
 #include "tune/recipe.h"
+#include "tune/run_algorithms.h"
+#include "tune/run_log.h"
+#include "tune/schedule.h"
 #include "tune/session.h"
 
-enum { LOG_MAX_BYTES = 1 << 30, RECIPE_TEXT_MAX_BYTES = 4 << 20 };
+enum {
+    RECIPE_TEXT_MAX_BYTES = 4 << 20,
+    LOCK_TEXT_MAX_BYTES = 1 << 24,
+    PLAN_TEXT_MAX_BYTES = 256 << 20
+};
+
+// Steps after which the end is projected against the budget.
+enum { PROJECTION_STEPS = 5 };
+// Bytes per second that a checkpoint is guessed to be written with before one was.
+static const double WRITE_BYTES_PER_S = 100e6;
 
 // A run while it goes on.
 struct run {
@@ -36,13 +50,24 @@ struct run {
     bool session_open;
     struct od_checkpoint_state state;
     char checkpoints[OD_PATH_MAX_BYTES];
-    char log_path[OD_PATH_MAX_BYTES];
-    int log_fd;
+    struct od_run_log log;
+    struct od_budget budget;
+    int busy_fd;         // holds the run directory for this process
+    int64_t eval_every;  // steps; 0: never
+    int64_t save_every;
     int64_t last_saved;
     int64_t tokens_here;  // in this process
+    int64_t steps_here;
     double seconds_here;
     double last_loss;
+    double epoch;
+    bool clock_told;
 };
+
+static double elapsed_s(const struct run *run)
+{
+    return od_budget_elapsed_s(&run->budget, od_moment_now());
+}
 
 static enum od_status write_text(const char *folder, const char *name, const struct od_buf *buf,
                                  struct od_error *err)
@@ -68,127 +93,207 @@ static enum od_status write_device(const struct run *run, struct od_error *err)
 }
 
 // recipe.yaml, device.json, plan.json, lock.json.
-static enum od_status write_inputs(struct run *run, struct od_error *err)
+static enum od_status write_inputs(const struct run *run, const struct od_buf *recipe,
+                                   const struct od_buf *lock, struct od_error *err)
 {
-    struct od_buf recipe;
+    const char *dir = run->options->run_dir;
     struct od_buf plan;
-    char lock[OD_PATH_MAX_BYTES];
     enum od_status status;
-    od_buf_init(&recipe, RECIPE_TEXT_MAX_BYTES);
-    od_buf_init(&plan, (size_t)256 << 20);
-    if ((status = od_recipe_write(&run->recipe, &recipe, err)) != OD_OK ||
-        (status = write_text(run->options->run_dir, "recipe.yaml", &recipe, err)) != OD_OK ||
-        (status = write_device(run, err)) != OD_OK ||
-        (status = od_plan_write(&run->session.plan, &run->session.program, &plan, err)) != OD_OK ||
-        (status = write_text(run->options->run_dir, "plan.json", &plan, err)) != OD_OK ||
-        (status = od_path_join(lock, run->options->run_dir, "lock.json", err)) != OD_OK) {
-        goto done;
+    od_buf_init(&plan, PLAN_TEXT_MAX_BYTES);
+    if ((status = write_text(dir, "recipe.yaml", recipe, err)) == OD_OK &&
+        (status = write_device(run, err)) == OD_OK &&
+        (status = od_plan_write(&run->session.plan, &run->session.program, &plan, err)) == OD_OK &&
+        (status = write_text(dir, "plan.json", &plan, err)) == OD_OK) {
+        status = write_text(dir, "lock.json", lock, err);
     }
-    status = od_lock_write(&run->session, od_buf_text(&recipe), lock, run->state.inputs, err);
-
-done:
     od_buf_release(&plan);
-    od_buf_release(&recipe);
     return status;
 }
 
-// Keep the lines of log.jsonl up to a step: what a killed process wrote after its last checkpoint
-// will be done again.
-static enum od_status cut_log(const struct run *run, int64_t step, struct od_error *err)
+// The step whose checkpoint is not removed; -1: none.
+static int64_t protected_step(const struct run *run)
 {
-    char *text = NULL;
-    size_t size = 0;
-    size_t keep = 0;
-    if (!od_path_exists(run->log_path)) {
-        return OD_OK;
-    }
-    enum od_status status = od_file_read(run->log_path, LOG_MAX_BYTES, &text, &size, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    while (keep < size) {
-        const char *end = memchr(text + keep, '\n', size - keep);
-        json_t *line = NULL;
-        if (!end || od_json_parse(text + keep, (size_t)(end - text) - keep, "log.jsonl", &line,
-                                  NULL) != OD_OK) {
-            break;
-        }
-        const bool past = json_integer_value(json_object_get(line, "step")) > step;
-        json_decref(line);
-        if (past) {
-            break;
-        }
-        keep = (size_t)(end - text) + 1;
-    }
-    status = od_file_write(run->log_path, text, keep, err);
-    od_free(text);
-    return status;
-}
-
-static enum od_status open_log(struct run *run, struct od_error *err)
-{
-    run->log_fd = open(run->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (run->log_fd < 0) {
-        return od_fail(err, OD_E_IO, "cannot write '%s': %s", run->log_path, strerror(errno));
-    }
-    return OD_OK;
-}
-
-static enum od_status log_step(struct run *run, const struct od_step_report *report, double seconds,
-                               double joules, struct od_error *err)
-{
-    struct od_buf buf;
-    struct od_json_writer w;
-    char hash[OD_XXH_HEX_BYTES];
-    const int64_t every = run->recipe.weight_hash_steps;
-    od_buf_init(&buf, 1 << 16);
-    od_json_writer_init(&w, &buf, OD_JSON_LINE, true);
-    od_json_object_begin(&w);
-    od_json_member_int(&w, "step", report->step);
-    od_json_member_number(&w, "epoch", report->epoch);
-    od_json_member_number(&w, "loss", report->loss);
-    od_json_member_number(&w, "lr", report->lr);
-    od_json_member_number(&w, "grad_norm", report->grad_norm);
-    od_json_member_int(&w, "tokens", report->tokens);
-    od_json_member_int(&w, "labels", report->labels);
-    if (every > 0 && report->step % every == 0) {
-        od_hash_hex(od_session_weight_hash(&run->session), hash);
-        od_json_member_text(&w, "weight_hash", hash);
-    }
-    od_json_key(&w, "t");
-    od_json_object_begin(&w);
-    od_json_member_number(&w, "step_s", seconds);
-    od_json_member_number(&w, "tokens_per_s", (double)report->tokens / seconds);
-    if (joules >= 0.0) {
-        od_json_member_number(&w, "energy_j", joules);
-    }
-    if (run->session.gpu) {
-        od_json_member_int(&w, "driver_bytes", (int64_t)od_session_driver_bytes(&run->session));
-    }
-    od_json_object_end(&w);
-    od_json_object_end(&w);
-    od_buf_putc(&buf, '\n');
-    enum od_status status = od_buf_check(&buf, err);
-    if (status == OD_OK && write(run->log_fd, buf.bytes, buf.size) != (ssize_t)buf.size) {
-        status = od_fail(err, OD_E_IO, "cannot write '%s': %s", run->log_path, strerror(errno));
-    }
-    od_buf_release(&buf);
-    return status;
+    const bool best =
+        run->recipe.load_best_model_at_end || run->recipe.save_strategy == OD_DUE_BEST;
+    return best ? run->state.best_step : -1;
 }
 
 static enum od_status save(struct run *run, struct od_error *err)
 {
+    const double start = od_clock_s();
     run->state.place = run->session.place;
     run->state.weight_hash = od_session_weight_hash(&run->session);
-    if (fsync(run->log_fd) != 0) {
-        return od_fail(err, OD_E_IO, "cannot sync '%s': %s", run->log_path, strerror(errno));
-    }
-    const enum od_status status = od_checkpoint_write(&run->session, run->checkpoints, &run->state,
-                                                      run->recipe.save_total_limit, err);
+    run->state.elapsed_s = elapsed_s(run);
+    enum od_status status = od_run_log_sync(&run->log, err);
     if (status == OD_OK) {
+        status = od_checkpoint_write(&run->session, run->checkpoints, &run->state,
+                                     run->recipe.save_total_limit, protected_step(run), err);
+    }
+    if (status == OD_OK) {
+        // An export writes no more than a checkpoint does.
+        const double seconds = 2.0 * (od_clock_s() - start);
+        const bool longer = run->last_saved < 0 || seconds > run->budget.close_s;
+        run->budget.close_s = longer ? seconds : run->budget.close_s;
         run->last_saved = run->session.place.step;
     }
     return status;
+}
+
+// A step without a number: write down its batch, keep the weights that were good, say where both are.
+static void keep_last_good(struct run *run, struct od_error *err)
+{
+    char name[64];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error why = {0};
+    const int64_t good = run->session.place.step;
+    (void)snprintf(name, sizeof name, "bad-batch-%lld.json", (long long)good + 1);
+    if (od_path_join(path, run->options->run_dir, name, &why) != OD_OK ||
+        od_bad_batch_write(&run->session, path, &why) != OD_OK ||
+        (good > 0 && run->last_saved != good && save(run, &why) != OD_OK)) {
+        od_log(OD_LOG_WARNING, "%s", why.message);
+        return;
+    }
+    if (err) {
+        why = *err;
+        (void)snprintf(err->message, sizeof err->message,
+                       "%.300s; its batch is in '%s', the last good weights are those of step %lld",
+                       why.message, path, (long long)good);
+    }
+}
+
+// One step and its line in the log.
+static enum od_status step(struct run *run, struct od_step_report *report, struct od_error *err)
+{
+    struct od_session *session = &run->session;
+    const double start = od_clock_s();
+    const double energy = session->gpu ? od_cuda_energy_j(session->cuda) : -1.0;
+    const enum od_status status = od_session_step(session, report, err);
+    if (status != OD_OK && session->bad_last > session->bad_first) {
+        keep_last_good(run, err);
+    }
+    if (status != OD_OK) {
+        return status;
+    }
+    struct od_run_log_times times = {.seconds = od_clock_s() - start, .joules = -1.0};
+    run->state.train_s += times.seconds;
+    run->seconds_here += times.seconds;
+    run->tokens_here += report->tokens;
+    run->steps_here++;
+    run->last_loss = report->loss;
+    run->epoch = report->epoch;
+    if (times.seconds > run->budget.step_s) {
+        run->budget.step_s = times.seconds;
+    }
+    if (report->step == 1) {
+        run->state.first_loss = report->loss;
+    }
+    if (energy >= 0.0) {
+        times.joules = od_cuda_energy_j(session->cuda) - energy;
+    }
+    times.elapsed_s = elapsed_s(run);
+    return od_run_log_step(&run->log, session, report, run->recipe.weight_hash_steps, &times, err);
+}
+
+// An evaluation, its line in the log, and whether it is the best so far.
+static enum od_status evaluate(struct run *run, bool *ret_best, struct od_error *err)
+{
+    struct od_eval_report evaluation;
+    struct od_checkpoint_state *state = &run->state;
+    const double start = od_clock_s();
+    enum od_status status = od_session_evaluate(&run->session, &evaluation, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    const struct od_run_log_times times = {.seconds = od_clock_s() - start,
+                                           .elapsed_s = elapsed_s(run)};
+    if (times.seconds > run->budget.eval_s) {
+        run->budget.eval_s = times.seconds;
+    }
+    const bool best = state->best_step < 0 || evaluation.loss < state->best_loss;
+    state->eval_loss = evaluation.loss;
+    state->worse = best ? 0 : state->worse + 1;
+    if (best) {
+        state->best_step = run->session.place.step;
+        state->best_loss = evaluation.loss;
+    }
+    od_log(OD_LOG_INFO, "step %lld: evaluation loss %.4f%s", (long long)run->session.place.step,
+           evaluation.loss, best ? ", the lowest so far" : "");
+    *ret_best = best;
+    return od_run_log_evaluation(&run->log, run->session.place.step, run->epoch, &evaluation,
+                                 &times, err);
+}
+
+static bool is_due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+static bool stopped_early(const struct run *run)
+{
+    const int64_t patience = run->recipe.early_stopping_patience;
+    return patience > 0 && run->state.worse >= patience;
+}
+
+// What follows a step: evaluation, then checkpoint, so that a checkpoint knows of its evaluation.
+static enum od_status after_step(struct run *run, struct od_error *err)
+{
+    const int64_t at = run->session.place.step;
+    const bool last = at == run->session.total_steps;
+    const double as_steps =
+        (double)run->session.validation_packs.count /
+        (double)(run->recipe.micro_batch_size * run->recipe.gradient_accumulation_steps);
+    bool best = false;
+    if (run->eval_every > 0 && (last || is_due(at, run->eval_every)) &&
+        od_budget_allows(&run->budget, od_moment_now(), od_budget_eval_s(&run->budget, as_steps))) {
+        const enum od_status status = evaluate(run, &best, err);
+        if (status != OD_OK) {
+            return status;
+        }
+    }
+    const bool keep_best = best && protected_step(run) == at;
+    if (keep_best || is_due(at, run->save_every)) {
+        return save(run, err);
+    }
+    return OD_OK;
+}
+
+// Once, when the pace is known: will the schedule end in time?
+static void project_end(const struct run *run)
+{
+    char limit[24];
+    const double pace_s = run->seconds_here / (double)run->steps_here;
+    const double left_s = run->budget.limit_s - elapsed_s(run) - run->budget.close_s;
+    const int64_t at = run->session.place.step;
+    const int64_t end = at + (int64_t)(left_s / pace_s);
+    if (run->steps_here != PROJECTION_STEPS || !(run->budget.limit_s > 0.0) ||
+        end >= run->session.total_steps) {
+        return;
+    }
+    od_seconds_text(run->budget.limit_s, limit);
+    od_log(OD_LOG_WARNING,
+           "the time of %s ends at about step %lld of %lld: set max_steps so that the schedule "
+           "ends with it",
+           limit, (long long)end, (long long)run->session.total_steps);
+}
+
+static void watch_clock(struct run *run)
+{
+    if (!run->clock_told && od_budget_clock_was_set(&run->budget, od_moment_now())) {
+        run->clock_told = true;
+        od_log(OD_LOG_WARNING, "the clock was set: the larger of both times counts");
+    }
+}
+
+// False when the run is over: all steps, no better evaluation, no time.
+static bool goes_on(struct run *run)
+{
+    if (run->session.place.step >= run->session.total_steps || stopped_early(run)) {
+        return false;
+    }
+    watch_clock(run);
+    // What ran out of time once has none: else the seconds that were spared would be used up.
+    return !run->state.out_of_time &&
+           od_budget_allows(&run->budget, od_moment_now(), od_budget_step_s(&run->budget));
 }
 
 static enum od_status steps(struct run *run, struct od_error *err)
@@ -198,10 +303,8 @@ static enum od_status steps(struct run *run, struct od_error *err)
     enum od_status status = OD_OK;
     char note[96] = "";
     od_progress_start(&progress, "step", session->total_steps);
-    while (status == OD_OK && session->place.step < session->total_steps) {
+    while (status == OD_OK && goes_on(run)) {
         struct od_step_report report;
-        const double start = od_clock_s();
-        const double energy = session->gpu ? od_cuda_energy_j(session->cuda) : -1.0;
         if (run->options->stop && *run->options->stop) {
             status = save(run, err);
             if (status != OD_OK) {
@@ -211,24 +314,12 @@ static enum od_status steps(struct run *run, struct od_error *err)
                            "stopped at step %lld of %lld, saved; go on with --resume",
                            (long long)session->place.step, (long long)session->total_steps);
         }
-        status = od_session_step(session, &report, err);
+        status = step(run, &report, err);
         if (status != OD_OK) {
             return status;
         }
-        const double seconds = od_clock_s() - start;
-        run->state.train_s += seconds;
-        run->seconds_here += seconds;
-        run->tokens_here += report.tokens;
-        run->last_loss = report.loss;
-        if (report.step == 1) {
-            run->state.first_loss = report.loss;
-        }
-        status = log_step(run, &report, seconds,
-                          energy >= 0.0 ? od_cuda_energy_j(session->cuda) - energy : -1.0, err);
-        if (status == OD_OK && run->recipe.save_steps > 0 &&
-            report.step % run->recipe.save_steps == 0) {
-            status = save(run, err);
-        }
+        project_end(run);
+        status = after_step(run, err);
         (void)snprintf(note, sizeof note, "loss %.4f  %.0f tokens/s", report.loss,
                        (double)run->tokens_here / run->seconds_here);
         od_progress_show(&progress, report.step, note);
@@ -237,27 +328,74 @@ static enum od_status steps(struct run *run, struct od_error *err)
     return status;
 }
 
+// One process at a time: the kernel takes the lock back when the process ends, however it ends.
+static enum od_status take_dir(struct run *run, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    char text[32] = "";
+    const enum od_status status = od_path_join(path, run->options->run_dir, "process.lock", err);
+    if (status != OD_OK) {
+        return status;
+    }
+    run->busy_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (run->busy_fd < 0) {
+        return od_fail(err, OD_E_IO, "cannot write '%s': %s", path, strerror(errno));
+    }
+    if (flock(run->busy_fd, LOCK_EX | LOCK_NB) != 0) {
+        const ssize_t size = read(run->busy_fd, text, sizeof text - 1);
+        text[size > 0 ? size : 0] = '\0';
+        return od_fail(err, OD_E_REFUSED, "process %ld works on the run in '%s'",
+                       strtol(text, NULL, 10), run->options->run_dir);
+    }
+    // Only for the message above, so a failure to write it is none.
+    const int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(run->busy_fd, 0) != 0 || write(run->busy_fd, text, (size_t)length) != length) {
+        od_log(OD_LOG_DEBUG, "'%s' does not name this process", path);
+    }
+    return OD_OK;
+}
+
 // The run directory: empty or absent for a new run, a run's for --resume.
 static enum od_status open_dir(struct run *run, struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
     const char *dir = run->options->run_dir;
-    enum od_status status = od_path_join(path, dir, "recipe.yaml", err);
-    if (status != OD_OK) {
+    enum od_status status = od_path_join(run->checkpoints, dir, "checkpoints", err);
+    if (status != OD_OK || (status = od_dir_make(run->checkpoints, err)) != OD_OK ||
+        (status = take_dir(run, err)) != OD_OK) {
         return status;
     }
-    if (!run->options->resume && od_path_exists(path)) {
+    status = od_path_join(path, dir, "recipe.yaml", err);
+    if (status == OD_OK && !run->options->resume && od_path_exists(path)) {
         return od_fail(err, OD_E_REFUSED,
                        "'%s' holds a run already: go on with --resume, or choose another folder "
                        "with -o",
                        dir);
     }
-    if ((status = od_path_join(run->checkpoints, dir, "checkpoints", err)) != OD_OK ||
-        (status = od_path_join(run->log_path, dir, "log.jsonl", err)) != OD_OK ||
-        (status = od_dir_make(run->checkpoints, err)) != OD_OK) {
-        return status;
+    return status;
+}
+
+// Before anything is loaded: could the run directory be written?
+static enum od_status check_writable(const char *run_dir, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    (void)snprintf(path, sizeof path, "%s", run_dir);
+    while (!od_path_exists(path)) {
+        char *slash = strrchr(path, '/');
+        if (!slash) {
+            (void)snprintf(path, sizeof path, ".");
+            break;
+        }
+        slash[slash == path] = '\0';
     }
-    return OD_OK;
+    if (!od_path_is_dir(path)) {
+        return od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s' is no folder", run_dir,
+                       path);
+    }
+    return access(path, W_OK | X_OK) == 0
+               ? OD_OK
+               : od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s': %s", run_dir, path,
+                         strerror(errno));
 }
 
 static void tell_data(const struct run *run)
@@ -282,123 +420,173 @@ static void tell_data(const struct run *run)
            (long long)run->session.total_steps);
 }
 
-static enum od_status save_cache(const struct od_session *session, const char *path,
-                                 struct od_error *err)
-{
-    char folder[OD_PATH_MAX_BYTES];
-    struct od_buf buf;
-    (void)snprintf(folder, sizeof folder, "%s", path);
-    *strrchr(folder, '/') = '\0';  // the path is absolute
-    od_buf_init(&buf, (size_t)16 << 20);
-    enum od_status status = od_device_write(session, &buf, err);
-    if (status == OD_OK) {
-        status = od_dir_make(folder, err);
-    }
-    if (status == OD_OK) {
-        status = od_file_write(path, od_buf_text(&buf), buf.size, err);
-    }
-    od_buf_release(&buf);
-    return status;
-}
-
-// On a GPU: the run's own algorithms when it goes on, else those that this card is known by; what is
-// new is measured, except in a run that goes on.
-static enum od_status choose_algorithms(struct run *run, struct od_error *err)
-{
-    struct od_session *session = &run->session;
-    char own[OD_PATH_MAX_BYTES];
-    char cache[OD_PATH_MAX_BYTES];
-    bool same = false;
-    struct od_error why = {0};
-    if (!session->gpu) {
-        return OD_OK;
-    }
-    enum od_status status = od_path_join(own, run->options->run_dir, "device.json", err);
-    if (status != OD_OK) {
-        return status;
-    }
-    if (run->options->resume && od_path_exists(own)) {
-        status = od_device_read(session, own, &same, err);
-        if (status == OD_OK && !same) {
-            od_log(OD_LOG_WARNING,
-                   "another card, driver or library than this run began with: its bits may change");
-        }
-        if (status != OD_OK || same) {
-            return status;
-        }
-    }
-    od_device_cache_path(session, cache);
-    if (cache[0] != '\0' && od_path_exists(cache) &&
-        od_device_read(session, cache, &same, &why) != OD_OK) {
-        od_log(OD_LOG_WARNING, "%s: measuring anew", why.message);
-    }
-    const double start = od_clock_s();
-    status = od_session_measure(session, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    od_log(OD_LOG_INFO, "matrix products by %s, measured in %.1f s",
-           od_matmul_library(od_gpu_matmul(session->gpu)), od_clock_s() - start);
-    if (cache[0] != '\0' && save_cache(session, cache, &why) != OD_OK) {
-        od_log(OD_LOG_WARNING, "measured algorithms are not kept: %s", why.message);
-    }
-    return OD_OK;
-}
-
-static enum od_status begin(struct run *run, struct od_tune_result *result, struct od_error *err)
+static enum od_status open_session(struct run *run, struct od_error *err)
 {
     const struct od_tune_options *options = run->options;
+    const struct od_recipe_budget *budget = &run->recipe.budget;
     struct od_session_options session_options = {.on_gpu = options->on_gpu,
                                                  .gpu = options->gpu,
                                                  .threads = options->threads,
                                                  .allow_vector = options->allow_vector,
                                                  .max_bytes = options->max_bytes};
-    char plan[24];
-    bool found = false;
-    struct od_checkpoint_state restored = {0};
+    if (options->max_bytes == 0) {
+        session_options.max_bytes = options->on_gpu ? budget->vram_bytes : budget->ram_bytes;
+    }
     enum od_status status = od_session_open(&run->recipe, &session_options, &run->session, err);
     if (status == OD_E_UNSUPPORTED && options->on_gpu && options->gpu_optional) {
         od_log(OD_LOG_INFO, "on the CPU: %s", err ? err->message : "no GPU kernels for this model");
         session_options.on_gpu = false;
+        session_options.max_bytes =
+            options->max_bytes == 0 ? budget->ram_bytes : options->max_bytes;
         status = od_session_open(&run->recipe, &session_options, &run->session, err);
     }
-    if (status != OD_OK) {
-        return status;
+    run->session_open = status == OD_OK;
+    return status;
+}
+
+// Weights and moments of everything that is trained.
+static uint64_t checkpoint_bytes(const struct od_session *session)
+{
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < session->program.param_count; i++) {
+        const struct od_tensor *t = &session->program.tensors[session->program.params[i].tensor];
+        bytes += 3 * sizeof(float) * (uint64_t)(t->rows * t->cols);
     }
-    run->session_open = true;
-    status = choose_algorithms(run, err);
-    if (status != OD_OK) {
-        return status;
+    return bytes;
+}
+
+// What the run directory will hold: the checkpoints that are kept, one being written, the best one,
+// and the export.
+static enum od_status check_disk(const struct run *run, struct od_error *err)
+{
+    const uint64_t cap = run->recipe.budget.disk_bytes;
+    const uint64_t one = checkpoint_bytes(&run->session);
+    const uint64_t kept =
+        (uint64_t)run->recipe.save_total_limit + 1 + (run->recipe.load_best_model_at_end ? 1 : 0);
+    const uint64_t need = one * kept + one / 3;
+    char need_text[24];
+    char cap_text[24];
+    if (cap == 0 || need <= cap) {
+        return OD_OK;
     }
-    od_bytes_text((double)od_session_bytes(&run->session), plan);
-    od_log(OD_LOG_INFO, "model of %lld weights on %s; plan: %s, all of it taken now",
-           (long long)od_spec_parameters(&run->session.spec),
-           run->session.gpu ? od_cuda_info(run->session.cuda)->name : "the CPU", plan);
-    tell_data(run);
-    if ((status = open_dir(run, err)) != OD_OK || (status = write_inputs(run, err)) != OD_OK) {
-        return status;
+    od_bytes_text((double)need, need_text);
+    od_bytes_text((double)cap, cap_text);
+    return od_fail(err, OD_E_REFUSED,
+                   "the run directory would take %s and may take %s: lower save_total_limit",
+                   need_text, cap_text);
+}
+
+// Go on from the newest checkpoint when there is one. Inputs that differ are told by name.
+static enum od_status restore(struct run *run, const struct od_buf *recipe,
+                              const struct od_buf *lock, bool *ret_found, struct od_error *err)
+{
+    struct od_checkpoint_state restored = {0};
+    bool found = false;
+    enum od_status status = od_checkpoint_read(&run->session, run->checkpoints, run->state.inputs,
+                                               &restored, &found, err);
+    if (status == OD_E_REFUSED && strcmp(restored.inputs, run->state.inputs) != 0) {
+        const enum od_status why =
+            od_lock_compare(run->options->run_dir, od_buf_text(lock), od_buf_text(recipe), err);
+        return why == OD_OK ? status : why;
     }
-    if (options->resume) {
-        status = od_checkpoint_read(&run->session, run->checkpoints, run->state.inputs, &restored,
-                                    &found, err);
-        if (status != OD_OK) {
-            return status;
-        }
-    }
-    if (found) {
+    if (status == OD_OK && found) {
         run->state = restored;
         run->last_saved = restored.place.step;
         od_log(OD_LOG_INFO, "going on from step %lld", (long long)restored.place.step);
     }
-    result->resumed = found;
-    status = cut_log(run, run->session.place.step, err);
-    return status == OD_OK ? open_log(run, err) : status;
+    *ret_found = found;
+    return status;
+}
+
+// Inputs written down, checkpoint restored, log opened.
+static enum od_status open_files(struct run *run, bool *ret_resumed, struct od_error *err)
+{
+    struct od_buf recipe;
+    struct od_buf lock;
+    char path[OD_PATH_MAX_BYTES];
+    double logged_s = 0.0;
+    enum od_status status;
+    od_buf_init(&recipe, RECIPE_TEXT_MAX_BYTES);
+    od_buf_init(&lock, LOCK_TEXT_MAX_BYTES);
+    if ((status = od_recipe_write(&run->recipe, &recipe, err)) != OD_OK ||
+        (status = od_lock_make(&run->session, od_buf_text(&recipe), &lock, run->state.inputs,
+                               err)) != OD_OK ||
+        (run->options->resume &&
+         (status = restore(run, &recipe, &lock, ret_resumed, err)) != OD_OK) ||
+        (status = write_inputs(run, &recipe, &lock, err)) != OD_OK ||
+        (status = od_path_join(path, run->options->run_dir, "log.jsonl", err)) != OD_OK ||
+        (status = od_run_log_open(&run->log, path, run->session.place.step, &logged_s, err)) !=
+            OD_OK) {
+        goto done;
+    }
+    run->budget.before_s = logged_s > run->state.elapsed_s ? logged_s : run->state.elapsed_s;
+
+done:
+    od_buf_release(&lock);
+    od_buf_release(&recipe);
+    return status;
+}
+
+static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error *err)
+{
+    const struct od_tune_options *options = run->options;
+    struct od_session *session = &run->session;
+    char plan[24];
+    enum od_status status;
+    if ((status = check_writable(options->run_dir, err)) != OD_OK ||
+        (status = open_session(run, err)) != OD_OK || (status = check_disk(run, err)) != OD_OK ||
+        (status = od_run_choose_algorithms(session, options->run_dir, options->resume, err)) !=
+            OD_OK) {
+        return status;
+    }
+    od_bytes_text((double)od_session_bytes(session), plan);
+    od_log(OD_LOG_INFO, "model of %lld weights on %s; plan: %s, all of it taken now",
+           (long long)od_spec_parameters(&session->spec),
+           session->gpu ? od_cuda_info(session->cuda)->name : "the CPU", plan);
+    tell_data(run);
+    run->save_every =
+        od_save_interval(&run->recipe, session->total_steps, session->steps_per_epoch);
+    if (session->validation_packs.count > 0) {
+        run->eval_every =
+            od_eval_interval(&run->recipe, session->total_steps, session->steps_per_epoch);
+    }
+    run->budget.limit_s = run->recipe.budget.time_s;
+    run->budget.close_s = 2.0 * (double)checkpoint_bytes(session) / WRITE_BYTES_PER_S;
+    status = open_dir(run, err);
+    return status == OD_OK ? open_files(run, ret_resumed, err) : status;
+}
+
+// The last checkpoint, and the export of the best weights or the last ones.
+static enum od_status finish(struct run *run, struct od_tune_result *result, struct od_error *err)
+{
+    struct od_session *session = &run->session;
+    const struct od_checkpoint_state *state = &run->state;
+    const int64_t at = session->place.step;
+    const bool out_of_time = at < session->total_steps && !stopped_early(run);
+    const bool known = run->last_saved == at && state->out_of_time == out_of_time;
+    run->state.out_of_time = out_of_time;
+    enum od_status status = known ? OD_OK : save(run, err);
+    result->weight_hash = state->weight_hash;
+    result->exported_step = at;
+    if (status == OD_OK && run->recipe.load_best_model_at_end && state->best_step >= 0 &&
+        state->best_step != at) {
+        status = od_checkpoint_weights(session, run->checkpoints, state->best_step, err);
+        result->weight_hash = od_session_weight_hash(session);
+        result->exported_step = state->best_step;
+    }
+    return status == OD_OK ? od_export(session, run->options->run_dir, result->export_dir, err)
+                           : status;
 }
 
 enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,
                            struct od_error *err)
 {
-    struct run run = {.options = options, .log_fd = -1, .last_saved = -1};
+    struct run run = {.options = options,
+                      .log = {.fd = -1},
+                      .busy_fd = -1,
+                      .last_saved = -1,
+                      .state = {.best_step = -1},
+                      .budget = {.begin = od_moment_now()}};
     struct od_tune_result result = {0};
     enum od_status status = od_recipe_read(options->recipe_path, &run.recipe, err);
     if (status != OD_OK) {
@@ -407,36 +595,34 @@ enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune
     for (size_t i = 0; i < run.recipe.note_count; i++) {
         od_log(OD_LOG_INFO, "recipe: %s", run.recipe.notes[i]);
     }
-    if ((status = begin(&run, &result, err)) != OD_OK || (status = steps(&run, err)) != OD_OK) {
+    if ((status = begin(&run, &result.resumed, err)) != OD_OK ||
+        (status = steps(&run, err)) != OD_OK || (status = finish(&run, &result, err)) != OD_OK) {
         goto done;
     }
-    if (run.last_saved != run.session.place.step) {
-        status = save(&run, err);
-        if (status != OD_OK) {
-            goto done;
-        }
-    }
-    status = od_export(&run.session, options->run_dir, result.export_dir, err);
-    if (status != OD_OK) {
-        goto done;
-    }
+    result.end = run.state.out_of_time ? OD_TUNE_END_TIME
+                 : stopped_early(&run) ? OD_TUNE_END_EARLY
+                                       : OD_TUNE_END_STEPS;
     result.steps = run.session.place.step;
     result.total_steps = run.session.total_steps;
     result.first_loss = run.state.first_loss;
     result.last_loss = run.last_loss;
+    result.best_step = run.state.best_step;
+    result.best_loss = run.state.best_loss;
+    result.eval_loss = run.state.eval_loss;
     result.train_s = run.state.train_s;
+    result.elapsed_s = elapsed_s(&run);
     result.tokens_per_s =
         run.state.train_s > 0.0 ? (double)run.session.place.tokens / run.state.train_s : 0.0;
-    result.weight_hash = run.state.weight_hash;
     result.plan_bytes = od_session_bytes(&run.session);
     *ret = result;
 
 done:
-    if (run.log_fd >= 0) {
-        (void)close(run.log_fd);  // synced with each checkpoint
-    }
+    od_run_log_close(&run.log);
     if (run.session_open) {
         od_session_close(&run.session);
+    }
+    if (run.busy_fd >= 0) {
+        (void)close(run.busy_fd);
     }
     od_recipe_release(&run.recipe);
     return status;

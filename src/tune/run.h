@@ -5,6 +5,7 @@
  *     recipe.yaml device.json plan.json lock.json log.jsonl
  *     checkpoints/step-N/   trained.safetensors optimizer.safetensors state.json manifest.json
  *     adapter/ or model/    written when the run is done
+ *     process.lock          held by the process that works on the run
  *
  * A checkpoint is written as step-N.tmp, each file synced, then renamed: it is there whole or not
  * at all. Resume takes the newest whose manifest verifies, cuts log.jsonl back to its step and goes
@@ -36,14 +37,27 @@ struct od_tune_options {
     const volatile sig_atomic_t *stop;  ///< set by a signal: save at the next step and leave
 };
 
+/** Why a run is over. */
+enum od_tune_end {
+    OD_TUNE_END_STEPS,  ///< all steps are done
+    OD_TUNE_END_EARLY,  ///< early_stopping_patience
+    OD_TUNE_END_TIME    ///< budget.time
+};
+
 struct od_tune_result {
+    enum od_tune_end end;
     int64_t steps;
     int64_t total_steps;
     double first_loss;
     double last_loss;
-    double train_s;  ///< spent in steps, all restarts together
+    int64_t best_step;  ///< of the lowest evaluation loss; -1: no evaluation
+    double best_loss;
+    double eval_loss;       ///< the last
+    int64_t exported_step;  ///< best_step with load_best_model_at_end, else the last
+    double train_s;         ///< spent in steps, all restarts together
+    double elapsed_s;       ///< of all processes of the run, see tune/budget.h
     double tokens_per_s;
-    uint64_t weight_hash;
+    uint64_t weight_hash;  ///< of what was exported
     uint64_t plan_bytes;
     bool resumed;
     char export_dir[OD_PATH_MAX_BYTES];  ///< adapter/ or model/

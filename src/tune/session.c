@@ -24,11 +24,15 @@
 #include "plan/fit.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
+#include "tune/holdout.h"
 #include "tune/recipe.h"
+#include "tune/schedule.h"
 #include "tune/session_internal.h"
 
 // Lengths that a refusal suggests are multiples of this.
 enum { LENGTH_STEP = 64 };
+// What noise on embeddings is drawn from; dropout's streams begin elsewhere.
+enum { NOISE_STREAM = 0x4E4F4953 };
 
 enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
                                struct od_error *err)
@@ -41,11 +45,25 @@ enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *r
     return status == OD_OK ? od_spec_read(path, ret, err) : status;
 }
 
+// What a recipe may say and the engine cannot do yet.
+static enum od_status check_built(const struct od_recipe *recipe, struct od_error *err)
+{
+    if (recipe->optimizer && strcmp(recipe->optimizer, "adamw") != 0) {
+        return od_fail(err, OD_E_UNSUPPORTED, "'optimizer: %s' is not built yet: 'adamw' is",
+                       recipe->optimizer);
+    }
+    return OD_OK;
+}
+
 enum od_status od_session_program_options(const struct od_recipe *recipe,
                                           const struct od_spec *spec, int threads,
                                           struct od_program_options *ret, struct od_error *err)
 {
     struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_FULL, .threads = threads};
+    const enum od_status status = check_built(recipe, err);
+    if (status != OD_OK) {
+        return status;
+    }
     if (!od_count_mul(recipe->sequence_len, recipe->micro_batch_size, &options.tokens)) {
         return od_fail(err, OD_E_LIMIT, "sequence_len times micro_batch_size does not fit");
     }
@@ -85,6 +103,19 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
     return OD_OK;
 }
 
+// A token that the recipe names must be the model's own: what is served knows no other.
+static enum od_status check_token(const struct od_session *s, const char *name, const char *text,
+                                  int32_t own, struct od_error *err)
+{
+    if (text && (own < 0 || od_tokenizer_find(s->tokenizer, text, strlen(text)) != own)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'special_tokens: %s' is '%.60s', which is not the model's own (id %d): "
+                       "another one is not built yet",
+                       name, text, own);
+    }
+    return OD_OK;
+}
+
 static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
 {
     const char *folder = s->recipe->base_model ? s->recipe->base_model : s->recipe->base_tokenizer;
@@ -98,7 +129,9 @@ static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
                        folder, od_tokenizer_vocab_size(s->tokenizer), (long long)s->spec.vocab);
     }
     od_tokenizer_set_bos_eos(s->tokenizer, s->spec.bos, s->spec.eos);
-    return OD_OK;
+    status = check_token(s, "bos_token", s->recipe->bos_token, s->spec.bos, err);
+    return status == OD_OK ? check_token(s, "eos_token", s->recipe->eos_token, s->spec.eos, err)
+                           : status;
 }
 
 // What would fit: fewer rows of a pass, or shorter ones.
@@ -163,6 +196,17 @@ static enum od_status open_cpu(struct od_session *s, const struct od_session_opt
     return s->partials ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a session");
 }
 
+// NEFTune: noise on what the embedding gives, in training passes.
+static void set_noise(struct od_session *s)
+{
+    for (int32_t i = 0; i < s->program.op_count; i++) {
+        if (s->program.ops[i].kind == OD_OP_EMBED) {
+            s->program.ops[i].noise = (float)s->recipe->neftune_noise_alpha;
+            s->program.ops[i].stream = NOISE_STREAM;
+        }
+    }
+}
+
 // Plan for this machine, refuse what is too large, then take the memory.
 static enum od_status open_plan(struct od_session *s, const struct od_session_options *options,
                                 struct od_error *err)
@@ -175,6 +219,10 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
                                              &program_options, err)) != OD_OK) {
         return status;
     }
+    if (gpu && s->recipe->neftune_noise_alpha > 0.0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'neftune_noise_alpha' is not built for a GPU yet: leave it out");
+    }
     if (gpu) {
         program_options.half = true;
         program_options.head_rows = OD_GPU_HEAD_ROWS;
@@ -184,6 +232,7 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
     if (status != OD_OK) {
         return status;
     }
+    set_noise(s);
     s->batch = (struct od_micro_batch){
         .ids = (int32_t *)(void *)s->arrays.tensor[s->program.io.ids],
         .positions = (int32_t *)(void *)s->arrays.tensor[s->program.io.positions],
@@ -224,25 +273,58 @@ static enum od_status count_steps(struct od_session *s, struct od_error *err)
             return status;
         }
         const int64_t steps = (s->packs.count + per_step - 1) / per_step;
+        s->steps_per_epoch = epoch == 0 ? steps : s->steps_per_epoch;
         s->total_steps += left >= 1.0 ? steps : (int64_t)ceil((double)steps * left - 1e-9);
         left -= 1.0;
     }
-    return make_packs(s, s->place.epoch, err);
+    status = make_packs(s, s->place.epoch, err);
+    if (status == OD_OK && s->steps_per_epoch == 0) {  // max_steps is given
+        s->steps_per_epoch = (s->packs.count + per_step - 1) / per_step;
+    }
+    return status;
+}
+
+// Hold documents out, or load those to evaluate on; and pack them.
+static enum od_status open_validation(struct od_session *s,
+                                      const struct od_dataset_options *options,
+                                      struct od_error *err)
+{
+    const struct od_recipe *recipe = s->recipe;
+    enum od_status status = OD_OK;
+    if (recipe->val_set_size > 0.0) {
+        status =
+            od_holdout_take(&s->dataset, recipe->val_set_size, recipe->seed, &s->validation, err);
+    } else if (recipe->test_dataset_count > 0) {
+        status = od_dataset_load(recipe->test_datasets, recipe->test_dataset_count, s->tokenizer,
+                                 options, &s->validation, err);
+    }
+    if (status != OD_OK || s->validation.count == 0) {
+        return status;
+    }
+    if (s->validation.label_count == 0) {
+        return od_fail(err, OD_E_FORMAT, "the held-out documents have no label to evaluate");
+    }
+    return od_packs_make(&s->validation, recipe->sequence_len, true, recipe->seed, 0,
+                         &s->validation_packs, err);
 }
 
 static enum od_status open_data(struct od_session *s, struct od_dataset *given,
                                 struct od_error *err)
 {
-    if (given) {
-        s->dataset = *given;
-        *given = (struct od_dataset){0};
-        return count_steps(s, err);
-    }
     const struct od_dataset_options options = {.sequence_len = s->recipe->sequence_len,
                                                .train_on_inputs = s->recipe->train_on_inputs,
                                                .seed = s->recipe->seed};
-    const enum od_status status = od_dataset_load(s->recipe->datasets, s->recipe->dataset_count,
-                                                  s->tokenizer, &options, &s->dataset, err);
+    enum od_status status = OD_OK;
+    if (given) {
+        s->dataset = *given;
+        *given = (struct od_dataset){0};
+    } else {
+        status = od_dataset_load(s->recipe->datasets, s->recipe->dataset_count, s->tokenizer,
+                                 &options, &s->dataset, err);
+    }
+    if (status == OD_OK) {
+        status = open_validation(s, &options, err);
+    }
     return status == OD_OK ? count_steps(s, err) : status;
 }
 
@@ -274,7 +356,13 @@ enum od_status od_session_open(const struct od_recipe *recipe,
     if (!s->gpu && recipe->method == OD_METHOD_LORA) {
         od_adapters_init(&s->program, s->arrays.tensor, recipe->seed);
     }
-    return OD_OK;
+    if (recipe->method == OD_METHOD_LORA && recipe->lora_model_dir) {
+        status = od_session_adapter(s, err);
+        if (status != OD_OK) {
+            od_session_close(s);
+        }
+    }
+    return status;
 }
 
 void od_session_close(struct od_session *s)
@@ -282,6 +370,8 @@ void od_session_close(struct od_session *s)
     if (s->packs_made) {
         od_packs_release(&s->packs);
     }
+    od_packs_release(&s->validation_packs);
+    od_dataset_release(&s->validation);
     od_dataset_release(&s->dataset);
     od_free(s->partials);
     od_session_gpu_close(s);
@@ -291,28 +381,6 @@ void od_session_close(struct od_session *s)
     od_cpu_close(&s->cpu);
     od_tokenizer_free(s->tokenizer);
     *s = (struct od_session){0};
-}
-
-double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps)
-{
-    const double warmup = (double)recipe->warmup_steps;
-    const double at = (double)step;
-    const double total = (double)total_steps;
-    double factor = 1.0;
-    if (step < recipe->warmup_steps) {
-        return recipe->learning_rate * (at / (warmup < 1.0 ? 1.0 : warmup));
-    }
-    const double rest = total - warmup < 1.0 ? 1.0 : total - warmup;
-    switch (recipe->lr_scheduler) {
-    case OD_SCHEDULE_COSINE: {
-        const double cosine = 0.5 * (1.0 + cos(3.141592653589793 * (at - warmup) / rest));
-        factor = cosine > 0.0 ? cosine : 0.0;
-        break;
-    }
-    case OD_SCHEDULE_LINEAR: factor = total > at ? (total - at) / rest : 0.0; break;
-    case OD_SCHEDULE_CONSTANT: break;
-    }
-    return recipe->learning_rate * factor;
 }
 
 // Forward and, when learning, backward over the batch; adds the sum of row losses. On a GPU the pass
@@ -426,14 +494,16 @@ static void clear_gradients(struct od_session *s)
     }
 }
 
-// Fill the batch with packs [first, last) of the present epoch.
-static enum od_status fill(struct od_session *s, int64_t first, int64_t last, struct od_error *err)
+// Fill the batch with packs [first, last).
+static enum od_status fill(struct od_session *s, const struct od_dataset *dataset,
+                           const struct od_packs *packs, int64_t first, int64_t last,
+                           struct od_error *err)
 {
     enum od_status status = OD_OK;
     od_micro_batch_reset(&s->batch);
     for (int64_t pack = first; status == OD_OK && pack < last; pack++) {
-        status = od_micro_batch_add(&s->batch, s->program.options.tokens, &s->dataset, &s->packs,
-                                    pack, err);
+        status =
+            od_micro_batch_add(&s->batch, s->program.options.tokens, dataset, packs, pack, err);
     }
     return status;
 }
@@ -468,7 +538,7 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
     for (int64_t at = first; at < last; at += s->recipe->micro_batch_size) {
         const int64_t end =
             at + s->recipe->micro_batch_size < last ? at + s->recipe->micro_batch_size : last;
-        status = fill(s, at, end, err);
+        status = fill(s, &s->dataset, &s->packs, at, end, err);
         if (status != OD_OK) {
             return status;
         }
@@ -481,7 +551,7 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
         }
         report.tokens += s->batch.tokens;
     }
-    report.lr = od_learning_rate(s->recipe, s->place.step, s->total_steps);
+    report.lr = od_learning_rate(s->recipe, s->place.step, s->total_steps, s->place.epoch);
     if (s->gpu) {  // which does not take a step whose numbers are none
         status = update_gpu(s, report.lr, &report.loss, &report.grad_norm, err);
         if (status != OD_OK) {
@@ -492,6 +562,8 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
     }
     report.loss /= (double)report.labels;
     if (!isfinite(report.loss) || !isfinite(report.grad_norm)) {
+        s->bad_first = first;
+        s->bad_last = last;
         return od_fail(err, OD_E_REFUSED,
                        "step %lld: loss %g, gradient norm %g: no number; lower learning_rate",
                        (long long)report.step, report.loss, report.grad_norm);
@@ -518,25 +590,29 @@ enum od_status od_session_seek(struct od_session *s, struct od_error *err)
     return status;
 }
 
-enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od_error *err)
+enum od_status od_session_evaluate(struct od_session *s, struct od_eval_report *ret,
+                                   struct od_error *err)
 {
-    double sum = 0.0;
-    int64_t labels = 0;
+    struct od_eval_report result = {0};
+    const int64_t count = s->validation_packs.count;
+    const int64_t rows = s->recipe->micro_batch_size;
+    if (count == 0) {
+        return od_fail(err, OD_E_ARGUMENT, "no documents are held out");
+    }
     if (s->gpu) {
         od_gpu_clear(s->gpu);
     }
-    for (int64_t at = 0; at < s->packs.count; at += s->recipe->micro_batch_size) {
-        const int64_t end = at + s->recipe->micro_batch_size < s->packs.count
-                                ? at + s->recipe->micro_batch_size
-                                : s->packs.count;
-        enum od_status status = fill(s, at, end, err);
+    for (int64_t at = 0; at < count; at += rows) {
+        const int64_t end = at + rows < count ? at + rows : count;
+        enum od_status status = fill(s, &s->validation, &s->validation_packs, at, end, err);
         if (status == OD_OK) {
-            status = run_pass(s, 1.0, false, 0, &sum, err);
+            status = run_pass(s, 1.0, false, 0, &result.loss, err);
         }
         if (status != OD_OK) {
             return status;
         }
-        labels += s->batch.label_count;
+        result.labels += s->batch.label_count;
+        result.tokens += s->batch.tokens;
     }
     if (s->gpu) {
         struct od_adamw_stats stats;
@@ -544,9 +620,13 @@ enum od_status od_session_loss(struct od_session *s, double *ret_loss, struct od
         if (status != OD_OK) {
             return status;
         }
-        sum = stats.loss_sum;
+        result.loss = stats.loss_sum;
     }
-    *ret_loss = sum / (double)labels;
+    result.loss /= (double)result.labels;
+    if (!isfinite(result.loss)) {
+        return od_fail(err, OD_E_REFUSED, "evaluation loss %g: no number", result.loss);
+    }
+    *ret = result;
     return OD_OK;
 }
 

@@ -46,6 +46,13 @@ struct od_step_report {
     int64_t labels;
 };
 
+/** What an evaluation says. */
+struct od_eval_report {
+    double loss;  ///< mean over the labels
+    int64_t labels;
+    int64_t tokens;
+};
+
 struct od_session {
     const struct od_recipe *recipe;
     struct od_spec spec;
@@ -60,10 +67,15 @@ struct od_session {
     struct od_dataset dataset;
     struct od_packs packs;
     bool packs_made;
+    struct od_dataset validation;  ///< documents held out; count 0: none
+    struct od_packs validation_packs;
     struct od_micro_batch batch;
     double *partials;  ///< [largest tensor / OD_NORM_CHUNK + 1]
     struct od_place place;
     int64_t total_steps;
+    int64_t steps_per_epoch;  ///< of the first epoch
+    int64_t bad_first;  ///< packs [bad_first, bad_last) of the present epoch made a step whose
+    int64_t bad_last;   ///< loss or gradient is no number; equal: none did
 };
 
 /** How to run. */
@@ -105,12 +117,11 @@ enum od_status od_session_step(struct od_session *session, struct od_step_report
 /** Make the packs of session->place.epoch, after the place was set from a checkpoint. */
 enum od_status od_session_seek(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
 
-/** Mean loss over all packs of the data at the present weights, without learning. */
-enum od_status od_session_loss(struct od_session *session, double *ret_loss,
-                               struct od_error *err) OD_MUST_CHECK;
-
-/** Learning rate of step `step` (0 is the first) as Hugging Face's schedules have it. */
-double od_learning_rate(const struct od_recipe *recipe, int64_t step, int64_t total_steps);
+/** Mean loss over the held-out documents at the present weights, without learning. Nothing that a
+ *  step depends on changes. @error OD_E_REFUSED when the loss is not finite; OD_E_ARGUMENT when
+ *  nothing is held out. */
+enum od_status od_session_evaluate(struct od_session *session, struct od_eval_report *ret,
+                                   struct od_error *err) OD_MUST_CHECK;
 
 /** On a GPU: measure the algorithms of the matrix products that were not chosen before. */
 enum od_status od_session_measure(struct od_session *session, struct od_error *err) OD_MUST_CHECK;

@@ -7,7 +7,15 @@
 #ifndef OD_TUNE_SESSION_INTERNAL_H
 #define OD_TUNE_SESSION_INTERNAL_H
 
+#include "tune/recipe.h"
 #include "tune/session.h"
+
+/** The folder that tokenizer and weights (or only the tokenizer) come from. */
+static inline const char *od_session_source(const struct od_session *session)
+{
+    return session->recipe->base_model ? session->recipe->base_model
+                                       : session->recipe->base_tokenizer;
+}
 
 /** Open the GPU, make a program and a plan that fit it, and take the memory. */
 enum od_status od_session_gpu_open(struct od_session *session,
@@ -26,5 +34,8 @@ enum od_status od_session_gpu_update(struct od_session *session,
 /** Say why the session's leanest plan is refused, and what would fit. */
 enum od_status od_session_refuse(const struct od_session *session, uint64_t need, uint64_t cap,
                                  bool use_library, struct od_error *err);
+/** Go on from the adapter in the recipe's lora_model_dir. @error OD_E_REFUSED when it is none of this
+ *  recipe. */
+enum od_status od_session_adapter(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
 
 #endif

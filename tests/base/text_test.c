@@ -194,12 +194,55 @@ static void nearest_names(void **state)
     assert_null(od_nearest_name(longer, names, 4));
 }
 
+static void distances(void **state)
+{
+    (void)state;
+    char longer[66];
+    memset(longer, 'x', 65);
+    longer[65] = '\0';
+    assert_int_equal(od_edit_distance("kitten", "sitting"), 3);
+    assert_int_equal(od_edit_distance("", "abc"), 3);
+    assert_int_equal(od_edit_distance("abc", "abc"), 0);
+    assert_true(od_edit_distance("abc", longer) == SIZE_MAX);
+    assert_int_equal(od_edit_distance("abc", longer + 1), 64);
+}
+
+static void sizes_and_times(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",     "GB",  "0",     "-1GB",  "1 XB",
+                                      "1GBx", "inf", "nanGB", "1.2.3", "24h "};
+    uint64_t bytes = 7;
+    double seconds = 7.0;
+    assert_true(od_parse_size("24GB", &bytes) && bytes == UINT64_C(24000000000));
+    assert_true(od_parse_size("16 GiB", &bytes) && bytes == UINT64_C(17179869184));
+    assert_true(od_parse_size("1.5kB", &bytes) && bytes == 1500);
+    assert_true(od_parse_size("512", &bytes) && bytes == 512);
+    assert_true(od_parse_time("24h", &seconds) && seconds == 86400.0);
+    assert_true(od_parse_time("90min", &seconds) && seconds == 5400.0);
+    assert_true(od_parse_time("0.5s", &seconds) && seconds == 0.5);
+    assert_true(od_parse_time("45", &seconds) && seconds == 45.0);
+    bytes = 7;
+    seconds = 7.0;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (od_parse_size(bad[i], &bytes) || od_parse_time(bad[i], &seconds)) {
+            fail_msg("'%s' was taken", bad[i]);
+        }
+    }
+    assert_true(bytes == 7 && seconds == 7.0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(utf8_all_code_points), cmocka_unit_test(utf8_invalid),
-        cmocka_unit_test(python_texts),         cmocka_unit_test(python_doubles),
-        cmocka_unit_test(parses_numbers),       cmocka_unit_test(nearest_names),
+        cmocka_unit_test(utf8_all_code_points),
+        cmocka_unit_test(utf8_invalid),
+        cmocka_unit_test(python_texts),
+        cmocka_unit_test(python_doubles),
+        cmocka_unit_test(parses_numbers),
+        cmocka_unit_test(nearest_names),
+        cmocka_unit_test(distances),
+        cmocka_unit_test(sizes_and_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,6 +186,32 @@ static void resumed_log(void **state)
     od_report_log_release(&log);
 }
 
+// Evaluations take no step's place, and are drawn with the loss.
+static void evaluations(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_report_log log = {0};
+    struct od_buf page;
+    const char *folder = test_folder();
+    static const char text[] =
+        "{\"step\":1,\"loss\":5}\n{\"step\":2,\"loss\":4}\n{\"step\":2,\"eval_loss\":4.25}\n"
+        "{\"step\":3,\"loss\":3}\n{\"step\":4,\"loss\":2}\n{\"step\":4,\"eval_loss\":4.75}\n"
+        "{\"step\":4,\"eval_loss\":4.5}\n";
+    assert_ok(od_report_log_parse(text, sizeof text - 1, &log, &err), &err);
+    assert_int_equal(log.count, 4);
+    assert_int_equal(log.evaluation_count, 2);
+    assert_true(log.steps[1].loss == 4.0 && log.evaluations[0].loss == 4.25);
+    assert_true(log.evaluations[1].step == 4.0 && log.evaluations[1].loss == 4.5);
+    od_report_log_release(&log);
+    put(folder, "log.jsonl", text);
+    const char *html = make(folder, &page);
+    has(html, "<dt>Lowest evaluation loss</dt><dd>4.2500 at step 2</dd>");
+    has(html, "class=\"line-2");
+    has(html, "evaluations on held-out documents");
+    od_buf_release(&page);
+}
+
 // 200 000 points with one spike, one dip and one gap: few points are drawn, none of these is lost.
 static void thinned(void **state)
 {
@@ -314,8 +340,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_sections), cmocka_unit_test(broken_files), cmocka_unit_test(log_alone),
-        cmocka_unit_test(resumed_log),  cmocka_unit_test(thinned),      cmocka_unit_test(axes),
-        cmocka_unit_test(faults),       cmocka_unit_test(titles),
+        cmocka_unit_test(resumed_log),  cmocka_unit_test(evaluations),  cmocka_unit_test(thinned),
+        cmocka_unit_test(axes),         cmocka_unit_test(faults),       cmocka_unit_test(titles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,7 @@ static void make_data(struct od_dataset *ret)
 }
 
 struct curve {
+    double evaluation[STEPS];  // after each step, when documents are held out
     double loss[STEPS];
     double norm[STEPS];
     uint64_t hash;
@@ -72,7 +73,8 @@ struct curve {
 
 enum place { ON_CPU, ON_GPU, ON_GPU_WITHOUT_GRAPHS };
 
-static void run(enum od_method method, enum place place, int64_t accumulation, struct curve *ret)
+static void run_held_out(enum od_method method, enum place place, int64_t accumulation,
+                         bool evaluate, double held_out, struct curve *ret)
 {
     struct od_error err = {0};
     struct od_session session;
@@ -96,6 +98,7 @@ static void run(enum od_method method, enum place place, int64_t accumulation, s
                                .adam_beta2 = 0.999,
                                .adam_epsilon = 1e-8,
                                .max_grad_norm = 1.0,
+                               .val_set_size = held_out,
                                .seed = 7};
     for (int i = 0; method == OD_METHOD_LORA && i < 7; i++) {
         recipe.lora_targets[recipe.lora_target_count++] = od_target_name(i);
@@ -112,9 +115,20 @@ static void run(enum od_method method, enum place place, int64_t accumulation, s
         assert_ok(od_session_step(&session, &report, &err), &err);
         ret->loss[i] = report.loss;
         ret->norm[i] = report.grad_norm;
+        ret->evaluation[i] = 0.0;
+        if (evaluate) {
+            struct od_eval_report evaluation;
+            assert_ok(od_session_evaluate(&session, &evaluation, &err), &err);
+            ret->evaluation[i] = evaluation.loss;
+        }
     }
     ret->hash = od_session_weight_hash(&session);
     od_session_close(&session);
+}
+
+static void run(enum od_method method, enum place place, int64_t accumulation, struct curve *ret)
+{
+    run_held_out(method, place, accumulation, false, 0.0, ret);
 }
 
 static void follow(enum od_method method)
@@ -163,9 +177,33 @@ static void full_follows(void **state)
     follow(OD_METHOD_FULL);
 }
 
+// Evaluations between the steps say what the CPU's say, and change no bit of the training.
+static void evaluations(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int m = 0; m < 2; m++) {
+        const enum od_method method = m == 0 ? OD_METHOD_LORA : OD_METHOD_FULL;
+        struct curve cpu;
+        struct curve gpu;
+        struct curve without;
+        run_held_out(method, ON_CPU, 1, true, 20.0, &cpu);
+        run_held_out(method, ON_GPU, 1, true, 20.0, &gpu);
+        run_held_out(method, ON_GPU, 1, false, 20.0, &without);
+        assert_int_equal(gpu.hash, without.hash);
+        assert_memory_equal(gpu.loss, without.loss, sizeof gpu.loss);
+        for (int i = 0; i < STEPS; i++) {
+            assert_true(fabs(gpu.evaluation[i] - cpu.evaluation[i]) < 5e-3 * cpu.evaluation[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
-                                       cmocka_unit_test(full_follows)};
+                                       cmocka_unit_test(full_follows),
+                                       cmocka_unit_test(evaluations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

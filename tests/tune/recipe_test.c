@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/dataset.h"
+#include "ops/op.h"
 #include "support.h"
 #include "tune/recipe_table.h"
 
@@ -75,8 +76,10 @@ static void same_recipe(const struct od_recipe *a, const struct od_recipe *b)
         const void *right = (const char *)b + key->offset;
         if (key->kind == OD_RECIPE_INT) {
             assert_int_equal(*(const int64_t *)left, *(const int64_t *)right);
-        } else if (key->kind == OD_RECIPE_NUMBER) {
+        } else if (key->kind == OD_RECIPE_NUMBER || key->kind == OD_RECIPE_STEPS) {
             assert_true(*(const double *)left == *(const double *)right);
+        } else if (key->kind == OD_RECIPE_DUE) {
+            assert_int_equal(*(const enum od_due *)left, *(const enum od_due *)right);
         } else if (key->kind == OD_RECIPE_BOOL) {
             assert_int_equal(*(const bool *)left, *(const bool *)right);
         }
@@ -140,7 +143,7 @@ static void defaults(void **state)
     assert_true(r.adam_epsilon == 1e-8);
     assert_true(r.max_grad_norm == 1.0);
     assert_int_equal(r.seed, 42);
-    assert_int_equal(r.save_steps, 100);
+    assert_true(r.save_steps == 100.0);
     assert_int_equal(r.save_total_limit, 2);
     assert_int_equal(r.weight_hash_steps, 1);
     assert_int_equal(r.note_count, 0);
@@ -213,16 +216,104 @@ static void all_keys(void **state)
     assert_int_equal(r.max_steps, 7);
     assert_string_equal(r.optimizer, "adamw");
     assert_true(r.learning_rate == 3e-5);
-    assert_int_equal(r.lr_scheduler, OD_SCHEDULE_CONSTANT);
+    assert_int_equal(r.lr_scheduler, OD_SCHEDULE_CONSTANT_WITH_WARMUP);
     assert_int_equal(r.warmup_steps, 3);
     assert_true(r.adam_beta2 == 0.95);
     assert_true(r.adam_epsilon == 1e-6);
     assert_true(r.max_grad_norm == 0.3);
     assert_int_equal(r.seed, 9007199254740991);
-    assert_int_equal(r.save_steps, 0);
+    assert_true(r.save_steps == 0.0);
     assert_int_equal(r.note_count, 0);
     round_trip(&r);
     od_recipe_release(&r);
+}
+
+static const char more_keys[] =
+    "base_model: m\n"
+    "adapter: qlora\n"
+    "lora_model_dir: first/adapter\n"
+    "datasets: [{path: a.txt}]\n"
+    "val_set_size: 0.125\n"
+    "lr_scheduler: warmup_stable_decay\n"
+    "lr_scheduler_kwargs: {num_decay_steps: 20, decay_type: linear, min_lr_ratio: 0.25}\n"
+    "warmup_ratio: 0.1\n"
+    "noisy_embedding_alpha: 5\n"
+    "evaluation_strategy: steps\n"
+    "eval_steps: 0.25\n"
+    "save_strategy: best\n"
+    "saves_per_epoch: 2\n"
+    "load_best_model_at_end: true\n"
+    "early_stopping_patience: 3\n"
+    "special_tokens: {bos_token: '<s>', eos_token: </s>}\n"
+    "budget: {time: 90min, vram: 24GB, ram: 64GiB, disk: 1000}\n";
+
+static void more_of_the_keys(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_recipe r = {0};
+    assert_ok(parse(more_keys, &r, &err), &err);
+    assert_int_equal(r.method, OD_METHOD_LORA);
+    assert_int_equal(r.quant, OD_QUANT_NF4);
+    assert_string_equal(r.lora_model_dir, "/data/first/adapter");
+    assert_true(r.val_set_size == 0.125);
+    assert_int_equal(r.lr_scheduler, OD_SCHEDULE_WARMUP_STABLE_DECAY);
+    assert_int_equal(r.lr_decay_steps, 20);
+    assert_int_equal(r.lr_decay, OD_DECAY_LINEAR);
+    assert_true(r.lr_min_ratio == 0.25);
+    assert_true(r.warmup_ratio == 0.1);
+    assert_true(r.neftune_noise_alpha == 5.0);
+    assert_int_equal(r.eval_strategy, OD_DUE_STEPS);
+    assert_true(r.eval_steps == 0.25);
+    assert_int_equal(r.save_strategy, OD_DUE_BEST);
+    assert_int_equal(r.saves_per_epoch, 2);
+    assert_true(r.load_best_model_at_end);
+    assert_int_equal(r.early_stopping_patience, 3);
+    assert_string_equal(r.bos_token, "<s>");
+    assert_string_equal(r.eos_token, "</s>");
+    assert_true(r.budget.time_s == 5400.0);
+    assert_int_equal(r.budget.vram_bytes, 24000000000);
+    assert_int_equal(r.budget.ram_bytes, 68719476736);
+    assert_int_equal(r.budget.disk_bytes, 1000);
+    assert_int_equal(r.note_count, 0);
+    round_trip(&r);
+    od_recipe_release(&r);
+}
+
+// What keys say together.
+static void together(void **state)
+{
+    (void)state;
+    fails(SHORTEST "eval_steps: 5\nevals_per_epoch: 2\n", OD_E_FORMAT,
+          "r.yaml:6:1: 'eval_steps' and 'evals_per_epoch' are both there: keep one");
+    fails(SHORTEST "save_steps: 5\nsaves_per_epoch: 2\n", OD_E_FORMAT,
+          "r.yaml:6:1: 'save_steps' and 'saves_per_epoch' are both there: keep one");
+    fails(SHORTEST "warmup_steps: 5\nwarmup_ratio: 0.2\n", OD_E_FORMAT,
+          "r.yaml:6:1: 'warmup_steps' and 'warmup_ratio' are both there: keep one");
+    fails(SHORTEST "val_set_size: 5\ntest_datasets: [{path: a.txt}]\n", OD_E_FORMAT,
+          "r.yaml:6:1: 'val_set_size' and 'test_datasets' are both there: keep one");
+    fails(SHORTEST "load_best_model_at_end: true\n", OD_E_FORMAT,
+          "r.yaml:5:25: 'load_best_model_at_end' needs evaluations: set 'val_set_size' or "
+          "'test_datasets'");
+    fails(SHORTEST "val_set_size: 3\neval_strategy: no\nearly_stopping_patience: 2\n", OD_E_FORMAT,
+          "r.yaml:7:26: 'early_stopping_patience' needs evaluations: 'eval_strategy' is no");
+    fails(SHORTEST "eval_steps: 2.5\n", OD_E_FORMAT,
+          "r.yaml:5:13: 'eval_steps' is 2.5: a number of steps is whole, a share of them below 1");
+    fails(SHORTEST "eval_strategy: best\n", OD_E_FORMAT,
+          "r.yaml:5:16: unknown eval_strategy 'best': it must be steps, epoch or no");
+    fails(SHORTEST "lr_scheduler: warmup_stable_decay\n", OD_E_FORMAT,
+          "r.yaml:5:15: 'warmup_stable_decay' needs lr_scheduler_kwargs: {num_decay_steps: N}");
+    fails(SHORTEST "lr_scheduler_kwargs: {gama: 0.5}\n", OD_E_FORMAT,
+          "r.yaml:5:23: unknown key of lr_scheduler_kwargs 'gama': did you mean 'gamma'?");
+    fails(SHORTEST "cosine_constant_lr_ratio: 0.5\n", OD_E_FORMAT,
+          "r.yaml:5:27: 'cosine_constant_lr_ratio' needs 'cosine_min_lr_ratio', the rate that "
+          "stays");
+    fails(SHORTEST "budget: {time: soon}\n", OD_E_FORMAT,
+          "r.yaml:5:16: 'time' is soon: write a time such as 24h, 90min or 45s");
+    fails(SHORTEST "budget: {vram: much}\n", OD_E_FORMAT,
+          "r.yaml:5:16: 'vram' is much: write a size such as 24GB, 800MB or 16GiB");
+    fails(SHORTEST "test_datasets: []\n", OD_E_FORMAT,
+          "r.yaml:5:16: 'test_datasets' must list 1 to 256 files");
 }
 
 static void pre_training(void **state)
@@ -305,21 +396,22 @@ static void refused_and_unused(void **state)
     (void)state;
     struct od_error err = {0};
     struct od_recipe r = {0};
-    fails(SHORTEST "adapter: qlora\n", OD_E_UNSUPPORTED,
-          "r.yaml:5:10: 'adapter: qlora' is not built yet: 'lora' is");
     fails(SHORTEST "adapter: loro\n", OD_E_FORMAT,
           "r.yaml:5:10: unknown adapter 'loro': did you mean 'lora'?");
-    fails(SHORTEST "load_in_4bit: true\n", OD_E_UNSUPPORTED,
-          "r.yaml:5:15: 'load_in_4bit' is not supported: not built yet");
+    fails(SHORTEST "load_in_4bit: true\n", OD_E_FORMAT,
+          "r.yaml:5:15: 'load_in_4bit' is for frozen weights: it needs 'adapter: qlora'");
+    fails(SHORTEST "adapter: qlora\nload_in_8bit: true\n", OD_E_FORMAT,
+          "r.yaml:6:15: weights in 4 bits and in 8 bits: choose one of them");
+    fails(SHORTEST "peft_use_dora: true\n", OD_E_UNSUPPORTED,
+          "r.yaml:5:16: 'peft_use_dora' is not supported: not built yet");
     fails(SHORTEST "lora_dropout: 1.0\n", OD_E_ARGUMENT,
           "r.yaml:5:15: 'lora_dropout' must be below 1");
-    fails(SHORTEST "optimizer: paged_adamw_32bit\n", OD_E_UNSUPPORTED,
-          "r.yaml:5:12: the optimizer 'paged_adamw_32bit' is not built yet: 'adamw' is");
+    fails(SHORTEST "optimizer: lion_8bit\n", OD_E_UNSUPPORTED,
+          "r.yaml:5:12: the optimizer 'lion_8bit' is not built yet: 'adamw' is");
+    fails(SHORTEST "lr_scheduler: polynomial\n", OD_E_UNSUPPORTED,
+          "r.yaml:5:15: the lr_scheduler 'polynomial' is not built yet: 'cosine' is");
     fails(SHORTEST "lr_scheduler: cosin\n", OD_E_FORMAT,
           "r.yaml:5:15: unknown lr_scheduler 'cosin': did you mean 'cosine'?");
-    fails(SHORTEST "val_set_size: 0.02\n", OD_E_UNSUPPORTED,
-          "r.yaml:5:15: 'val_set_size' is not supported: no rows are held out; give all rows, or "
-          "a smaller 'weight'");
     assert_ok(parse(SHORTEST "load_in_4bit: false\nval_set_size: 0.0\nspecial_tokens:\n"
                              "neftune_noise_alpha:\nfsdp: []\nwandb_project:\n"
                              "flash_attention: true\nadapter:\nseed: null\n",
@@ -451,6 +543,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),           cmocka_unit_test(all_keys),
+        cmocka_unit_test(more_of_the_keys),   cmocka_unit_test(together),
         cmocka_unit_test(pre_training),       cmocka_unit_test(places),
         cmocka_unit_test(places_in_datasets), cmocka_unit_test(refused_and_unused),
         cmocka_unit_test(many_notes),         cmocka_unit_test(table_is_sound),

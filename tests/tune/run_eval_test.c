@@ -1,0 +1,442 @@
+// Goal: evaluations say what held-out documents lose, change no bit of the training, and what is
+// decided by them (best weights, early end, the time budget) survives a kill at any moment.
+// Method: runs of a tiny byte-level Llama; hashes and logs with and without evaluations, killed and
+// whole; a shorter run that ends where the longer one was best.
+
+#include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "formats/json.h"
+#include "support.h"
+#include "tune/checkpoint.h"
+#include "tune/recipe.h"
+#include "tune/run.h"
+#include "tune/run_world.h"
+#include "tune/session.h"
+
+enum { LOG_LINES_MAX = 4096, RECIPE_BYTES = 2048 };
+
+static const char basic[] =
+    "adapter: lora\nlora_r: 4\nlora_alpha: 8\nmax_steps: 12\n"
+    "learning_rate: 0.003\nsave_steps: 2\n";
+
+// Write the recipe, run it.
+static struct od_tune_result run_recipe(const char *world, const char *name, const char *recipe)
+{
+    struct od_tune_result result;
+    struct od_error err = {0};
+    world_recipe(world, recipe);
+    assert_ok(world_run(world, name, false, 1, true, &result, &err), &err);
+    return result;
+}
+
+static const char *with(char out[RECIPE_BYTES], const char *more)
+{
+    (void)snprintf(out, RECIPE_BYTES, "%s%s", basic, more);
+    return out;
+}
+
+// The lines of a log that have, or have not, the member "eval_loss".
+static char *lines_of(const char *world, const char *name, bool evaluations, int *ret_count)
+{
+    char *log = world_log_of(world, name);
+    char *to = log;
+    int count = 0;
+    for (const char *from = log; *from != '\0';) {
+        const char *end = strchr(from, '\n') + 1;
+        const size_t size = (size_t)(end - from);
+        const char *found = strstr(from, "\"eval_loss\"");
+        if ((found && found < end) == evaluations) {
+            memmove(to, from, size);
+            to += size;
+            count++;
+        }
+        from = end;
+    }
+    *to = '\0';
+    if (ret_count) {
+        *ret_count = count;
+    }
+    return log;
+}
+
+static void same_training(void **state)
+{
+    (void)state;
+    static const char *const held_out[] = {
+        "val_set_size: 7\n", "test_datasets:\n  - path: data.jsonl\n    type: input-output\n"};
+    char text[RECIPE_BYTES];
+    char more[RECIPE_BYTES];
+    for (int i = 0; i < 2; i++) {
+        const char *world = world_make(world_lora, "");
+        int without = 0;
+        int evaluations = 0;
+        (void)snprintf(more, sizeof more, "%seval_strategy: no\n", held_out[i]);
+        const struct od_tune_result a = run_recipe(world, "without", with(text, more));
+        (void)snprintf(more, sizeof more, "%seval_steps: 5\n", held_out[i]);
+        const struct od_tune_result b = run_recipe(world, "with", with(text, more));
+        assert_true(a.weight_hash == b.weight_hash);
+        assert_int_equal(a.best_step, -1);
+        assert_int_equal(b.exported_step, 12);
+        char *x = lines_of(world, "without", false, NULL);
+        char *y = lines_of(world, "with", false, NULL);
+        assert_string_equal(x, y);
+        od_free(x);
+        od_free(y);
+        od_free(lines_of(world, "without", true, &without));
+        od_free(lines_of(world, "with", true, &evaluations));
+        assert_int_equal(without, 0);
+        assert_int_equal(evaluations, 3);  // after 5, 10 and at the end
+    }
+}
+
+// The evaluation loss is the training loss of a step that learns just those documents.
+static void loss_is_the_mean(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    struct od_eval_report evaluation;
+    struct od_step_report report;
+    const char *world = world_make(world_full, "");
+    world_recipe(world,
+                 "lora_dropout: 0\ngradient_accumulation_steps: 64\nmax_steps: 1\n"
+                 "test_datasets:\n  - path: data.jsonl\n    type: input-output\n");
+    world_join(path, world, "recipe.yaml");
+    // A second accumulation key would be an error: the common one is cut out.
+    char *text = NULL;
+    size_t size = 0;
+    assert_ok(od_file_read(path, RECIPE_BYTES, &text, &size, &err), &err);
+    char *twice = strstr(text, "gradient_accumulation_steps: 2\n");
+    assert_non_null(twice);
+    memset(twice, ' ', strlen("gradient_accumulation_steps: 2"));
+    assert_ok(od_recipe_parse(text, size, "r.yaml", world, &recipe, &err), &err);
+    od_free(text);
+    const struct od_session_options options = {.threads = 2, .allow_vector = true};
+    assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
+    const uint64_t before = od_session_weight_hash(&session);
+    assert_ok(od_session_evaluate(&session, &evaluation, &err), &err);
+    assert_true(od_session_weight_hash(&session) == before);
+    assert_ok(od_session_step(&session, &report, &err), &err);
+    assert_int_equal(evaluation.labels, report.labels);
+    assert_int_equal(evaluation.tokens, report.tokens);
+    assert_true(fabs(evaluation.loss - report.loss) < 1e-6 * report.loss);
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+}
+
+static void killed_around_evaluations(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    const struct od_tune_result want =
+        run_recipe(world, "whole",
+                   with(text, "val_set_size: 0.1\neval_steps: 3\nload_best_model_at_end: true\n"));
+    char *want_log = world_log_of(world, "whole");
+    for (int first = 1; first < 16; first += 2) {  // of 12 lines of steps and 4 of evaluations
+        struct od_tune_result result;
+        struct od_error err = {0};
+        char name[32];
+        (void)snprintf(name, sizeof name, "killed-%d", first);
+        world_run_and_kill(world, name, false, first);
+        world_run_and_kill(world, name, true, first + 2);
+        assert_ok(world_run(world, name, true, 2, true, &result, &err), &err);
+        assert_true(result.weight_hash == want.weight_hash);
+        assert_int_equal(result.best_step, want.best_step);
+        assert_true(result.best_loss == want.best_loss && result.eval_loss == want.eval_loss);
+        char *log = world_log_of(world, name);
+        assert_string_equal(log, want_log);
+        od_free(log);
+    }
+    od_free(want_log);
+}
+
+static char *exported(const char *world, const char *name, size_t *ret_size)
+{
+    char run[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    struct od_error err = {0};
+    world_join(run, world, name);
+    world_join(adapter, run, "adapter");
+    world_join(path, adapter, "adapter_model.safetensors");
+    assert_ok(od_file_read(path, 1 << 24, &bytes, ret_size, &err), &err);
+    return bytes;
+}
+
+// A rate that is far too high: soon every evaluation is worse than the best.
+static const char too_fast[] =
+    "adapter: lora\nlora_r: 4\nlora_alpha: 8\n"
+    "learning_rate: 0.3\nlr_scheduler: constant\nval_set_size: 10\n"
+    "eval_steps: 1\nsave_steps: 1\nsave_total_limit: 1\n";
+
+static void best_weights_and_early_end(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    char folder[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    char name[32];
+    size_t size = 0;
+    size_t want_size = 0;
+    const char *world = world_make(world_lora, "");
+    (void)snprintf(text, sizeof text,
+                   "%smax_steps: 60\nearly_stopping_patience: 4\nload_best_model_at_end: true\n",
+                   too_fast);
+    const struct od_tune_result a = run_recipe(world, "early", text);
+    assert_int_equal(a.end, OD_TUNE_END_EARLY);
+    assert_true(a.steps < 60);
+    assert_int_equal(a.steps, a.best_step + 4);  // evaluated after each step
+    assert_int_equal(a.exported_step, a.best_step);
+    assert_true(a.eval_loss > a.best_loss);
+    // Only the newest and the best are kept.
+    world_join(folder, world, "early/checkpoints");
+    for (int64_t step = 1; step <= a.steps; step++) {
+        (void)snprintf(name, sizeof name, "step-%lld", (long long)step);
+        world_join(path, folder, name);
+        assert_int_equal(od_path_exists(path), step == a.steps || step == a.best_step);
+    }
+    // Ending there gives the same bytes.
+    (void)snprintf(text, sizeof text, "%smax_steps: %lld\n", too_fast, (long long)a.best_step);
+    const struct od_tune_result b = run_recipe(world, "short", text);
+    assert_true(a.weight_hash == b.weight_hash);
+    char *got = exported(world, "early", &size);
+    char *want = exported(world, "short", &want_size);
+    assert_int_equal(size, want_size);
+    assert_memory_equal(got, want, size);
+    od_free(got);
+    od_free(want);
+}
+
+// Resuming a run that ended early, or whose export was lost, ends it the same way.
+static void ended_stays_ended(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_tune_result result;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    (void)snprintf(text, sizeof text,
+                   "%smax_steps: 60\nearly_stopping_patience: 2\nload_best_model_at_end: true\n",
+                   too_fast);
+    const struct od_tune_result a = run_recipe(world, "run", text);
+    world_join(path, world, "run/adapter");
+    assert_ok(od_dir_remove(path, &err), &err);
+    assert_ok(world_run(world, "run", true, 1, true, &result, &err), &err);
+    assert_int_equal(result.end, OD_TUNE_END_EARLY);
+    assert_int_equal(result.steps, a.steps);
+    assert_true(result.weight_hash == a.weight_hash);
+    assert_true(od_path_is_dir(path));
+}
+
+static const char endless[] =
+    "adapter: lora\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 0.001\n"
+    "max_steps: 1000000\nsave_steps: 10\nval_set_size: 10\n"
+    "eval_steps: 7\nbudget: {time: 4s}\n";
+
+// The time of all processes together is kept, by clocks of our own, and the adapter is there.
+static void ends_in_time(void **state)
+{
+    (void)state;
+    char path[OD_PATH_MAX_BYTES];
+    struct od_tune_result result;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    world_recipe(world, endless);
+    double start = od_clock_s();
+    world_run_and_kill(world, "run", false, 40);
+    double spent = od_clock_s() - start;
+    start = od_clock_s();
+    world_run_and_kill(world, "run", true, 90);
+    spent += od_clock_s() - start;
+    start = od_clock_s();
+    assert_ok(world_run(world, "run", true, 1, true, &result, &err), &err);
+    spent += od_clock_s() - start;
+    assert_int_equal(result.end, OD_TUNE_END_TIME);
+    assert_true(result.steps > 90 && result.steps < result.total_steps);
+    world_join(path, world, "run/adapter/adapter_model.safetensors");
+    assert_true(od_path_exists(path));
+    if (!(spent < 4.0) || !(spent > 2.0)) {
+        fail_msg("%.2f s of 4 s were used", spent);
+    }
+    assert_true(result.elapsed_s < 4.0);
+    // Its time is over: a further start does no step and leaves the same.
+    struct od_tune_result again;
+    assert_ok(world_run(world, "run", true, 1, true, &again, &err), &err);
+    assert_int_equal(again.end, OD_TUNE_END_TIME);
+    assert_int_equal(again.steps, result.steps);
+    assert_true(again.weight_hash == result.weight_hash);
+}
+
+// A run that ended in time has the bits of one of so many steps (the schedule does not know).
+static void time_changes_no_bits(void **state)
+{
+    (void)state;
+    const char *world = world_make(world_lora, "");
+    static const char common[] =
+        "adapter: lora\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 0.001\n"
+        "lr_scheduler: constant\nsave_steps: 10\n";
+    char text[RECIPE_BYTES];
+    (void)snprintf(text, sizeof text, "%smax_steps: 1000000\nbudget: {time: 1.5s}\n", common);
+    const struct od_tune_result a = run_recipe(world, "timed", text);
+    (void)snprintf(text, sizeof text, "%smax_steps: %lld\n", common, (long long)a.steps);
+    const struct od_tune_result b = run_recipe(world, "counted", text);
+    assert_int_equal(a.end, OD_TUNE_END_TIME);
+    assert_int_equal(b.end, OD_TUNE_END_STEPS);
+    assert_true(a.weight_hash == b.weight_hash);
+}
+
+static void open_session(const char *world, const char *recipe_text, struct od_recipe *recipe,
+                         struct od_session *session)
+{
+    struct od_error err = {0};
+    char path[OD_PATH_MAX_BYTES];
+    const struct od_session_options options = {.threads = 2, .allow_vector = true};
+    world_recipe(world, recipe_text);
+    world_join(path, world, "recipe.yaml");
+    assert_ok(od_recipe_read(path, recipe, &err), &err);
+    assert_ok(od_session_open(recipe, &options, session, &err), &err);
+}
+
+// Noise on embeddings moves the training and nothing that is evaluated, and is drawn anew after a kill.
+static void noise_in_training_only(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    double loss[2];
+    double trained[2];
+    for (int i = 0; i < 2; i++) {
+        struct od_error err = {0};
+        struct od_recipe recipe;
+        struct od_session session;
+        struct od_eval_report evaluation;
+        struct od_step_report report;
+        open_session(
+            world,
+            with(text, i == 0 ? "val_set_size: 7\n" : "val_set_size: 7\nneftune_noise_alpha: 5\n"),
+            &recipe, &session);
+        assert_ok(od_session_evaluate(&session, &evaluation, &err), &err);
+        assert_ok(od_session_step(&session, &report, &err), &err);
+        loss[i] = evaluation.loss;
+        trained[i] = report.loss;
+        od_session_close(&session);
+        od_recipe_release(&recipe);
+    }
+    assert_memory_equal(&loss[0], &loss[1], sizeof loss[0]);
+    assert_true(fabs(trained[0] - trained[1]) > 1e-6);
+    const struct od_tune_result want =
+        run_recipe(world, "whole", with(text, "neftune_noise_alpha: 5\n"));
+    const struct od_tune_result without = run_recipe(world, "without", with(text, ""));
+    assert_true(want.weight_hash != without.weight_hash);
+    struct od_tune_result result;
+    struct od_error err = {0};
+    world_recipe(world, with(text, "neftune_noise_alpha: 5\n"));
+    world_run_and_kill(world, "killed", false, 5);
+    assert_ok(world_run(world, "killed", true, 2, true, &result, &err), &err);
+    assert_true(result.weight_hash == want.weight_hash);
+}
+
+static void refused(const char *world, const char *recipe, const char *words)
+{
+    struct od_tune_result result;
+    struct od_error err = {0};
+    world_recipe(world, recipe);
+    const enum od_status status = world_run(world, "none", false, 1, true, &result, &err);
+    if (status == OD_OK || !strstr(err.message, words)) {
+        fail_msg("status %d, '%s'; expected '%s'", (int)status, err.message, words);
+    }
+}
+
+// Training begins with the weights of the adapter that is named; one of another kind is refused.
+static void goes_on_from_an_adapter(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    const char *world = world_make(world_lora, "");
+    const struct od_tune_result first = run_recipe(world, "first", basic);
+    const char *more = "lora_model_dir: first/adapter\n";
+    open_session(world, with(text, more), &recipe, &session);
+    assert_true(od_session_weight_hash(&session) == first.weight_hash);
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+    const struct od_tune_result second = run_recipe(world, "second", with(text, more));
+    assert_true(second.first_loss < first.first_loss);
+    assert_true(second.weight_hash != first.weight_hash);
+    char path[OD_PATH_MAX_BYTES];
+    json_t *lock = NULL;
+    struct od_error err = {0};
+    world_join(path, world, "second/lock.json");
+    assert_ok(od_json_read(path, &lock, &err), &err);
+    assert_non_null(json_object_get(json_object_get(lock, "adapter"), "adapter_model.safetensors"));
+    json_decref(lock);
+    refused(world, with(text, "lora_model_dir: nowhere\n"), "nowhere");
+    refused(world, "adapter: lora\nlora_r: 8\nlora_alpha: 8\nlora_model_dir: first/adapter\n",
+            "it would need 'lora_r: 4'");
+    refused(world, "adapter: lora\nlora_r: 4\nlora_alpha: 4\nlora_model_dir: first/adapter\n",
+            "it would need 'lora_alpha: 8.0'");
+    refused(world, with(text, "lora_target_modules: [q_proj]\nlora_model_dir: first/adapter\n"),
+            "it would need 'lora_target_modules: [q_proj, k_proj, v_proj, o_proj, gate_proj, "
+            "up_proj, down_proj]'");
+}
+
+// The frozen weights in 8 bits: other numbers, and training that learns. In 4 bits their widths must be
+// whole blocks.
+static void quantised(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    const struct od_tune_result plain = run_recipe(world, "plain", basic);
+    const struct od_tune_result eight =
+        run_recipe(world, "eight", with(text, "load_in_8bit: true\n"));
+    const double apart = fabs(plain.first_loss - eight.first_loss);
+    assert_true(eight.last_loss < eight.first_loss);
+    assert_true(apart > 1e-9 && apart < 0.05);
+    refused(world, with(text, "load_in_4bit: true\n"), "4-bit weights need");
+}
+
+// What the engine cannot do yet is refused at the start by the name of its key.
+static void not_built(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    const char *world = world_make(world_lora, "");
+    refused(world, with(text, "optimizer: adamw_bnb_8bit\n"), "'optimizer: adamw_8bit'");
+    refused(world, with(text, "special_tokens: {eos_token: x}\n"), "'special_tokens: eos_token'");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_training),
+        cmocka_unit_test(loss_is_the_mean),
+        cmocka_unit_test(killed_around_evaluations),
+        cmocka_unit_test(best_weights_and_early_end),
+        cmocka_unit_test(ended_stays_ended),
+        cmocka_unit_test(ends_in_time),
+        cmocka_unit_test(time_changes_no_bits),
+        cmocka_unit_test(noise_in_training_only),
+        cmocka_unit_test(goes_on_from_an_adapter),
+        cmocka_unit_test(quantised),
+        cmocka_unit_test(not_built),
+    };
+    return cmocka_run_group_tests_name("tune/run_eval", tests, NULL, NULL);
+}
