@@ -55,7 +55,11 @@ static void draws_have_the_same_bits(void **state)
                                           (uint64_t)(range.first + j - j % 2)),
                            &pair[0], &pair[1]);
             const float want = (float)(pair[j % 2] * range.deviation);
-            if (memcmp(&got[j], &want, sizeof want) != 0) {
+            uint32_t bits;
+            uint32_t want_bits;
+            memcpy(&bits, &got[j], sizeof bits);
+            memcpy(&want_bits, &want, sizeof want_bits);
+            if (bits != want_bits) {
                 fail_msg("seed %llu, element %lld: %a, CPU %a", (unsigned long long)test_seed(),
                          (long long)(range.first + j), (double)got[j], (double)want);
             }
