@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/normal.h"
 #include "base/status.h"
 
 enum { MT_N = 624, MT_M = 397, FEISTEL_ROUNDS = 6, PY_SEED_TEXT_MAX_BYTES = 1 << 20 };
@@ -37,16 +38,12 @@ float od_uniform_f32(uint32_t word)
 
 double od_uniform_f64(uint32_t high, uint32_t low)
 {
-    return ((double)(high >> 5) * 67108864.0 + (double)(low >> 6)) * 0x1p-53;
+    return od_normal_uniform(high, low);
 }
 
 void od_normal_pair(struct od_philox draw, double *ret_a, double *ret_b)
 {
-    const double u = 1.0 - od_uniform_f64(draw.word[0], draw.word[1]);  // (0, 1]
-    const double angle = 6.283185307179586 * od_uniform_f64(draw.word[2], draw.word[3]);
-    const double radius = sqrt(-2.0 * log(u));
-    *ret_a = radius * cos(angle);
-    *ret_b = radius * sin(angle);
+    od_normal_of_words(draw.word, ret_a, ret_b);
 }
 
 uint64_t od_permute(uint64_t index, uint64_t count, uint64_t seed, uint32_t epoch)

@@ -30,7 +30,7 @@ struct od_philox od_philox_draw(uint64_t seed, uint32_t stream, uint32_t step, u
 float od_uniform_f32(uint32_t word);
 /** Uniform in [0, 1) with 53 bits from two words. */
 double od_uniform_f64(uint32_t high, uint32_t low);
-/** Two independent standard normals from one draw (Box-Muller, in double). */
+/** Two independent standard normals from one draw (base/normal.h: the same bits on a GPU). */
 void od_normal_pair(struct od_philox draw, double *ret_a, double *ret_b);
 
 /**

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "cli/options.h"
+#include "cli/sizes.h"
 #include "flow/model_files.h"
 
 static int run_inspect(struct od_cli *cli, int argc, char **argv)
@@ -58,6 +59,7 @@ static int run_init(struct od_cli *cli, int argc, char **argv)
         .min_args = 1,
         .max_args = 1};
     struct od_args args;
+    struct od_cli_device device = {0};
     struct od_error err = {0};
     int exit_code = 0;
     enum od_status status = OD_OK;
@@ -68,8 +70,18 @@ static int run_init(struct od_cli *cli, int argc, char **argv)
         status = od_fail(&err, OD_E_ARGUMENT,
                          "say where the model goes with -o FOLDER, and give a seed of 0 or more");
     } else {
-        status = od_model_init(args.values[0], tokenizer, (uint64_t)seed, (int)cli->threads, output,
-                               &err);
+        status = od_cli_device(cli, &device, &err);
+    }
+    if (status == OD_OK) {
+        const struct od_model_init init = {.config = args.values[0],
+                                           .tokenizer = tokenizer,
+                                           .output = output,
+                                           .seed = (uint64_t)seed,
+                                           .threads = (int)cli->threads,
+                                           .on_gpu = device.on_gpu,
+                                           .gpu_optional = device.optional,
+                                           .gpu = device.gpu};
+        status = od_model_make(&init, &err);
     }
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
 }

@@ -15,6 +15,7 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "ops/gpu_draw.h"
 #include "plan/plan.h"
 #include "text/byte_tokenizer.h"
 #include "text/tokenizer.h"
@@ -197,12 +198,31 @@ enum od_status od_model_inspect(const char *folder, bool tensors, bool json, str
     return status == OD_OK ? od_buf_check(out, err) : status;
 }
 
-enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed, int threads,
-                             const char *output, struct od_error *err)
+// The card that draws, or NULL for the CPU.
+static enum od_status open_draw(const struct od_model_init *init, struct od_gpu_draw **ret,
+                                struct od_error *err)
+{
+    struct od_error why = {0};
+    enum od_status status = OD_OK;
+    if (init->on_gpu) {
+        status = od_gpu_draw_open(init->gpu, OD_WEIGHTS_INIT_PIECE, ret, &why);
+    }
+    if (status != OD_OK && init->gpu_optional) {
+        od_log(OD_LOG_INFO, "on the CPU: %s", why.message);
+        return OD_OK;
+    }
+    if (status != OD_OK && err) {
+        *err = why;
+    }
+    return status;
+}
+
+enum od_status od_model_make(const struct od_model_init *init, struct od_error *err)
 {
     struct od_spec spec;
     struct od_program program = {0};
     struct od_pool *pool = NULL;
+    struct od_gpu_draw *draw = NULL;
     struct od_buf text;
     char path[OD_PATH_MAX_BYTES];
     const struct od_program_options options = {.mode = OD_PROGRAM_INFER,
@@ -211,28 +231,42 @@ enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t
                                                .cache_slots = 1,
                                                .cache_length = 1,
                                                .logit_rows = 1};
+    const char *output = init->output;
     enum od_status status;
     od_buf_init(&text, 1 << 20);
     if (od_path_exists(output)) {
         return od_fail(err, OD_E_REFUSED, "'%s' exists already", output);
     }
-    if ((status = od_spec_read(config, &spec, err)) != OD_OK ||
+    if ((status = od_spec_read(init->config, &spec, err)) != OD_OK ||
         (status = od_program_build(&spec, &options, &program, err)) != OD_OK ||
-        (status = od_pool_create(threads, &pool, err)) != OD_OK ||
+        (status = od_pool_create(init->threads, &pool, err)) != OD_OK ||
+        (status = open_draw(init, &draw, err)) != OD_OK ||
         (status = od_dir_make(output, err)) != OD_OK ||
         (status = od_spec_write(&spec, &text, err)) != OD_OK ||
         (status = od_path_join(path, output, "config.json", err)) != OD_OK ||
         (status = od_file_write(path, od_buf_text(&text), text.size, err)) != OD_OK ||
-        (status = tokenizer ? od_tokenizer_copy(tokenizer, output, err)
-                            : od_tokenizer_write_bytes(output, err)) != OD_OK ||
+        (status = init->tokenizer ? od_tokenizer_copy(init->tokenizer, output, err)
+                                  : od_tokenizer_write_bytes(output, err)) != OD_OK ||
         (status = od_path_join(path, output, OD_SAFETENSORS_FILE, err)) != OD_OK) {
         goto done;
     }
-    status = od_weights_init_file(pool, &program, seed, path, err);
+    status = od_weights_init_file(pool, draw, &program, init->seed, path, err);
 
 done:
+    od_gpu_draw_close(draw);
     od_buf_release(&text);
     od_pool_free(pool);
     od_program_release(&program);
     return status;
+}
+
+enum od_status od_model_init(const char *config, const char *tokenizer, uint64_t seed, int threads,
+                             const char *output, struct od_error *err)
+{
+    const struct od_model_init init = {.config = config,
+                                       .tokenizer = tokenizer,
+                                       .output = output,
+                                       .seed = seed,
+                                       .threads = threads};
+    return od_model_make(&init, err);
 }

@@ -17,9 +17,10 @@
 #include "formats/safetensors.h"
 #include "model/program.h"
 #include "model/spec.h"
+#include "ops/gpu_draw.h"
 
 // Even: two values are drawn together.
-enum { INIT_GRAIN = 4096, INIT_PIECE = 4 << 20 };
+enum { INIT_GRAIN = 4096 };
 
 // What files of a model without its head leave out in front of every name.
 static const char body_prefix[] = "transformer.";
@@ -530,13 +531,28 @@ enum od_status od_parts_write(const struct od_part *parts, int32_t count, float 
     return status;
 }
 
-enum od_status od_weights_init_file(struct od_pool *pool, const struct od_program *program,
-                                    uint64_t seed, const char *path, struct od_error *err)
+// A piece of a fresh matrix from the GPU.
+static enum od_status draw_piece(struct od_gpu_draw *gpu, const struct init *work, int64_t count,
+                                 struct od_error *err)
+{
+    const struct od_gpu_draw_range range = {
+        .seed = work->seed,
+        .stream = OD_STREAM_INIT,
+        .step = (uint32_t)work->part,
+        .first = work->first,
+        .count = count,
+        .deviation = deviation_of(&work->program->spec, work->program->weights[work->part].name)};
+    return od_gpu_draw(gpu, &range, work->to, err);
+}
+
+enum od_status od_weights_init_file(struct od_pool *pool, struct od_gpu_draw *gpu,
+                                    const struct od_program *program, uint64_t seed,
+                                    const char *path, struct od_error *err)
 {
     struct od_safetensors_writer *writer = NULL;
     struct od_tensor_out *out =
         describe_parts(program->weights, program->weight_count, NULL, OD_DTYPE_BF16);
-    float *piece = od_alloc(INIT_PIECE, sizeof *piece);
+    float *piece = od_alloc(OD_WEIGHTS_INIT_PIECE, sizeof *piece);
     enum od_status status = OD_OK;
     const struct od_safetensors_plan plan = {.path = path,
                                              .tensors = out,
@@ -550,10 +566,18 @@ enum od_status od_weights_init_file(struct od_pool *pool, const struct od_progra
     }
     for (int32_t i = 0; status == OD_OK && i < program->weight_count; i++) {
         const int64_t total = program->weights[i].rows * program->weights[i].cols;
-        for (int64_t first = 0; status == OD_OK && first < total; first += INIT_PIECE) {
-            const int64_t count = total - first < INIT_PIECE ? total - first : INIT_PIECE;
-            od_weights_init_pool(pool, program, i, seed, first, count, piece);
-            status = od_safetensors_put(writer, piece, count, err);
+        for (int64_t first = 0; status == OD_OK && first < total; first += OD_WEIGHTS_INIT_PIECE) {
+            const int64_t count =
+                total - first < OD_WEIGHTS_INIT_PIECE ? total - first : OD_WEIGHTS_INIT_PIECE;
+            if (gpu && program->weights[i].rank == 2) {
+                const struct init work = {program, i, seed, first, piece};
+                status = draw_piece(gpu, &work, count, err);
+            } else {
+                od_weights_init_pool(pool, program, i, seed, first, count, piece);
+            }
+            if (status == OD_OK) {
+                status = od_safetensors_put(writer, piece, count, err);
+            }
         }
     }
     if (status == OD_OK) {

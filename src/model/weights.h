@@ -21,9 +21,12 @@
 #include "base/threads.h"
 #include "formats/dtype.h"
 #include "model/program.h"
+#include "ops/gpu_draw.h"
 
 /** Philox streams of this file. */
 enum { OD_STREAM_INIT = 0x494E4954 };
+/** Values that od_weights_init_file draws at a time. */
+enum { OD_WEIGHTS_INIT_PIECE = 4 << 20 };
 
 /** Read the base weights of `folder` into `tensors` (by tensor number). */
 enum od_status od_weights_read(const struct od_program *program, float *const *tensors,
@@ -70,10 +73,11 @@ enum od_status od_weights_init_part(struct od_pool *pool, const struct od_progra
                                     int32_t part, uint64_t seed, float *to,
                                     struct od_error *err) OD_MUST_CHECK;
 
-/** Write fresh base weights as one safetensors file of bf16, holding only a piece in memory. */
-enum od_status od_weights_init_file(struct od_pool *pool, const struct od_program *program,
-                                    uint64_t seed, const char *path,
-                                    struct od_error *err) OD_MUST_CHECK;
+/** Write fresh base weights as one safetensors file of bf16, holding only a piece in memory. A GPU
+ *  draws the matrices, the pool where it is NULL: the same file. */
+enum od_status od_weights_init_file(struct od_pool *pool, struct od_gpu_draw *gpu,
+                                    const struct od_program *program, uint64_t seed,
+                                    const char *path, struct od_error *err) OD_MUST_CHECK;
 
 /** Fresh adapters as PEFT makes them: A uniform(-1/sqrt(K), 1/sqrt(K)), B zero. */
 void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed);

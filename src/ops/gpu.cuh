@@ -55,6 +55,21 @@ static __device__ __forceinline__ void od_store8(od_bf16 *to, const float x[8])
     *(uint4 *)to = raw;
 }
 
+/** One of Philox 4x32's ten rounds; the key grows between them. */
+static __device__ __forceinline__ void od_philox_round(uint32_t c[4], uint32_t k0, uint32_t k1)
+{
+    const uint32_t high0 = __umulhi(0xD2511F53u, c[0]);
+    const uint32_t low0 = 0xD2511F53u * c[0];
+    const uint32_t high1 = __umulhi(0xCD9E8D57u, c[2]);
+    const uint32_t low1 = 0xCD9E8D57u * c[2];
+    const uint32_t c1 = c[1];
+    const uint32_t c3 = c[3];
+    c[0] = high1 ^ c1 ^ k0;
+    c[1] = low1;
+    c[2] = high0 ^ c3 ^ k1;
+    c[3] = low0;
+}
+
 /** True when `a` and rows of `ld` elements are good for 16-byte accesses. */
 static __device__ __forceinline__ bool od_aligned(const void *a, int64_t ld)
 {

@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -89,12 +90,45 @@ static void permutation_is_one(void **state)
     }
 }
 
+// Own logarithm, cosine and sine against the C library's in long double.
+static void normals_of_the_formula(void **state)
+{
+    (void)state;
+    double worst = 0.0;
+    for (uint64_t i = 0; i < 200000; i++) {
+        struct od_philox draw = od_philox_draw(3, 4, 5, i);
+        if (i < 64) {  // both ends of u and all corners of the circle
+            draw.word[0] = (i & 1) != 0 ? 0xFFFFFFFFu : (i & 2) != 0 ? 1u << 5 : 0;
+            draw.word[1] = (i & 1) != 0 ? 0xFFFFFFFFu : (i & 2) != 0 ? 0 : 1u << 6;
+            draw.word[2] = (uint32_t)(i >> 2) << 28;
+            draw.word[3] = 0;
+        }
+        const long double u =
+            1.0L -
+            ((long double)(draw.word[0] >> 5) * 67108864.0L + (draw.word[1] >> 6)) * 0x1p-53L;
+        const long double t =
+            ((long double)(draw.word[2] >> 5) * 67108864.0L + (draw.word[3] >> 6)) * 0x1p-53L;
+        const long double radius = sqrtl(-2.0L * logl(u));
+        const long double angle = 2.0L * acosl(-1.0L) * t;
+        double a;
+        double b;
+        od_normal_pair(draw, &a, &b);
+        const double error_a = (double)(fabsl((long double)a - radius * cosl(angle)) / radius);
+        const double error_b = (double)(fabsl((long double)b - radius * sinl(angle)) / radius);
+        worst = error_a > worst ? error_a : worst;
+        worst = error_b > worst ? error_b : worst;
+    }
+    if (!(worst < 6e-16)) {
+        fail_msg("largest error over the radius: %g", worst);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(python_int_seed),    cmocka_unit_test(python_string_seed),
         cmocka_unit_test(numpy_seed),         cmocka_unit_test(philox_known_answers),
-        cmocka_unit_test(permutation_is_one),
+        cmocka_unit_test(permutation_is_one), cmocka_unit_test(normals_of_the_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

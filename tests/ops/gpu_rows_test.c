@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu.h"
 #include "ops/op.h"
@@ -273,7 +274,8 @@ static double activate(enum od_activation kind, double x, double *ret_slope)
                      0.5 * x * (1.0 - t * t) * sqrt(2.0 / pi) * (1.0 + 3.0 * 0.044715 * x * x);
         return 0.5 * x * (1.0 + t);
     }
-    return NAN;
+    fail();
+    return 0.0;
 }
 
 // `gated`: GLU, else ACTIVATION.
@@ -477,7 +479,7 @@ static void check_head_norm(int32_t heads, int32_t kv_heads, int32_t d, bool acc
     double *dxs = doubles(TOKENS, cols);
     double *dws = doubles(2, d);
     double *rstds = doubles(TOKENS, normed);
-    for (int64_t c = 0; c < 2 * d; c++) {
+    for (int64_t c = 0; c < 2 * (int64_t)d; c++) {
         dws[c] = (double)dws_before[c];
     }
     for (int64_t i = 0; i < TOKENS * (normed + kv_heads); i++) {

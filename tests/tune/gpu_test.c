@@ -1,27 +1,65 @@
 // Goal: training on the GPU follows training on the CPU, and repeats itself bit for bit.
 // Method: a tiny Llama with heads of 64 from the same seed and data on both; ten steps of LoRA and of
 // full tuning, losses and gradient norms side by side; the GPU twice, with packed documents of many
-// lengths, once without graphs, and once with its step cut into accumulated parts.
+// lengths, once without graphs, and once with its step cut into accumulated parts. Then a model of
+// each other family, five steps of both methods.
+
+#include "ops/gpu.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/status.h"
+#include "data/dataset.h"
 #include "device/cuda/cuda.h"
+#include "model/program.h"
+#include "model/spec.h"
 #include "support.h"
+#include "tune/recipe.h"
 #include "tune/session.h"
 
 enum { STEPS = 10, VOCAB = 512, DOCUMENTS = 200, TOKENS_MAX = 1 << 16 };
 
-static const char config[] =
+static const char llama[] =
     "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 512,\n"
     "\"hidden_size\": 256, \"intermediate_size\": 688, \"num_hidden_layers\": 3,\n"
     "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"max_position_embeddings\": 512,\n"
     "\"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"initializer_range\": 0.05,\n"
     "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\"}\n";
+
+/** The families that have operations of their own; documents are longer than Mistral's window. */
+static const struct {
+    const char *name;
+    const char *config;
+} families[] = {
+    {"gpt2",
+     "{\"model_type\": \"gpt2\", \"vocab_size\": 512, \"n_embd\": 192, \"n_layer\": 2,\n"
+     "\"n_head\": 3, \"n_positions\": 256, \"layer_norm_epsilon\": 1e-05,\n"
+     "\"initializer_range\": 0.05, \"activation_function\": \"gelu_new\"}\n"},
+    {"qwen2",
+     "{\"model_type\": \"qwen2\", \"vocab_size\": 512, \"hidden_size\": 192,\n"
+     "\"intermediate_size\": 344, \"num_hidden_layers\": 2, \"num_attention_heads\": 3,\n"
+     "\"num_key_value_heads\": 1, \"max_position_embeddings\": 512, \"rms_norm_eps\": 1e-06,\n"
+     "\"rope_theta\": 10000.0, \"initializer_range\": 0.05, \"hidden_act\": \"silu\",\n"
+     "\"tie_word_embeddings\": true}\n"},
+    {"qwen3",
+     "{\"model_type\": \"qwen3\", \"vocab_size\": 512, \"hidden_size\": 192,\n"
+     "\"intermediate_size\": 344, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,\n"
+     "\"num_key_value_heads\": 2, \"head_dim\": 64, \"max_position_embeddings\": 512,\n"
+     "\"rms_norm_eps\": 1e-06, \"rope_theta\": 10000.0, \"initializer_range\": 0.05,\n"
+     "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false}\n"},
+    {"mistral",
+     "{\"model_type\": \"mistral\", \"vocab_size\": 512, \"hidden_size\": 192,\n"
+     "\"intermediate_size\": 344, \"num_hidden_layers\": 2, \"num_attention_heads\": 3,\n"
+     "\"num_key_value_heads\": 1, \"max_position_embeddings\": 512, \"rms_norm_eps\": 1e-05,\n"
+     "\"rope_theta\": 10000.0, \"initializer_range\": 0.05, \"hidden_act\": \"silu\",\n"
+     "\"sliding_window\": 48, \"tie_word_embeddings\": false}\n"},
+};
 
 static bool have_gpu(void)
 {
@@ -73,50 +111,74 @@ struct curve {
 
 enum place { ON_CPU, ON_GPU, ON_GPU_WITHOUT_GRAPHS };
 
-static void run_held_out(enum od_method method, enum place place, int64_t accumulation,
-                         bool evaluate, double held_out, struct curve *ret)
+// Every linear layer that the model of a config file has.
+static void adapt_all(struct od_recipe *recipe, const char *path)
+{
+    struct od_spec spec;
+    struct od_error err = {0};
+    assert_ok(od_spec_read(path, &spec, &err), &err);
+    const unsigned bits = od_spec_targets(&spec);
+    for (int i = 0; i < OD_TARGET_NAMES; i++) {
+        if ((od_target_bit(od_target_name(i)) & bits) != 0) {
+            recipe->lora_targets[recipe->lora_target_count++] = od_target_name(i);
+        }
+    }
+}
+
+// How a curve is computed.
+struct way {
+    const char *config;
+    enum od_method method;
+    enum place place;
+    int64_t accumulation;
+    int steps;
+    double held_out;  // documents
+    bool evaluate;
+};
+
+static void run_as(const struct way *way, struct curve *ret)
 {
     struct od_error err = {0};
     struct od_session session;
     struct od_dataset data;
     char path[OD_PATH_MAX_BYTES];
     assert_ok(od_path_join(path, test_folder(), "config.json", &err), &err);
-    assert_ok(od_file_write(path, config, strlen(config), &err), &err);
+    assert_ok(od_file_write(path, way->config, strlen(way->config), &err), &err);
     struct od_recipe recipe = {.base_config = path,
-                               .method = method,
+                               .method = way->method,
                                .lora_r = 8,
                                .lora_alpha = 16.0,
                                .sequence_len = 256,
                                .sample_packing = true,
-                               .micro_batch_size = 4 / accumulation,
-                               .gradient_accumulation_steps = accumulation,
+                               .micro_batch_size = 4 / way->accumulation,
+                               .gradient_accumulation_steps = way->accumulation,
                                .max_steps = STEPS,
-                               .learning_rate = method == OD_METHOD_LORA ? 1e-2 : 1e-3,
+                               .learning_rate = way->method == OD_METHOD_LORA ? 1e-2 : 1e-3,
                                .lr_scheduler = OD_SCHEDULE_LINEAR,
                                .weight_decay = 0.01,
                                .adam_beta1 = 0.9,
                                .adam_beta2 = 0.999,
                                .adam_epsilon = 1e-8,
                                .max_grad_norm = 1.0,
-                               .val_set_size = held_out,
+                               .val_set_size = way->held_out,
                                .seed = 7};
-    for (int i = 0; method == OD_METHOD_LORA && i < 7; i++) {
-        recipe.lora_targets[recipe.lora_target_count++] = od_target_name(i);
+    if (way->method == OD_METHOD_LORA) {
+        adapt_all(&recipe, path);
     }
     make_data(&data);
     const struct od_session_options options = {
-        .on_gpu = place != ON_CPU, .threads = 2, .allow_vector = true, .dataset = &data};
+        .on_gpu = way->place != ON_CPU, .threads = 2, .allow_vector = true, .dataset = &data};
     assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
-    if (place == ON_GPU_WITHOUT_GRAPHS) {
+    if (way->place == ON_GPU_WITHOUT_GRAPHS) {
         od_gpu_use_graphs(session.gpu, false);
     }
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < way->steps; i++) {
         struct od_step_report report;
         assert_ok(od_session_step(&session, &report, &err), &err);
         ret->loss[i] = report.loss;
         ret->norm[i] = report.grad_norm;
         ret->evaluation[i] = 0.0;
-        if (evaluate) {
+        if (way->evaluate) {
             struct od_eval_report evaluation;
             assert_ok(od_session_evaluate(&session, &evaluation, &err), &err);
             ret->evaluation[i] = evaluation.loss;
@@ -126,9 +188,15 @@ static void run_held_out(enum od_method method, enum place place, int64_t accumu
     od_session_close(&session);
 }
 
-static void run(enum od_method method, enum place place, int64_t accumulation, struct curve *ret)
+static void run(const char *config, enum od_method method, enum place place, int64_t accumulation,
+                int steps, struct curve *ret)
 {
-    run_held_out(method, place, accumulation, false, 0.0, ret);
+    run_as(&(struct way){.config = config,
+                         .method = method,
+                         .place = place,
+                         .accumulation = accumulation,
+                         .steps = steps},
+           ret);
 }
 
 static void follow(enum od_method method)
@@ -138,11 +206,11 @@ static void follow(enum od_method method)
     struct curve again;
     struct curve parts;
     struct curve plain;
-    run(method, ON_CPU, 1, &cpu);
-    run(method, ON_GPU, 1, &gpu);
-    run(method, ON_GPU, 1, &again);
-    run(method, ON_GPU_WITHOUT_GRAPHS, 1, &plain);
-    run(method, ON_GPU, 4, &parts);
+    run(llama, method, ON_CPU, 1, STEPS, &cpu);
+    run(llama, method, ON_GPU, 1, STEPS, &gpu);
+    run(llama, method, ON_GPU, 1, STEPS, &again);
+    run(llama, method, ON_GPU_WITHOUT_GRAPHS, 1, STEPS, &plain);
+    run(llama, method, ON_GPU, 4, STEPS, &parts);
     for (int i = 0; i < STEPS; i++) {
         print_message("step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f), in parts %.5f\n", i + 1,
                       cpu.loss[i], cpu.norm[i], gpu.loss[i], gpu.norm[i], parts.loss[i]);
@@ -185,13 +253,21 @@ static void evaluations(void **state)
         skip();
     }
     for (int m = 0; m < 2; m++) {
-        const enum od_method method = m == 0 ? OD_METHOD_LORA : OD_METHOD_FULL;
+        struct way way = {.config = llama,
+                          .method = m == 0 ? OD_METHOD_LORA : OD_METHOD_FULL,
+                          .accumulation = 1,
+                          .steps = STEPS,
+                          .held_out = 20.0,
+                          .evaluate = true};
         struct curve cpu;
         struct curve gpu;
         struct curve without;
-        run_held_out(method, ON_CPU, 1, true, 20.0, &cpu);
-        run_held_out(method, ON_GPU, 1, true, 20.0, &gpu);
-        run_held_out(method, ON_GPU, 1, false, 20.0, &without);
+        way.place = ON_CPU;
+        run_as(&way, &cpu);
+        way.place = ON_GPU;
+        run_as(&way, &gpu);
+        way.evaluate = false;
+        run_as(&way, &without);
         assert_int_equal(gpu.hash, without.hash);
         assert_memory_equal(gpu.loss, without.loss, sizeof gpu.loss);
         for (int i = 0; i < STEPS; i++) {
@@ -200,10 +276,40 @@ static void evaluations(void **state)
     }
 }
 
+static void other_families_follow(void **state)
+{
+    enum { FEW = 5 };
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (size_t f = 0; f < 2 * sizeof families / sizeof families[0]; f++) {
+        const enum od_method method = f % 2 == 0 ? OD_METHOD_FULL : OD_METHOD_LORA;
+        const char *config = families[f / 2].config;
+        struct curve cpu;
+        struct curve gpu;
+        struct curve plain;
+        run(config, method, ON_CPU, 1, FEW, &cpu);
+        run(config, method, ON_GPU, 1, FEW, &gpu);
+        run(config, method, ON_GPU_WITHOUT_GRAPHS, 1, FEW, &plain);
+        for (int i = 0; i < FEW; i++) {
+            print_message("%s, %s, step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f)\n",
+                          families[f / 2].name, f % 2 == 0 ? "full" : "lora", i + 1, cpu.loss[i],
+                          cpu.norm[i], gpu.loss[i], gpu.norm[i]);
+        }
+        for (int i = 0; i < FEW; i++) {
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+            assert_true(fabs(gpu.norm[i] - cpu.norm[i]) < 3e-2 * cpu.norm[i]);
+        }
+        assert_int_equal(gpu.hash, plain.hash);
+        assert_int_not_equal(gpu.hash, 0);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
-                                       cmocka_unit_test(full_follows),
-                                       cmocka_unit_test(evaluations)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lora_follows), cmocka_unit_test(full_follows),
+        cmocka_unit_test(evaluations), cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

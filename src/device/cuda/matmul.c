@@ -44,7 +44,7 @@ struct shape {
     int32_t b_transposed;
     int32_t d_is_float;
     int32_t has_bias;
-    int32_t align_bytes;  // that all operands have, 16 at most
+    int64_t align_bytes;  // that all operands have, 16 at most
 };
 
 /** A shape with its descriptors. */
@@ -207,7 +207,7 @@ const char *od_matmul_library(const struct od_matmul *matmul)
 
 // Shapes.
 
-static int32_t alignment(const struct od_matmul_call *call)
+static int64_t alignment(const struct od_matmul_call *call)
 {
     const uint64_t element = call->d_is_float ? 4 : 2;
     // The lowest bit that is set in any address or row size is the alignment of all.
@@ -216,7 +216,7 @@ static int32_t alignment(const struct od_matmul_call *call)
     if (call->c) {
         bits |= (uint64_t)call->ldc * element;
     }
-    return (int32_t)(bits & (~bits + 1));
+    return (int64_t)(bits & (~bits + 1));
 }
 
 static struct shape shape_of(const struct od_matmul_call *call)
@@ -247,7 +247,7 @@ static void shape_text(const struct shape *shape, char out[96])
                         shape->m, shape->n, shape->k, shape->lda, shape->a_transposed, shape->ldb,
                         shape->b_transposed, shape->ldd, shape->d_is_float, shape->ldc);
     if (shape->align_bytes < VECTOR_BYTES && size > 0 && size < 96) {
-        size += snprintf(out + size, 96 - (size_t)size, ",%d", shape->align_bytes);
+        size += snprintf(out + size, 96 - (size_t)size, ",%" PRId64, shape->align_bytes);
     }
     if (shape->has_bias && size > 0 && size < 96) {
         (void)snprintf(out + size, 96 - (size_t)size, "b");

@@ -101,20 +101,6 @@ OD_KERNEL od_load_values(void *to, int64_t ld, int to_float, const void *from, i
     }
 }
 
-static __device__ __forceinline__ void philox_round(uint32_t c[4], uint32_t k0, uint32_t k1)
-{
-    const uint32_t high0 = __umulhi(0xD2511F53u, c[0]);
-    const uint32_t low0 = 0xD2511F53u * c[0];
-    const uint32_t high1 = __umulhi(0xCD9E8D57u, c[2]);
-    const uint32_t low1 = 0xCD9E8D57u * c[2];
-    const uint32_t c1 = c[1];
-    const uint32_t c3 = c[3];
-    c[0] = high1 ^ c1 ^ k0;
-    c[1] = low1;
-    c[2] = high0 ^ c3 ^ k1;
-    c[3] = low0;
-}
-
 // Normal(0, deviation) by Philox 4x32-10 and Box-Muller, two elements a thread, for weights whose
 // values matter to nobody but a benchmark.
 OD_KERNEL od_init_normal(void *to, int64_t ld, int to_float, int64_t rows, int64_t cols,
@@ -128,7 +114,7 @@ OD_KERNEL od_init_normal(void *to, int64_t ld, int to_float, int64_t rows, int64
     uint32_t k0 = (uint32_t)seed;
     uint32_t k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
-        philox_round(c, k0, k1);
+        od_philox_round(c, k0, k1);
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
@@ -156,7 +142,7 @@ OD_KERNEL od_random_words(uint32_t *to, int64_t count, uint64_t seed, uint32_t t
     uint32_t k0 = (uint32_t)seed;
     uint32_t k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
-        philox_round(c, k0, k1);
+        od_philox_round(c, k0, k1);
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
