@@ -1,6 +1,6 @@
 /**
  * @file
- * Small text helpers: UTF-8, Python's white space, shortest decimal numbers, nearest names.
+ * Small text helpers: UTF-8, Python's white space, shortest decimal numbers, base64, nearest names.
  *
  * @thread Re-entrant: no state outside the arguments.
  */
@@ -46,6 +46,10 @@ void od_double_text(double value, char out[OD_NUMBER_BYTES]);
 bool od_parse_double(const char *text, double *ret_value);
 /** Parse a whole text as a decimal integer; false when it is not one or does not fit. */
 bool od_parse_int(const char *text, int64_t *ret_value);
+
+/** Append the bytes that base64 `text` (RFC 4648, padded, no line ends) stands for; false when it is
+ *  none, and `out` is then as it was. */
+bool od_base64_append(struct od_buf *out, const char *text, size_t size);
 
 /** The name in `names` [count] nearest to `name` by edit distance, or NULL if none is near. */
 const char *od_nearest_name(const char *name, const char *const *names, size_t count);

@@ -14,11 +14,13 @@
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "text/bpe.h"
+#include "text/charsmap.h"
 #include "text/pairs.h"
 #include "text/phrases.h"
 #include "text/split.h"
 #include "text/steps.h"
 #include "text/tokenizer_internal.h"
+#include "text/unigram.h"
 #include "text/vocab.h"
 
 enum { FIRST_IDS = 64, FILE_MAX_BYTES = 256 << 20 };
@@ -103,7 +105,8 @@ void od_tokenizer_free(struct od_tokenizer *tokenizer)
     od_free(tokenizer->spm.scores);
     od_pairs_release(&tokenizer->spm.joints);
     od_free(tokenizer->spm.unknown_text);
-    od_free(tokenizer->spm.charsmap);
+    od_charsmap_release(&tokenizer->spm.charsmap);
+    od_unigram_release(&tokenizer->unigram);
     od_steps_release(&tokenizer->normalizers);
     od_steps_release(&tokenizer->pre_tokenizers);
     od_steps_release(&tokenizer->decoders);

@@ -53,7 +53,7 @@ enum od_status od_tokenizer_open(const char *folder, struct od_tokenizer **ret,
 /** Open one tokenizer.json (gzip allowed). */
 enum od_status od_tokenizer_open_json(const char *path, struct od_tokenizer **ret,
                                       struct od_error *err) OD_MUST_CHECK;
-/** Open one SentencePiece .model of type BPE (gzip allowed); other types OD_E_UNSUPPORTED. */
+/** Open one SentencePiece .model of type BPE or unigram (gzip allowed); others OD_E_UNSUPPORTED. */
 enum od_status od_tokenizer_open_spm(const char *path, struct od_tokenizer **ret,
                                      struct od_error *err) OD_MUST_CHECK;
 /** The same from bytes in memory; `name` stands in messages (for tests and fuzzing). */

@@ -240,6 +240,46 @@ static void test_stories_model(void **state)
     check(&paths, true);
 }
 
+static void test_t5_json(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/t5/tokenizer.json.gz");
+    shared_path(paths.expected, "tokenizers/t5/expected_hf.jsonl.gz");
+    shared_path(paths.expected_long, "tokenizers/t5/expected_hf_long.json");
+    check(&paths, false);
+}
+
+static void test_t5_model(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/t5/spiece.model.gz");
+    shared_path(paths.expected, "tokenizers/t5/expected_spm.jsonl");
+    shared_path(paths.expected_long, "tokenizers/t5/expected_spm_long.json");
+    check(&paths, true);
+}
+
+static void test_xlnet_model(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/xlnet/spiece.model.gz");
+    shared_path(paths.expected, "tokenizers/xlnet/expected_spm.jsonl");
+    shared_path(paths.expected_long, "tokenizers/xlnet/expected_spm_long.json");
+    check(&paths, true);
+}
+
+static void test_unigram_model(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/sentencepiece-test/test_model.model");
+    shared_path(paths.expected, "tokenizers/sentencepiece-test/expected_spm.jsonl.gz");
+    shared_path(paths.expected_long, "tokenizers/sentencepiece-test/expected_spm_long.json");
+    check(&paths, true);
+}
+
 // Inputs between lines __ggml_vocab_test__, outputs one line each.
 static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
                             const char *outputs_name)
@@ -309,6 +349,8 @@ int main(void)
         cmocka_unit_test(test_gpt2),           cmocka_unit_test(test_gpt_neox),
         cmocka_unit_test(test_mistral_json),   cmocka_unit_test(test_mistral_model),
         cmocka_unit_test(test_stories_json),   cmocka_unit_test(test_stories_model),
+        cmocka_unit_test(test_t5_json),        cmocka_unit_test(test_t5_model),
+        cmocka_unit_test(test_xlnet_model),    cmocka_unit_test(test_unigram_model),
         cmocka_unit_test(test_llama_cpp_gpt2), cmocka_unit_test(test_llama_cpp_gpt_neox),
     };
     return cmocka_run_group_tests_name("tokenizer_shared", tests, NULL, NULL);
