@@ -85,6 +85,14 @@ enum od_status od_unigram_encode(const struct od_tokenizer *tokenizer, const cha
 enum od_status od_tokenizer_fill_tree(struct od_tokenizer *tokenizer, const json_t *root,
                                       const char *name, struct od_error *err) OD_MUST_CHECK;
 
+/** Fill an empty tokenizer from vocab.json and merges.txt of a folder; digest, bos and eos, too. */
+enum od_status od_tokenizer_fill_files(struct od_tokenizer *tokenizer, const char *folder,
+                                       struct od_error *err) OD_MUST_CHECK;
+
+/** Read a JSON file of a folder that may be absent: *ret is NULL then. @memory Gives: json_decref. */
+enum od_status od_tokenizer_read_optional(const char *folder, const char *name, json_t **ret,
+                                          struct od_error *err) OD_MUST_CHECK;
+
 /** Fill an empty tokenizer; on failure it is in a state that od_tokenizer_free takes. */
 enum od_status od_tokenizer_fill_json(struct od_tokenizer *tokenizer, const char *bytes,
                                       size_t size, const char *name,

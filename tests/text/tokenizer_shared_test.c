@@ -280,19 +280,82 @@ static void test_unigram_model(void **state)
     check(&paths, true);
 }
 
+// A folder of vocab.json and merges.txt of a shared tokenizer, with a configuration beside them.
+static struct od_tokenizer *open_files(const char *name, const char *merges_name,
+                                       const char *config)
+{
+    static const char *const files[] = {"vocab.json", "merges.txt"};
+    const char *const names[] = {"vocab.json.gz", merges_name};
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    const char *folder = test_folder();
+    char from[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    for (int i = 0; i < 2; i++) {
+        size_t size = 0;
+        (void)snprintf(from, sizeof(from), "tokenizers/%s/%s", name, names[i]);
+        char *text = read_text(test_shared(from), &size);
+        assert_ok(od_path_join(path, folder, files[i], &err), &err);
+        assert_ok(od_file_write(path, text, size, &err), &err);
+        od_free(text);
+    }
+    assert_ok(od_path_join(path, folder, "tokenizer_config.json", &err), &err);
+    assert_ok(od_file_write(path, config, strlen(config), &err), &err);
+    assert_ok(od_tokenizer_open(folder, &tokenizer, &err), &err);
+    return tokenizer;
+}
+
+static void test_qwen2_files(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer =
+        open_files("qwen2", "merges.txt.gz",
+                   "{\"tokenizer_class\": \"Qwen2Tokenizer\", \"bos_token\": null, "
+                   "\"additional_special_tokens\": [\"<|im_start|>\", \"<|im_end|>\"]}");
+    assert_int_equal(od_tokenizer_vocab_size(tokenizer), 151646);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 151643);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/qwen2/expected_hf.jsonl")),
+                     232);
+    check_long(tokenizer, test_shared("tokenizers/qwen2/expected_hf_long.json"));
+    od_tokenizer_free(tokenizer);
+}
+
+static void test_roberta_files(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer =
+        open_files("roberta", "merges.txt", "{\"tokenizer_class\": \"RobertaTokenizerFast\"}");
+    assert_int_equal(od_tokenizer_vocab_size(tokenizer), 50265);
+    assert_int_equal(od_tokenizer_bos(tokenizer), 0);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 2);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/roberta/expected_hf.jsonl.gz")),
+                     232);
+    check_long(tokenizer, test_shared("tokenizers/roberta/expected_hf_long.json"));
+    od_tokenizer_free(tokenizer);
+}
+
+static void test_gpt2_files(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer =
+        open_files("gpt2", "merges.txt", "{\"tokenizer_class\": \"GPT2Tokenizer\"}");
+    assert_int_equal(od_tokenizer_eos(tokenizer), 50256);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/gpt2/expected_hf.jsonl")), 232);
+    check_long(tokenizer, test_shared("tokenizers/gpt2/expected_hf_long.json"));
+    od_tokenizer_free(tokenizer);
+}
+
 // Inputs between lines __ggml_vocab_test__, outputs one line each.
-static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
-                            const char *outputs_name)
+static void check_llama_cpp(struct od_tokenizer *tokenizer, const char *inputs_name,
+                            const char *outputs_name, unsigned flags)
 {
     static const char separator[] = "\n__ggml_vocab_test__\n";
     struct od_error err = {0};
-    struct od_tokenizer *tokenizer = NULL;
     struct od_ids ids;
     struct od_buf line;
     size_t inputs_size = 0;
     size_t outputs_size = 0;
     size_t count = 0;
-    assert_ok(od_tokenizer_open_json(test_shared(tokenizer_name), &tokenizer, &err), &err);
     char *inputs = read_text(test_shared(inputs_name), &inputs_size);
     char *outputs = read_text(test_shared(outputs_name), &outputs_size);
     const char *output = outputs;
@@ -307,9 +370,7 @@ static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
         }
         od_ids_reset(&ids);
         od_buf_reset(&line);
-        assert_ok(
-            od_tokenizer_encode(tokenizer, at, (size_t)(stop - at), OD_ENCODE_PLAIN, &ids, &err),
-            &err);
+        assert_ok(od_tokenizer_encode(tokenizer, at, (size_t)(stop - at), flags, &ids, &err), &err);
         for (size_t i = 0; i < ids.count; i++) {
             od_buf_printf(&line, " %" PRId32, ids.data[i]);
         }
@@ -327,31 +388,68 @@ static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
     od_tokenizer_free(tokenizer);
 }
 
+static struct od_tokenizer *open_json(const char *name)
+{
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    assert_ok(od_tokenizer_open_json(test_shared(name), &tokenizer, &err), &err);
+    return tokenizer;
+}
+
+static void test_llama_cpp_qwen2(void **state)
+{
+    (void)state;
+    check_llama_cpp(
+        open_files("qwen2", "merges.txt.gz", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}"),
+        "tokenizers/qwen2/ggml-vocab-qwen2.gguf.inp", "tokenizers/qwen2/ggml-vocab-qwen2.gguf.out",
+        OD_ENCODE_PLAIN);
+}
+
+static void test_llama_cpp_roberta(void **state)
+{
+    (void)state;
+    check_llama_cpp(
+        open_files("roberta", "merges.txt", "{\"tokenizer_class\": \"RobertaTokenizer\"}"),
+        "tokenizers/roberta/ggml-vocab-roberta-bpe.gguf.inp",
+        "tokenizers/roberta/ggml-vocab-roberta-bpe.gguf.out", OD_ENCODE_PLAIN);
+}
+
 static void test_llama_cpp_gpt2(void **state)
 {
     (void)state;
-    check_llama_cpp("tokenizers/gpt2/tokenizer.json.gz",
+    check_llama_cpp(open_json("tokenizers/gpt2/tokenizer.json.gz"),
                     "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.inp",
-                    "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.out");
+                    "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.out", OD_ENCODE_PLAIN);
 }
 
 static void test_llama_cpp_gpt_neox(void **state)
 {
     (void)state;
-    check_llama_cpp("tokenizers/gpt-neox/tokenizer.json.gz",
+    check_llama_cpp(open_json("tokenizers/gpt-neox/tokenizer.json.gz"),
                     "tokenizers/gpt-neox/ggml-vocab-mpt.gguf.inp",
-                    "tokenizers/gpt-neox/ggml-vocab-mpt.gguf.out");
+                    "tokenizers/gpt-neox/ggml-vocab-mpt.gguf.out", OD_ENCODE_PLAIN);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2),           cmocka_unit_test(test_gpt_neox),
-        cmocka_unit_test(test_mistral_json),   cmocka_unit_test(test_mistral_model),
-        cmocka_unit_test(test_stories_json),   cmocka_unit_test(test_stories_model),
-        cmocka_unit_test(test_t5_json),        cmocka_unit_test(test_t5_model),
-        cmocka_unit_test(test_xlnet_model),    cmocka_unit_test(test_unigram_model),
-        cmocka_unit_test(test_llama_cpp_gpt2), cmocka_unit_test(test_llama_cpp_gpt_neox),
+        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_gpt_neox),
+        cmocka_unit_test(test_mistral_json),
+        cmocka_unit_test(test_mistral_model),
+        cmocka_unit_test(test_stories_json),
+        cmocka_unit_test(test_stories_model),
+        cmocka_unit_test(test_t5_json),
+        cmocka_unit_test(test_qwen2_files),
+        cmocka_unit_test(test_roberta_files),
+        cmocka_unit_test(test_gpt2_files),
+        cmocka_unit_test(test_t5_model),
+        cmocka_unit_test(test_xlnet_model),
+        cmocka_unit_test(test_unigram_model),
+        cmocka_unit_test(test_llama_cpp_gpt2),
+        cmocka_unit_test(test_llama_cpp_qwen2),
+        cmocka_unit_test(test_llama_cpp_roberta),
+        cmocka_unit_test(test_llama_cpp_gpt_neox),
     };
     return cmocka_run_group_tests_name("tokenizer_shared", tests, NULL, NULL);
 }
