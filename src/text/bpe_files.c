@@ -184,7 +184,8 @@ static enum od_status add_decoder(struct files *files, struct od_error *err)
         const char *content = token_text(token);
         bool special = false;
         int64_t id;
-        if (!json_is_object(token) || !content || !od_parse_int(json_object_iter_key(i), &id) || id < 0) {
+        if (!json_is_object(token) || !content || !od_parse_int(json_object_iter_key(i), &id) ||
+            id < 0) {
             return od_fail(
                 err, OD_E_FORMAT,
                 "'%s/tokenizer_config.json': added_tokens_decoder: '%.64s' is no id of a "

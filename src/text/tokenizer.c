@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "text/bpe.h"
@@ -303,6 +304,22 @@ static enum od_status open_files(const char *folder, struct od_tokenizer **ret,
         return OD_E_MEMORY;
     }
     const enum od_status status = od_tokenizer_fill_files(tokenizer, folder, err);
+    if (status != OD_OK) {
+        od_tokenizer_free(tokenizer);
+        return status;
+    }
+    *ret = tokenizer;
+    return OD_OK;
+}
+
+enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokenizer **ret,
+                                    struct od_error *err)
+{
+    struct od_tokenizer *tokenizer = create(err);
+    if (!tokenizer) {
+        return OD_E_MEMORY;
+    }
+    const enum od_status status = od_tokenizer_fill_gguf(tokenizer, gguf, err);
     if (status != OD_OK) {
         od_tokenizer_free(tokenizer);
         return status;

@@ -23,6 +23,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 
 enum { OD_TOKENIZER_VOCAB_MAX = 1 << 21, OD_TOKENIZER_PIECE_MAX_BYTES = 1 << 16 };
 
@@ -57,7 +58,11 @@ enum od_status od_tokenizer_open_json(const char *path, struct od_tokenizer **re
 /** Open one SentencePiece .model of type BPE or unigram (gzip allowed); others OD_E_UNSUPPORTED. */
 enum od_status od_tokenizer_open_spm(const char *path, struct od_tokenizer **ret,
                                      struct od_error *err) OD_MUST_CHECK;
-/** The same from bytes in memory; `name` stands in messages (for tests and fuzzing). */
+/** The vocabulary in an open GGUF file (tokenizer.ggml.model llama, gpt2 or t5).
+ *  @error OD_E_NOT_FOUND when it has none. @memory Borrows `gguf`. */
+enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokenizer **ret,
+                                    struct od_error *err) OD_MUST_CHECK;
+/** From bytes in memory; `name` stands in messages (for tests and fuzzing). */
 enum od_status od_tokenizer_parse_json(const char *bytes, size_t size, const char *name,
                                        struct od_tokenizer **ret,
                                        struct od_error *err) OD_MUST_CHECK;

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 #include "text/bpe.h"
 #include "text/charsmap.h"
 #include "text/pairs.h"
@@ -84,6 +85,10 @@ enum od_status od_unigram_encode(const struct od_tokenizer *tokenizer, const cha
 /** Fill an empty tokenizer from the tree of a tokenizer.json, as od_tokenizer_fill_json. */
 enum od_status od_tokenizer_fill_tree(struct od_tokenizer *tokenizer, const json_t *root,
                                       const char *name, struct od_error *err) OD_MUST_CHECK;
+
+/** Fill an empty tokenizer from the keys of a GGUF file; digest, bos and eos, too. */
+enum od_status od_tokenizer_fill_gguf(struct od_tokenizer *tokenizer, const struct od_gguf *gguf,
+                                      struct od_error *err) OD_MUST_CHECK;
 
 /** Fill an empty tokenizer from vocab.json and merges.txt of a folder; digest, bos and eos, too. */
 enum od_status od_tokenizer_fill_files(struct od_tokenizer *tokenizer, const char *folder,

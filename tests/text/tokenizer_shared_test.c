@@ -12,10 +12,12 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "support.h"
 #include "text/tokenizer.h"
+#include "text/vocab.h"
 
 enum { TEXT_MAX_BYTES = 1 << 26, IDS_MAX = 1 << 22 };
 
@@ -388,6 +390,54 @@ static void check_llama_cpp(struct od_tokenizer *tokenizer, const char *inputs_n
     od_tokenizer_free(tokenizer);
 }
 
+// The vocabulary of a packed GGUF file; the token `control`, unless it is negative, is taken for a
+// control one, whatever the file says.
+static struct od_tokenizer *open_gguf(const char *name, int64_t control)
+{
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    struct od_gguf *gguf = NULL;
+    size_t size = 0;
+    char *bytes = read_text(test_shared(name), &size);
+    assert_ok(od_gguf_parse(bytes, size, name, &gguf, &err), &err);
+    if (control >= 0) {
+        const struct od_gguf_value *types = od_gguf_find(gguf, "tokenizer.ggml.token_type");
+        bytes[types->bytes - (const unsigned char *)bytes + 4 * control] = OD_PIECE_CONTROL;
+    }
+    assert_ok(od_tokenizer_of_gguf(gguf, &tokenizer, &err), &err);
+    od_gguf_close(gguf);
+    od_free(bytes);
+    return tokenizer;
+}
+
+static void test_gpt2_gguf(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer = open_gguf("tokenizers/gpt2/ggml-vocab-gpt-2.gguf.gz", -1);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 50256);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/gpt2/expected_hf.jsonl")), 232);
+    check_long(tokenizer, test_shared("tokenizers/gpt2/expected_hf_long.json"));
+    check_llama_cpp(tokenizer, "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.inp",
+                    "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.out", OD_ENCODE_PLAIN);
+}
+
+static void test_phi3_gguf(void **state)
+{
+    (void)state;
+    // The record was made from the pieces and scores alone, with </s> as SentencePiece has it; the
+    // file says that it is one of the user's, which is found in a text.
+    struct od_tokenizer *tokenizer = open_gguf("tokenizers/phi-3/ggml-vocab-phi-3.gguf.gz", 2);
+    assert_int_equal(od_tokenizer_bos(tokenizer), 1);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 32000);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/phi-3/expected_spm.jsonl.gz")),
+                     232);
+    check_long(tokenizer, test_shared("tokenizers/phi-3/expected_spm_long.json"));
+    od_tokenizer_free(tokenizer);
+    check_llama_cpp(open_gguf("tokenizers/phi-3/ggml-vocab-phi-3.gguf.gz", -1),
+                    "tokenizers/phi-3/ggml-vocab-phi-3.gguf.inp",
+                    "tokenizers/phi-3/ggml-vocab-phi-3.gguf.out", OD_ENCODE_PLAIN);
+}
+
 static struct od_tokenizer *open_json(const char *name)
 {
     struct od_error err = {0};
@@ -440,6 +490,8 @@ int main(void)
         cmocka_unit_test(test_stories_json),
         cmocka_unit_test(test_stories_model),
         cmocka_unit_test(test_t5_json),
+        cmocka_unit_test(test_gpt2_gguf),
+        cmocka_unit_test(test_phi3_gguf),
         cmocka_unit_test(test_qwen2_files),
         cmocka_unit_test(test_roberta_files),
         cmocka_unit_test(test_gpt2_files),
