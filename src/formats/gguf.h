@@ -154,6 +154,7 @@ void od_gguf_put_list(struct od_gguf_keys *keys, const char *key, enum od_gguf_t
                       uint64_t count);
 void od_gguf_put_text_item(struct od_gguf_keys *keys, const char *text, size_t size);
 void od_gguf_put_i32_item(struct od_gguf_keys *keys, int32_t value);
+void od_gguf_put_u8_items(struct od_gguf_keys *keys, const void *bytes, size_t count);
 void od_gguf_put_f32_item(struct od_gguf_keys *keys, float value);
 
 /** A tensor to be written. */

@@ -102,6 +102,11 @@ void od_gguf_put_i32_item(struct od_gguf_keys *keys, int32_t value)
     put_number(&keys->bytes, (uint32_t)value, 4);
 }
 
+void od_gguf_put_u8_items(struct od_gguf_keys *keys, const void *bytes, size_t count)
+{
+    od_buf_append(&keys->bytes, bytes, count);
+}
+
 void od_gguf_put_f32_item(struct od_gguf_keys *keys, float value)
 {
     put_number(&keys->bytes, od_f32_bits(value), 4);

@@ -75,6 +75,19 @@ const struct od_bpe_scheme *od_bpe_scheme_of_class(const char *class_name)
     return NULL;
 }
 
+const struct od_bpe_scheme *od_bpe_scheme_of_steps(const char *pattern, bool compose,
+                                                   bool whole_words)
+{
+    for (size_t i = 0; i < SCHEMES; i++) {
+        const char *own = schemes[i].pattern;
+        const bool same = own && pattern ? strcmp(own, pattern) == 0 : !own && !pattern;
+        if (same && schemes[i].compose == compose && schemes[i].whole_words == whole_words) {
+            return &schemes[i];
+        }
+    }
+    return NULL;
+}
+
 const char *od_bpe_scheme_classes(void)
 {
     return "GPT2Tokenizer, Qwen2Tokenizer, RobertaTokenizer";

@@ -30,6 +30,9 @@ const struct od_bpe_scheme *od_bpe_scheme_of_pre(const char *pre);
 const struct od_bpe_scheme *od_bpe_scheme_of_family(const char *family);
 /** "Fast" at the end of a class's name is not looked at. */
 const struct od_bpe_scheme *od_bpe_scheme_of_class(const char *class_name);
+/** The first scheme that cuts text so, or NULL; `pattern` NULL means GPT-2's words. */
+const struct od_bpe_scheme *od_bpe_scheme_of_steps(const char *pattern, bool compose,
+                                                   bool whole_words);
 /** Classes that are known, in one line for a message. */
 const char *od_bpe_scheme_classes(void);
 

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "formats/gguf.h"
 #include "text/unicode.h"
 
 enum { SIZE_BYTES = 4, GRAPHEME_RULE_BYTES = 5 };
@@ -48,6 +49,18 @@ enum od_status od_charsmap_read(struct od_charsmap *map, const void *bytes, size
                                 .replacements = copy + array_size,
                                 .replacements_size = size - SIZE_BYTES - array_size};
     return OD_OK;
+}
+
+void od_charsmap_put(const struct od_charsmap *map, const char *key, struct od_gguf_keys *keys)
+{
+    const uint32_t array_size = (uint32_t)(map->unit_count * sizeof(uint32_t));
+    const size_t size = array_size + map->replacements_size;
+    od_gguf_put_list(keys, key, OD_GGUF_U8, size + SIZE_BYTES);
+    for (int i = 0; i < SIZE_BYTES; i++) {
+        const unsigned char byte = (unsigned char)(array_size >> (8 * i) & 0xFFu);
+        od_gguf_put_u8_items(keys, &byte, 1);
+    }
+    od_gguf_put_u8_items(keys, map->bytes, size);
 }
 
 static size_t offset_of(uint32_t unit)

@@ -19,6 +19,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 
 /** The rules. Initialise with {0}: none. */
 struct od_charsmap {
@@ -38,6 +39,9 @@ void od_charsmap_release(struct od_charsmap *map);
  */
 enum od_status od_charsmap_read(struct od_charsmap *map, const void *bytes, size_t size,
                                 const char *where, struct od_error *err) OD_MUST_CHECK;
+
+/** Put the rules in their file form under a key of a GGUF file. */
+void od_charsmap_put(const struct od_charsmap *map, const char *key, struct od_gguf_keys *keys);
 
 /** The longest rule that `text` begins with: how many bytes it takes, 0 when none; what they become
  *  is in *ret_replacement then. @memory Borrowed from the rules. */

@@ -19,6 +19,7 @@ void od_steps_release(struct od_steps *steps)
         od_free(steps->items[i].text);
         od_free(steps->items[i].pattern);
         od_regex_free(steps->items[i].regex);
+        od_free(steps->items[i].regex_text);
         od_charsmap_release(&steps->items[i].charsmap);
     }
     *steps = (struct od_steps){0};

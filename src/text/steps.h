@@ -67,6 +67,7 @@ struct od_step {
     char *pattern;  ///< owned literal pattern, may be NULL
     size_t pattern_size;
     struct od_regex *regex;  ///< owned, may be NULL
+    char *regex_text;        ///< owned: what `regex` was compiled from, where the file says it
     struct od_charsmap charsmap;
     enum od_split_behavior behavior;
     enum od_prepend prepend;

@@ -69,12 +69,14 @@ static enum od_status read_pattern(const json_t *object, const char *where, stru
         return od_fail(err, OD_E_UNSUPPORTED, "%s: 'pattern' is neither a String nor a Regex",
                        where);
     }
-    const enum od_status status =
+    enum od_status status =
         od_regex_compile(json_string_value(regex), json_string_length(regex), &step->regex, err);
     if (status != OD_OK) {
         od_error_prefix(err, "%s", where);
+        return status;
     }
-    return status;
+    step->regex_text = od_strdup(json_string_value(regex));
+    return step->regex_text ? OD_OK : od_fail(err, OD_E_MEMORY, "%s: no memory", where);
 }
 
 static enum od_status unknown_type(const char *type, const char *where, struct od_error *err)

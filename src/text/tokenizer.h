@@ -62,6 +62,13 @@ enum od_status od_tokenizer_open_spm(const char *path, struct od_tokenizer **ret
  *  @error OD_E_NOT_FOUND when it has none. @memory Borrows `gguf`. */
 enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokenizer **ret,
                                     struct od_error *err) OD_MUST_CHECK;
+/**
+ * Put a tokenizer under the keys tokenizer.ggml.* of a GGUF file.
+ * @param rows  Rows of the model's embedding: what the tokenizer lacks of them are unused pieces.
+ * @error OD_E_UNSUPPORTED for one that these keys cannot describe, OD_E_ARGUMENT for too few rows.
+ */
+enum od_status od_tokenizer_put_gguf(const struct od_tokenizer *tokenizer, int64_t rows,
+                                     struct od_gguf_keys *keys, struct od_error *err) OD_MUST_CHECK;
 /** From bytes in memory; `name` stands in messages (for tests and fuzzing). */
 enum od_status od_tokenizer_parse_json(const char *bytes, size_t size, const char *name,
                                        struct od_tokenizer **ret,
