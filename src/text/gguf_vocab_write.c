@@ -58,6 +58,9 @@ static const struct od_bpe_scheme *scheme_of(const struct od_tokenizer *tokenize
         (normalizers->count > 0 && !compose)) {
         return NULL;
     }
+    if (!tokenizer->bpe.merges) {  // bytes stay bytes, wherever a text is cut
+        return od_bpe_scheme_of_steps(NULL, compose, tokenizer->bpe.ignore_merges);
+    }
     if (steps->count == 2 && steps->items[0].kind == OD_STEP_SPLIT && !last->use_regex &&
         steps->items[0].behavior == OD_SPLIT_ISOLATED && !steps->items[0].invert) {
         pattern = steps->items[0].regex_text;
