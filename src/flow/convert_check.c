@@ -21,8 +21,7 @@ static const char *const prompts[] = {"Once upon a time, there was a small house
                                       "Question: What is 17 + 25?\nAnswer:",
                                       "In 1969, people walked on the Moon for the first time;",
                                       "She said: \"I don't know,\" and closed the door.",
-                                      "caf\xC3\xA9, \xC3\xBC"
-                                      "ber, \xE4\xBD\xA0\xE5\xA5\xBD, \xF0\x9F\x99\x82",
+                                      "café, über, 你好, 🙂",
                                       "  two  blanks\tand a tab, then 3.14159 and x_1 = y^2"};
 
 enum { PROMPTS = sizeof prompts / sizeof prompts[0] };

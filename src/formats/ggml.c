@@ -66,7 +66,10 @@ static void block_from_f32(const float *values, unsigned char *block)
     for (int i = 0; i < OD_GGML_Q8_0_BLOCK; i++) {
         const float rounded = roundf(values[i] * inverse);
         // Not finite where a value is not, or where the scale is too small to be turned over.
-        const int8_t q = rounded >= -127.0F && rounded <= 127.0F ? (int8_t)rounded : 0;
+        int8_t q = 0;
+        if (rounded >= -127.0F && rounded <= 127.0F) {
+            q = (int8_t)rounded;
+        }
         memcpy(block + 2 + i, &q, 1);
     }
 }

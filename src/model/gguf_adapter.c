@@ -24,6 +24,7 @@
 #include "model/gguf_internal.h"
 #include "model/gguf_model.h"
 #include "model/program.h"
+#include "model/spec.h"
 #include "model/weights.h"
 
 // The two matrices of a weight.

@@ -12,10 +12,10 @@
 #include "formats/dtype.h"
 #include "formats/ggml.h"
 #include "formats/gguf.h"
-#include "formats/half.h"
 #include "model/gguf_internal.h"
 #include "model/gguf_model.h"
 #include "model/program.h"
+#include "model/spec.h"
 #include "model/weights.h"
 
 enum { PIECE_VALUES = 1 << 20, PIECE_BYTES = 8 * PIECE_VALUES };

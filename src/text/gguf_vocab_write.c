@@ -17,6 +17,7 @@
 #include "text/bpe.h"
 #include "text/bpe_internal.h"
 #include "text/bpe_scheme.h"
+#include "text/charsmap.h"
 #include "text/phrases.h"
 #include "text/steps.h"
 #include "text/tokenizer.h"

@@ -328,6 +328,18 @@ enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokeni
     return OD_OK;
 }
 
+enum od_status od_tokenizer_open_gguf(const char *path, struct od_tokenizer **ret,
+                                      struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = od_tokenizer_of_gguf(gguf, ret, err);
+    }
+    od_gguf_close(gguf);
+    return status;
+}
+
 // Whether a folder has a file, packed or not; its path without an ending for packed ones in `path`.
 static bool has_file(char path[OD_PATH_MAX_BYTES], const char *folder, const char *name)
 {

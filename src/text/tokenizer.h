@@ -58,6 +58,9 @@ enum od_status od_tokenizer_open_json(const char *path, struct od_tokenizer **re
 /** Open one SentencePiece .model of type BPE or unigram (gzip allowed); others OD_E_UNSUPPORTED. */
 enum od_status od_tokenizer_open_spm(const char *path, struct od_tokenizer **ret,
                                      struct od_error *err) OD_MUST_CHECK;
+/** Open the vocabulary of a GGUF file. */
+enum od_status od_tokenizer_open_gguf(const char *path, struct od_tokenizer **ret,
+                                      struct od_error *err) OD_MUST_CHECK;
 /** The vocabulary in an open GGUF file (tokenizer.ggml.model llama, gpt2 or t5).
  *  @error OD_E_NOT_FOUND when it has none. @memory Borrows `gguf`. */
 enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokenizer **ret,

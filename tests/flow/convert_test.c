@@ -28,7 +28,7 @@
 #include "support.h"
 #include "text/tokenizer.h"
 
-enum { REPORT_MAX_BYTES = 1 << 20, IDS_MAX = 1 << 16, FILE_MAX_BYTES = 1 << 26, RANK = 3 };
+enum { REPORT_MAX_BYTES = 1 << 20, IDS_MAX = 1 << 16, FAULTS_MAX = 400, RANK = 3 };
 
 #define STORIES "models/stories260K/hf"
 #define RECORD  "tests/golden/oracle/llama_cpp/"
@@ -358,6 +358,70 @@ static void test_refused(void **state)
     assert_refused(output, &again, false, OD_E_UNSUPPORTED, "is a GGUF file");
 }
 
+// The n-th write, sync or rename fails while an adapter is merged: nothing is there under the output's
+// name, or a model that opens.
+static void check_merge_faults(const char *path, const char *output)
+{
+    const struct od_convert_options options = {
+        .output = output, .type = "f32", .threads = 1, .no_check = true};
+    uint64_t n = 1;
+    for (; n < FAULTS_MAX; n++) {
+        struct od_error err = {0};
+        struct od_buf out;
+        od_buf_init(&out, REPORT_MAX_BYTES);
+        od_file_fail_at(n);
+        const enum od_status status = od_convert_merge(path, &options, &out, &err);
+        od_file_fail_at(0);
+        od_buf_release(&out);
+        if (od_path_exists(output)) {
+            struct od_engine *engine = NULL;
+            const struct od_engine_options engine_options = {.threads = 1, .slots = 1};
+            assert_ok(od_engine_open(output, &engine_options, &engine, &err), &err);
+            od_engine_close(engine);
+            assert_ok(od_dir_remove(output, &err), &err);
+        }
+        if (status == OD_OK) {
+            break;
+        }
+        assert_int_equal(status, OD_E_IO);
+    }
+    assert_true(n > 3 && n < FAULTS_MAX);
+}
+
+static void test_faults(void **state)
+{
+    (void)state;
+    char model[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];
+    char output[OD_PATH_MAX_BYTES];
+    make_model(model);
+    make_adapter(adapter, model);
+    new_path(output, "merged");
+    check_merge_faults(adapter, output);
+    struct od_error err = {0};
+    // A single file is put in place by one rename; what is there afterwards is whole.
+    for (uint64_t n = 1; n < FAULTS_MAX; n++) {
+        struct od_buf out;
+        new_path(output, "x.gguf");
+        const struct od_convert_options options = {.output = output, .no_check = true};
+        od_buf_init(&out, REPORT_MAX_BYTES);
+        od_file_fail_at(n);
+        const enum od_status status = od_convert_gguf(model, &options, &out, &err);
+        od_file_fail_at(0);
+        od_buf_release(&out);
+        if (od_path_exists(output)) {
+            struct od_gguf *gguf = NULL;
+            assert_ok(od_gguf_open(output, &gguf, &err), &err);
+            od_gguf_close(gguf);
+        }
+        if (status == OD_OK) {
+            break;
+        }
+        assert_int_equal(status, OD_E_IO);
+        assert_true(n < FAULTS_MAX - 1);
+    }
+}
+
 // What llama.cpp continues a prompt with, and how likely it finds it.
 static size_t check_answer(struct od_engine *engine, const char *prompt, const json_t *want,
                            double tolerance, bool *ret_same)
@@ -471,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_types),   cmocka_unit_test(test_contents),
         cmocka_unit_test(test_adapter), cmocka_unit_test(test_merge),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_llama_cpp),
+        cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }

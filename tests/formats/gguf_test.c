@@ -76,9 +76,7 @@ static void check_scalars(const struct od_gguf *gguf, const json_t *keys)
 
 static void check_lists(const struct od_gguf *gguf)
 {
-    static const char *const texts[] = {"a", "",
-                                        "\xC3\xA9"
-                                        "a"};
+    static const char *const texts[] = {"a", "", "éa"};
     struct od_error err = {0};
     const struct od_gguf_value *list = NULL;
     const char *text = NULL;
@@ -170,10 +168,7 @@ static void test_every(void **state)
 
 static void put_keys(struct od_gguf_keys *keys)
 {
-    static const char *const tokens[] = {"<unk>",
-                                         "\xE2\x96\x81"
-                                         "a",
-                                         "b"};
+    static const char *const tokens[] = {"<unk>", "▁a", "b"};
     static const float scores[] = {0, -1.5F, -2.25F};
     static const int32_t types[] = {2, 1, 1};
     od_gguf_keys_init(keys);
