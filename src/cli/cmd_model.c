@@ -140,18 +140,24 @@ static int run_merge(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "base", "MODEL", &convert.base,
                           "base model in place of the one that the adapter names", NULL),
         OD_OPTION_TEXT_OF(0, "adapter", "FOLDER", &convert.adapter, "adapter of a model", NULL),
+        OD_OPTION_TEXT_OF(0, "merge-base", "WHICH", &convert.merge_base,
+                          "what the adapter is added to: w16, dequant or dequant8", "w16"),
         OD_OPTION_TEXT_OF(0, "type", "TYPE", &convert.type, "f32, f16 or bf16", "bf16"),
         OD_OPTION_FLAG_OF(0, "no-check", &convert.no_check,
                           "do not open the model again to compare logits"),
     };
     const struct od_command_spec spec = {
         .name = "model merge",
-        .arguments = "RUN|ADAPTER -o FOLDER [--base MODEL]",
+        .arguments = "RUN|ADAPTER -o FOLDER [--base MODEL] [--merge-base WHICH]",
         .summary = "an adapter merged into its base model",
         .details =
             "Writes a model folder: weights with the adapter added in double and rounded "
-            "once to the type, the base's config, the tokenizer. It is opened again and "
-            "compared with base and adapter: logits on eight prompts.",
+            "once to the type, the base's config, the tokenizer. It is opened again and compared "
+            "with base and adapter: logits on eight prompts.\n\n"
+            "An adapter that was trained on a quantised base can be merged into the base's own "
+            "weights (w16), or into what the training computed with: 4 bits (dequant) or 8 bits "
+            "(dequant8), decoded. The comparison is with the base's own weights, so it then shows "
+            "what quantising changes.",
         .options = options,
         .option_count = OD_COUNT_OF(options),
         .min_args = 1,

@@ -23,8 +23,10 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "ops/op.h"
 #include "plan/plan.h"
 #include "text/tokenizer.h"
+#include "tune/recipe.h"
 
 enum { TEMPLATE_MAX_BYTES = 16 << 20, COPY_MAX_BYTES = 16 << 20 };
 
@@ -35,6 +37,7 @@ struct source {
     struct od_program program;
     struct od_tokenizer *tokenizer;
     uint32_t type;
+    enum od_quant merge_base;  // how the base is rounded before an adapter is merged
 };
 
 static void release(struct source *source)
@@ -247,6 +250,51 @@ enum od_status od_convert_gguf(const char *path, const struct od_convert_options
     return status;
 }
 
+// How the base was kept in training, when `path` is a run that says so.
+static enum od_status trained_on(const char *path, enum od_quant *ret, struct od_error *err)
+{
+    struct od_recipe recipe;
+    char file[OD_PATH_MAX_BYTES];
+    enum od_status status = od_path_join(file, path, "recipe.yaml", err);
+    if (status != OD_OK || !od_path_exists(file)) {
+        *ret = OD_QUANT_NONE;
+        return status;
+    }
+    status = od_recipe_read(file, &recipe, err);
+    if (status == OD_OK) {
+        *ret = recipe.quant;
+        od_recipe_release(&recipe);
+    }
+    return status;
+}
+
+static enum od_status choose_base(const char *path, const char *merge_base, enum od_quant *ret,
+                                  struct od_error *err)
+{
+    static const char *const names[] = {"w16", "dequant", "dequant8"};
+    static const enum od_quant quants[] = {OD_QUANT_NONE, OD_QUANT_NF4, OD_QUANT_INT8};
+    for (int i = 0; i < 3 && merge_base; i++) {
+        if (strcmp(merge_base, names[i]) == 0) {
+            *ret = quants[i];
+            return OD_OK;
+        }
+    }
+    if (merge_base) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "--merge-base '%.32s' is not known; w16, dequant and dequant8 are",
+                       merge_base);
+    }
+    const enum od_status status = trained_on(path, ret, err);
+    if (status == OD_OK && *ret != OD_QUANT_NONE) {
+        return od_fail(err, OD_E_REFUSED,
+                       "'%s' was trained on a quantised base: say what its adapter is merged into, "
+                       "--merge-base w16 (the base's own weights) or --merge-base %s (what it was "
+                       "trained on)",
+                       path, *ret == OD_QUANT_NF4 ? names[1] : names[2]);
+    }
+    return status;
+}
+
 // Read the base, add the adapter, write one file of weights.
 static enum od_status write_merged(const struct source *source, const char *folder, int threads,
                                    struct od_error *err)
@@ -268,6 +316,9 @@ static enum od_status write_merged(const struct source *source, const char *fold
     }
     if (status == OD_OK) {
         status = od_weights_read(program, arrays.tensor, source->place.base, err);
+    }
+    if (status == OD_OK && source->merge_base != OD_QUANT_NONE) {
+        status = od_weights_round(pool, program, source->merge_base, arrays.tensor, err);
     }
     if (status == OD_OK) {
         status = od_adapter_merge(pool, program, arrays.tensor, source->place.adapter, err);
@@ -337,6 +388,9 @@ enum od_status od_convert_merge(const char *path, const struct od_convert_option
                          "'%s' has no adapter to merge; give a run or an adapter folder, or a "
                          "model with --adapter",
                          path);
+    }
+    if (status == OD_OK) {
+        status = choose_base(path, options->merge_base, &source.merge_base, err);
     }
     if (status == OD_OK) {
         status = make_folder(&source, options->output, options->threads, err);

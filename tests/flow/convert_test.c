@@ -21,6 +21,7 @@
 #include "formats/ggml.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
+#include "formats/nf4.h"
 #include "formats/safetensors.h"
 #include "infer/engine.h"
 #include "model/gguf_model.h"
@@ -314,6 +315,103 @@ static void test_merge(void **state)
     assert_true(convert(output, &options, false).difference_max == 0);
 }
 
+// What a merge leaves of one weight; the adapter does not touch it.
+static void read_merged(const char *folder, const char *name, float *out)
+{
+    struct od_error err = {0};
+    struct od_safetensors *st = NULL;
+    assert_ok(od_safetensors_open(folder, &st, &err), &err);
+    const struct od_tensor_info *info = od_safetensors_find(st, name);
+    assert_non_null(info);
+    assert_ok(od_safetensors_read_f32(st, info, out, &err), &err);
+    od_safetensors_close(st);
+}
+
+// The adapter is on query, value and down projections; keys [24, 32] show the base alone.
+static void test_merge_base(void **state)
+{
+    (void)state;
+    enum { COUNT = 24 * 32, BLOCKS = COUNT / OD_NF4_BLOCK };
+    static const char key[] = "model.layers.1.self_attn.k_proj.weight";
+    static const char head[] = "lm_head.weight";
+    char model[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];
+    char output[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    struct od_buf out;
+    float plain[COUNT];
+    float merged[COUNT];
+    float want[COUNT];
+    float head_plain[259 * 32];
+    float head_merged[259 * 32];
+    uint8_t codes[COUNT / 2];
+    float magnitudes[BLOCKS];
+    make_model(model);
+    make_adapter(adapter, model);
+    read_merged(model, key, plain);
+    read_merged(model, head, head_plain);
+
+    uint8_t *scales = od_alloc(od_nf4_places(COUNT).bytes, 1);
+    assert_non_null(scales);
+    od_nf4_encode(plain, 0, BLOCKS, codes, magnitudes);
+    od_nf4_nest(magnitudes, COUNT, scales);
+    od_nf4_decode(codes, scales, COUNT, 0, COUNT, want);
+    od_free(scales);
+    new_path(output, "merged");
+    const struct od_convert_options four = {
+        .output = output, .type = "f32", .merge_base = "dequant", .no_check = true};
+    (void)convert(adapter, &four, true);
+    read_merged(output, key, merged);
+    assert_memory_equal(merged, want, sizeof merged);
+    read_merged(output, head, head_merged);
+    assert_memory_equal(head_merged, head_plain, sizeof head_merged);
+
+    new_path(output, "merged");
+    const struct od_convert_options eight = {
+        .output = output, .type = "f32", .merge_base = "dequant8", .no_check = true};
+    (void)convert(adapter, &eight, true);
+    read_merged(output, key, merged);
+    for (int row = 0; row < 24; row++) {
+        float most = 0;
+        for (int i = 0; i < 32; i++) {
+            most = fmaxf(most, fabsf(plain[32 * row + i]));
+        }
+        for (int i = 0; i < 32; i++) {
+            const float scale = most / 127;
+            assert_true(merged[32 * row + i] == rintf(plain[32 * row + i] / scale) * scale);
+        }
+    }
+
+    new_path(output, "merged");
+    const struct od_convert_options own = {
+        .output = output, .type = "f32", .merge_base = "w16", .no_check = true};
+    (void)convert(adapter, &own, true);
+    read_merged(output, key, merged);
+    assert_memory_equal(merged, plain, sizeof merged);
+
+    // A run on a quantised base must say it.
+    char path[OD_PATH_MAX_BYTES];
+    const char *run = test_folder();
+    assert_ok(od_path_join(path, run, "adapter", &err), &err);
+    assert_int_equal(rename(adapter, path), 0);
+    put(run, "recipe.yaml",
+        "base_model: /nowhere\nadapter: qlora\nload_in_4bit: true\nmax_steps: 1\n"
+        "datasets:\n  - path: x.jsonl\n    type: completion\n");
+    new_path(output, "merged");
+    const struct od_convert_options silent = {.output = output, .no_check = true};
+    od_buf_init(&out, REPORT_MAX_BYTES);
+    // Recipes that are not read yet are refused before that, by the key.
+    const enum od_status refused = od_convert_merge(run, &silent, &out, &err);
+    if (!(refused == OD_E_REFUSED && strstr(err.message, "--merge-base dequant (")) &&
+        !(refused == OD_E_UNSUPPORTED && strstr(err.message, "qlora"))) {
+        fail_msg("%d %s", (int)refused, err.message);
+    }
+    const struct od_convert_options wrong = {.output = output, .merge_base = "w8"};
+    assert_int_equal(od_convert_merge(run, &wrong, &out, &err), OD_E_ARGUMENT);
+    assert_false(od_path_exists(output));
+    od_buf_release(&out);
+}
+
 static void assert_refused(const char *path, const struct od_convert_options *options, bool merge,
                            enum od_status want, const char *part)
 {
@@ -532,10 +630,10 @@ static void test_llama_cpp(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),   cmocka_unit_test(test_contents),
-        cmocka_unit_test(test_adapter), cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_llama_cpp),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_types),      cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_adapter),    cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_merge_base), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_llama_cpp),  cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }
