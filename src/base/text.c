@@ -304,6 +304,39 @@ bool od_parse_int(const char *text, int64_t *ret_value)
     return true;
 }
 
+// Value of a base64 digit, or -1.
+static int base64_value(char digit)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *found = digit == '\0' ? NULL : strchr(digits, digit);
+    return found ? (int)(found - digits) : -1;
+}
+
+bool od_base64_append(struct od_buf *out, const char *text, size_t size)
+{
+    const size_t before = out->size;
+    bool good = size % 4 == 0;
+    for (size_t at = 0; at < size && good; at += 4) {
+        const bool last = at + 4 == size;
+        const size_t padding = last && text[at + 3] == '=' ? (text[at + 2] == '=' ? 2 : 1) : 0;
+        uint32_t group = 0;
+        for (size_t i = 0; i < 4; i++) {
+            const int value = i < 4 - padding ? base64_value(text[at + i]) : 0;
+            good = good && value >= 0;
+            group = group << 6 | ((uint32_t)value & 0x3Fu);
+        }
+        // Bits behind the last byte must be zero, so that every text of bytes is unique.
+        good = good && (padding == 0 || (group & (padding == 1 ? 0xFFu : 0xFFFFu)) == 0);
+        for (size_t i = 0; i < 3 - padding; i++) {
+            od_buf_putc(out, (char)(unsigned char)(group >> (16 - 8 * i) & 0xFFu));
+        }
+    }
+    if (!good && !out->failed) {
+        out->size = before;
+    }
+    return good;
+}
+
 size_t od_edit_distance(const char *a, const char *b)
 {
     size_t row[NEAREST_NAME_MAX_BYTES + 1];

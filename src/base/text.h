@@ -1,6 +1,6 @@
 /**
  * @file
- * Small text helpers: UTF-8, Python's white space, shortest decimal numbers, nearest names.
+ * Small text helpers: UTF-8, Python's white space, shortest decimal numbers, base64, nearest names.
  *
  * @thread Re-entrant: no state outside the arguments.
  */
@@ -56,6 +56,11 @@ bool od_parse_time(const char *text, double *ret_seconds);
 /** Bytes to insert, remove or replace to make `b` of `a` (Levenshtein); SIZE_MAX when `b` is longer
  *  than 64 bytes. */
 size_t od_edit_distance(const char *a, const char *b);
+
+/** Append the bytes that base64 `text` (RFC 4648, padded, no line ends) stands for; false when it is
+ *  none, and `out` is then as it was. */
+bool od_base64_append(struct od_buf *out, const char *text, size_t size);
+
 /** The name in `names` [count] nearest to `name` by edit distance, or NULL if none is near. */
 const char *od_nearest_name(const char *name, const char *const *names, size_t count);
 

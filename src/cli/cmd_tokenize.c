@@ -44,6 +44,9 @@ static enum od_status open_tokenizer(const char *path, struct od_tokenizer **ret
     if (ends_with(path, ".model") || ends_with(path, ".model.gz")) {
         return od_tokenizer_open_spm(path, ret, err);
     }
+    if (ends_with(path, ".gguf")) {
+        return od_tokenizer_open_gguf(path, ret, err);
+    }
     return od_tokenizer_open_json(path, ret, err);
 }
 

@@ -10,8 +10,10 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "formats/gguf.h"
 #include "infer/engine_internal.h"
 #include "infer/responder.h"
+#include "model/gguf_model.h"
 #include "model/spec.h"
 #include "text/tokenizer.h"
 
@@ -288,15 +290,41 @@ static enum od_status decode(void *context, const int32_t *ids, size_t count, st
     return od_tokenizer_decode(engine->tokenizer, ids, count, OD_DECODE_SKIP_SPECIAL, out, err);
 }
 
+// Spec and tokenizer out of one GGUF file.
+static enum od_status open_gguf(struct od_engine *engine, struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(engine->place.base, &gguf, err);
+    if (status == OD_OK) {
+        status = od_spec_of_gguf(gguf, &engine->spec, err);
+    }
+    if (status == OD_OK) {
+        status = od_tokenizer_of_gguf(gguf, &engine->tokenizer, err);
+    }
+    od_gguf_close(gguf);
+    return status;
+}
+
+static enum od_status open_folder(struct od_engine *engine, struct od_error *err)
+{
+    char config[OD_PATH_MAX_BYTES];
+    enum od_status status = od_path_join(config, engine->place.base, "config.json", err);
+    if (status == OD_OK) {
+        status = od_spec_read(config, &engine->spec, err);
+    }
+    return status == OD_OK ? od_tokenizer_open(engine->place.base, &engine->tokenizer, err)
+                           : status;
+}
+
 // Spec and tokenizer, checked against each other.
 static enum od_status open_parts(struct od_engine *engine, const char *path, struct od_error *err)
 {
-    char config[OD_PATH_MAX_BYTES];
     enum od_status status = od_model_find(path, engine->options.adapter, &engine->place, err);
-    if (status != OD_OK ||
-        (status = od_path_join(config, engine->place.base, "config.json", err)) != OD_OK ||
-        (status = od_spec_read(config, &engine->spec, err)) != OD_OK ||
-        (status = od_tokenizer_open(engine->place.base, &engine->tokenizer, err)) != OD_OK) {
+    if (status == OD_OK) {
+        status =
+            od_gguf_is_path(engine->place.base) ? open_gguf(engine, err) : open_folder(engine, err);
+    }
+    if (status != OD_OK) {
         return status;
     }
     if (od_tokenizer_vocab_size(engine->tokenizer) > engine->spec.vocab) {

@@ -31,15 +31,15 @@ struct od_engine_options {
     int64_t slots;         ///< sequences at a time [8]
     int64_t context;       ///< positions per sequence [the model's, at most 4096]
     int64_t pass_tokens;   ///< rows per pass [256]
-    const char *adapter;   ///< adapter folder to merge; NULL: none, or the run's
+    const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
     bool no_prefix_reuse;  ///< compute every prompt from its start
 };
 
 struct od_engine;
 
 /**
- * Open a model folder, or a run directory (its model/, or its adapter/ on the base model that it
- * names). @memory Gives: od_engine_close.
+ * Open a model folder, a GGUF file, or a run directory (its model/, or its adapter/ on the base
+ * model that it names). @memory Gives: od_engine_close.
  */
 enum od_status od_engine_open(const char *path, const struct od_engine_options *options,
                               struct od_engine **ret, struct od_error *err) OD_MUST_CHECK;
@@ -69,7 +69,8 @@ struct od_engine_counts od_engine_counts(struct od_engine *engine);
 enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, int64_t count,
                                 float *logits, struct od_error *err) OD_MUST_CHECK;
 
-/** Where the base weights, the adapter and the name of `path` are (model folder or run). */
+/** Where the base weights, the adapter and the name of `path` are (model folder, GGUF file or
+ *  run). */
 struct od_model_place {
     char base[OD_PATH_MAX_BYTES];
     char adapter[OD_PATH_MAX_BYTES];  ///< "" for none

@@ -10,7 +10,9 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
+#include "formats/gguf.h"
 #include "infer/engine_internal.h"
+#include "model/gguf_model.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/cpu.h"
@@ -52,6 +54,31 @@ static enum od_status pack_weights(struct od_engine *engine, struct od_error *er
     return OD_OK;
 }
 
+// Base weights and the adapter on them, each out of a folder or of a GGUF file.
+static enum od_status read_weights(struct od_engine *engine, struct od_error *err)
+{
+    const char *base = engine->place.base;
+    const char *adapter = engine->place.adapter;
+    struct od_gguf *gguf = NULL;
+    enum od_status status = OD_OK;
+    if (od_gguf_is_path(base)) {
+        status = od_gguf_open(base, &gguf, err);
+        if (status == OD_OK) {
+            status = od_weights_read_gguf(&engine->program, engine->arrays.tensor, gguf, err);
+        }
+        od_gguf_close(gguf);
+    } else {
+        status = od_weights_read(&engine->program, engine->arrays.tensor, base, err);
+    }
+    if (status != OD_OK || adapter[0] == '\0') {
+        return status;
+    }
+    return od_gguf_is_path(adapter) ? od_adapter_merge_gguf(engine->cpu.pool, &engine->program,
+                                                            engine->arrays.tensor, adapter, err)
+                                    : od_adapter_merge(engine->cpu.pool, &engine->program,
+                                                       engine->arrays.tensor, adapter, err);
+}
+
 static enum od_status open_model(struct od_engine *engine, struct od_error *err)
 {
     const struct od_program_options program_options = {
@@ -67,16 +94,8 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
             OD_OK ||
         (status = od_plan_make(&engine->program, &engine->plan, err)) != OD_OK ||
         (status = od_arrays_make(&engine->plan, &engine->arrays, err)) != OD_OK ||
-        (status = od_weights_read(&engine->program, engine->arrays.tensor, engine->place.base,
-                                  err)) != OD_OK) {
+        (status = read_weights(engine, err)) != OD_OK) {
         return status;
-    }
-    if (engine->place.adapter[0] != '\0') {
-        status = od_adapter_merge(engine->cpu.pool, &engine->program, engine->arrays.tensor,
-                                  engine->place.adapter, err);
-        if (status != OD_OK) {
-            return status;
-        }
     }
     const int32_t table = engine->program.io.rope_table;
     if (table >= 0) {

@@ -1,4 +1,4 @@
-// A run directory holds model/ (full weights) or adapter/ (on the base model that its
+// A model is a folder or one GGUF file. A run directory holds model/ (full weights) or adapter/ (on the base model that its
 // adapter_config.json names, relative paths taken from the working folder and then from the run).
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "infer/engine.h"
+#include "model/gguf_model.h"
 #include "model/weights.h"
 
 static void name_of(const char *path, char out[256])
@@ -54,6 +55,12 @@ enum od_status od_model_find(const char *path, const char *adapter, struct od_mo
     enum od_status status = OD_OK;
 
     name_of(path, place.name);
+    if (od_gguf_is_path(path) && od_path_exists(path) && !od_path_is_dir(path)) {
+        (void)snprintf(place.base, sizeof place.base, "%s", path);
+        (void)snprintf(place.adapter, sizeof place.adapter, "%s", adapter ? adapter : "");
+        *ret = place;
+        return OD_OK;
+    }
     if (!od_path_is_dir(path)) {
         return od_fail(err, OD_E_NOT_FOUND, "'%s' is no folder of a model or a run", path);
     }

@@ -109,6 +109,12 @@ enum od_status od_quant_send(const struct od_part *part, const float *values,
 enum od_status od_quant_store(const struct od_part *part, const float *values,
                               float *const *tensors, struct od_error *err) OD_MUST_CHECK;
 
+/** Put in place of the weights of linear layers, in memory as float, what a base that holds them
+ *  quantised computes with. @error OD_E_UNSUPPORTED for a matrix that has no 4-bit form. */
+enum od_status od_weights_round(struct od_pool *pool, const struct od_program *program,
+                                enum od_quant quant, float *const *tensors,
+                                struct od_error *err) OD_MUST_CHECK;
+
 /** What adapter_config.json says. */
 struct od_adapter_config {
     int64_t r;

@@ -186,6 +186,7 @@ static enum od_status run(const struct od_step *step, const struct od_split *in,
     case OD_STEP_STRIP:
     case OD_STEP_STRIP_ACCENTS:
     case OD_STEP_PREPEND:
+    case OD_STEP_PRECOMPILED:
     case OD_STEP_SPLIT:
     case OD_STEP_DIGITS:
     case OD_STEP_WHITESPACE:

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/steps.h"
 #include "text/unicode.h"
@@ -18,6 +19,8 @@ void od_steps_release(struct od_steps *steps)
         od_free(steps->items[i].text);
         od_free(steps->items[i].pattern);
         od_regex_free(steps->items[i].regex);
+        od_free(steps->items[i].regex_text);
+        od_charsmap_release(&steps->items[i].charsmap);
     }
     *steps = (struct od_steps){0};
 }
@@ -112,6 +115,7 @@ static enum od_status run(const struct od_step *step, const char *text, size_t s
     case OD_STEP_NFKD: return od_unicode_normalize(text, size, OD_NFKD, out, err);
     case OD_STEP_LOWERCASE: od_unicode_lower(text, size, out); break;
     case OD_STEP_STRIP_ACCENTS: od_unicode_strip_marks(text, size, out); break;
+    case OD_STEP_PRECOMPILED: od_charsmap_normalize(&step->charsmap, text, size, out); break;
     case OD_STEP_STRIP: strip(step, text, size, out); break;
     case OD_STEP_PREPEND:
         if (size > 0) {

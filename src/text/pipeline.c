@@ -1,7 +1,7 @@
 // Encoding and decoding as a tokenizer.json describes it:
 //
 //   text -> added tokens are cut out -> normalizers -> normalized added tokens are cut out
-//        -> pre-tokenizers -> BPE -> ids of the template around
+//        -> pre-tokenizers -> BPE or unigram -> ids of the template around
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +18,7 @@
 #include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
 #include "text/unicode.h"
+#include "text/unigram.h"
 #include "text/vocab.h"
 
 static bool word_at_end(const char *text, size_t size)
@@ -105,6 +106,7 @@ struct encoder {
     struct od_buf normal_b;
     struct od_match match;
     struct od_bpe_work work;
+    struct od_unigram_work unigram_work;
 };
 
 // Normalize every span of `a` that is text and cut out the normalized added tokens, into `b`.
@@ -163,6 +165,9 @@ enum od_status od_pipeline_encode(const struct od_tokenizer *tokenizer, const ch
         const struct od_span span = words->spans[i];
         if (span.id >= 0) {
             od_ids_push(out, span.id);
+        } else if (tokenizer->is_unigram) {
+            status = od_unigram_encode(tokenizer, od_buf_text(&words->text) + span.at, span.size,
+                                       &encoder.unigram_work, out, err);
         } else {
             status = od_bpe_encode(&tokenizer->bpe, od_buf_text(&words->text) + span.at, span.size,
                                    &encoder.work, out, err);
@@ -173,6 +178,7 @@ enum od_status od_pipeline_encode(const struct od_tokenizer *tokenizer, const ch
         status = od_ids_check(out, err);
     }
     od_bpe_work_release(&encoder.work);
+    od_unigram_work_release(&encoder.unigram_work);
     od_match_release(&encoder.match);
     od_buf_release(&encoder.normal_a);
     od_buf_release(&encoder.normal_b);

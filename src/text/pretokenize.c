@@ -302,6 +302,7 @@ static enum od_status cut_span(const struct od_step *step, const char *text, siz
     case OD_STEP_STRIP:
     case OD_STEP_STRIP_ACCENTS:
     case OD_STEP_PREPEND:
+    case OD_STEP_PRECOMPILED:
     case OD_STEP_REPLACE:
     case OD_STEP_BYTE_FALLBACK:
     case OD_STEP_FUSE:

@@ -1,5 +1,6 @@
-// Encoding and decoding with a SentencePiece model of type BPE: the text is normalized, its
-// characters are merged by score, pieces without id become bytes or one unknown for each run.
+// Encoding and decoding with a SentencePiece model: the text is normalized; its characters are merged
+// by score (BPE) or it is cut the best way (unigram); what no piece covers becomes bytes, or one
+// unknown for each run.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,10 +12,12 @@
 #include "base/text.h"
 #include "text/bpe.h"
 #include "text/byte_alphabet.h"
+#include "text/charsmap.h"
 #include "text/phrases.h"
 #include "text/split.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
+#include "text/unigram.h"
 #include "text/vocab.h"
 
 // U+2581, which stands for a blank.
@@ -24,41 +27,6 @@ enum { MARK_BYTES = 3 };
 static bool starts_with_mark(const char *text, size_t size)
 {
     return size >= MARK_BYTES && memcmp(text, mark, MARK_BYTES) == 0;
-}
-
-// Bounds of the longest rule that `text` begins with, 0 when there is none; a walk over the double
-// array takes one step for each byte and never leaves it.
-static size_t longest_rule(const struct od_spm *spm, const char *text, size_t size,
-                           const char **ret_replacement, size_t *ret_size)
-{
-    size_t longest = 0;
-    size_t node = 0;
-    if (spm->unit_count == 0) {
-        return 0;
-    }
-    uint32_t unit = spm->units[0];
-    for (size_t i = 0; i < size; i++) {
-        const uint32_t byte = (unsigned char)text[i];
-        node ^= (size_t)(unit >> 10) << ((unit & (1u << 9)) >> 6);
-        node ^= byte;
-        if (node >= spm->unit_count) {
-            break;
-        }
-        unit = spm->units[node];
-        if ((unit & ((1u << 31) | 0xFFu)) != byte) {
-            break;
-        }
-        if ((unit >> 8 & 1u) != 0) {
-            const size_t leaf = node ^ ((size_t)(unit >> 10) << ((unit & (1u << 9)) >> 6));
-            const size_t value = leaf < spm->unit_count ? spm->units[leaf] & 0x7FFFFFFFu : SIZE_MAX;
-            if (value < spm->replacements_size) {
-                longest = i + 1;
-                *ret_replacement = spm->replacements + value;
-                *ret_size = strnlen(*ret_replacement, spm->replacements_size - value);
-            }
-        }
-    }
-    return longest;
 }
 
 // What the start of a text becomes; returns how many bytes of it that takes.
@@ -71,7 +39,8 @@ static size_t normal_prefix(const struct od_tokenizer *tokenizer, const char *te
         *ret_size = phrase->size;
         return phrase->size;
     }
-    const size_t rule = longest_rule(&tokenizer->spm, text, size, ret_text, ret_size);
+    const size_t rule =
+        od_charsmap_longest(&tokenizer->spm.charsmap, text, size, ret_text, ret_size);
     if (rule > 0) {
         return rule;
     }
@@ -170,23 +139,15 @@ struct encoder {
     bool after_unknown;
 };
 
-static void put_piece(struct encoder *encoder, size_t at, size_t size)
+// Put a part of the text that is the piece `id`, or none that the vocabulary has.
+static void put_id(struct encoder *encoder, size_t at, size_t size, int32_t id)
 {
     const struct od_tokenizer *tokenizer = encoder->tokenizer;
-    const char *text = encoder->text + at;
-    const int32_t found = od_vocab_find(&tokenizer->vocab, text, size);
-    const int32_t id = found < 0 ? tokenizer->spm.unknown_id : found;
-    if (found >= 0 && tokenizer->vocab.pieces[id].kind == OD_PIECE_UNUSED && encoder->unused_left &&
-        encoder->unused_left[id] > 0 && encoder->unused_left[id] < size) {
-        const size_t left = encoder->unused_left[id];
-        put_piece(encoder, at, left);
-        put_piece(encoder, at + left, size - left);
-        return;
-    }
     const bool unknown = id == tokenizer->spm.unknown_id;
     if (unknown && tokenizer->spm.byte_fallback) {
-        for (size_t i = 0; i < size; i++) {
-            od_ids_push(encoder->out, tokenizer->bpe.byte_ids[(unsigned char)text[i]]);
+        for (size_t i = at; i < at + size; i++) {
+            const unsigned char byte = (unsigned char)encoder->text[i];
+            od_ids_push(encoder->out, tokenizer->bpe.byte_ids[byte]);
         }
     } else if (!(unknown && encoder->after_unknown)) {
         od_ids_push(encoder->out, id);
@@ -194,36 +155,78 @@ static void put_piece(struct encoder *encoder, size_t at, size_t size)
     encoder->after_unknown = unknown;
 }
 
-enum od_status od_spm_encode(const struct od_tokenizer *tokenizer, const char *text, size_t size,
-                             struct od_ids *out, struct od_error *err)
+// Put a symbol that merging left; a piece that is only a step on the way falls into its parts.
+static void put_piece(struct encoder *encoder, size_t at, size_t size)
 {
-    struct encoder encoder = {.tokenizer = tokenizer, .out = out};
+    const struct od_tokenizer *tokenizer = encoder->tokenizer;
+    const int32_t id = od_vocab_find(&tokenizer->vocab, encoder->text + at, size);
+    if (id >= 0 && tokenizer->vocab.pieces[id].kind == OD_PIECE_UNUSED && encoder->unused_left &&
+        encoder->unused_left[id] > 0 && encoder->unused_left[id] < size) {
+        const size_t left = encoder->unused_left[id];
+        put_piece(encoder, at, left);
+        put_piece(encoder, at + left, size - left);
+        return;
+    }
+    put_id(encoder, at, size, id < 0 ? tokenizer->spm.unknown_id : id);
+}
+
+static enum od_status encode_bpe(struct encoder *encoder, size_t size, struct od_error *err)
+{
+    const struct od_tokenizer *tokenizer = encoder->tokenizer;
     struct od_bpe_work work = {0};
-    struct od_buf normal;
     size_t count = 0;
-    od_buf_init(&normal, OD_BPE_WORD_MAX_BYTES);
-    normalize(tokenizer, text, size, &normal);
-    enum od_status status = od_buf_check(&normal, err);
-    encoder.text = od_buf_text(&normal);
-    if (status == OD_OK && tokenizer->spm.has_unused) {
-        encoder.unused_left = od_alloc((size_t)tokenizer->vocab.count, sizeof(uint32_t));
-        if (!encoder.unused_left) {
+    enum od_status status = OD_OK;
+    if (tokenizer->spm.has_unused) {
+        encoder->unused_left = od_alloc((size_t)tokenizer->vocab.count, sizeof(uint32_t));
+        if (!encoder->unused_left) {
             status = od_fail(err, OD_E_MEMORY, "no memory for the unused pieces of a text");
         }
     }
     if (status == OD_OK) {
-        status = od_bpe_work_symbols(&work, normal.size, err);
+        status = od_bpe_work_symbols(&work, size, err);
     }
     if (status == OD_OK) {
-        split_symbols(tokenizer, encoder.text, normal.size, &work, &count);
+        split_symbols(tokenizer, encoder->text, size, &work, &count);
         status = od_bpe_merge_spm(&tokenizer->vocab, tokenizer->spm.scores, &tokenizer->spm.joints,
-                                  encoder.unused_left, encoder.text, count, &work, err);
+                                  encoder->unused_left, encoder->text, count, &work, err);
     }
     for (int32_t i = status == OD_OK && count > 0 ? 0 : -1; i >= 0; i = work.symbols[i].next) {
-        put_piece(&encoder, work.symbols[i].at, work.symbols[i].size);
+        put_piece(encoder, work.symbols[i].at, work.symbols[i].size);
     }
-    od_free(encoder.unused_left);
+    od_free(encoder->unused_left);
     od_bpe_work_release(&work);
+    return status;
+}
+
+static enum od_status encode_unigram(struct encoder *encoder, size_t size, struct od_error *err)
+{
+    const struct od_tokenizer *tokenizer = encoder->tokenizer;
+    struct od_unigram_work work = {0};
+    const enum od_status status =
+        od_unigram_cut(&tokenizer->unigram, &tokenizer->vocab, encoder->text, size, &work, err);
+    uint32_t end = status == OD_OK ? work.parts[0].behind : 0;
+    while (end > 0) {
+        const struct od_unigram_part *part = &work.parts[end];
+        put_id(encoder, part->start, end - part->start, part->id);
+        end = part->behind;
+    }
+    od_unigram_work_release(&work);
+    return status;
+}
+
+enum od_status od_spm_encode(const struct od_tokenizer *tokenizer, const char *text, size_t size,
+                             struct od_ids *out, struct od_error *err)
+{
+    struct encoder encoder = {.tokenizer = tokenizer, .out = out};
+    struct od_buf normal;
+    od_buf_init(&normal, OD_BPE_WORD_MAX_BYTES);
+    normalize(tokenizer, text, size, &normal);
+    enum od_status status = od_buf_check(&normal, err);
+    encoder.text = od_buf_text(&normal);
+    if (status == OD_OK) {
+        status = tokenizer->is_unigram ? encode_unigram(&encoder, normal.size, err)
+                                       : encode_bpe(&encoder, normal.size, err);
+    }
     od_buf_release(&normal);
     return status;
 }

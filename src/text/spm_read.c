@@ -15,17 +15,12 @@
 //   NormalizerSpec  2 precompiled_charsmap   3 add_dummy_prefix   4 remove_extra_whitespaces
 //                   5 escape_whitespaces (the three are true when absent)
 //
-//   precompiled_charsmap: u32 little-endian size of the double array in bytes; the array of u32
-//   units; NUL-terminated replacement texts. A unit of the array:
-//     bits 0-7 label, bit 31 set in a value   bit 8 has a value   bits 10-30 offset, << 8 when
-//     bit 9 is set; the value of a node lies at node ^ offset and is an offset into the texts.
+//   precompiled_charsmap: see charsmap.h
 //
 // Limits: SPM_FILE_MAX_BYTES, OD_TOKENIZER_VOCAB_MAX pieces of OD_TOKENIZER_PIECE_MAX_BYTES.
 //
-// Source: sentencepiece_model.proto and the protocol buffers encoding guide; Darts-clone's
-// description of its units.
+// Source: sentencepiece_model.proto and the protocol buffers encoding guide.
 
-#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,10 +28,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "base/text.h"
-#include "text/bpe.h"
-#include "text/byte_alphabet.h"
-#include "text/phrases.h"
+#include "text/charsmap.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
 #include "text/vocab.h"
@@ -44,7 +36,7 @@
 #define SPM_FILE_MAX_BYTES ((size_t)64 << 20)
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-enum { VARINT_MAX_BYTES = 10, BYTE_COUNT = 256 };
+enum { VARINT_MAX_BYTES = 10 };
 enum { MODEL_UNIGRAM = 1, MODEL_BPE = 2 };
 
 // A message being read; `name` and `base` are for messages.
@@ -172,22 +164,7 @@ static enum od_status add_piece(struct od_tokenizer *tokenizer, struct reader *r
             return wrong_wire(reader, "a member of a piece", err);
         }
     }
-    if (size == 0 || od_utf8_invalid_at(text, size) != size) {
-        return od_fail(err, OD_E_FORMAT, "'%s': piece %lld is %s", reader->name, (long long)id,
-                       size == 0 ? "empty" : "no UTF-8");
-    }
-    if (type < OD_PIECE_NORMAL || type > OD_PIECE_BYTE || isnan(score)) {
-        return od_fail(err, OD_E_FORMAT, "'%s': piece %lld has type %llu and score %g",
-                       reader->name, (long long)id, (unsigned long long)type, (double)score);
-    }
-    const enum od_status status =
-        od_vocab_add(&tokenizer->vocab, id, text, size, (enum od_piece_kind)type, err);
-    if (status != OD_OK) {
-        od_error_prefix(err, "'%s'", reader->name);
-        return status;
-    }
-    tokenizer->spm.scores[id] = score + 0.0F;  // no negative zero: equal scores, equal bits
-    return OD_OK;
+    return od_spm_add(tokenizer, id, text, size, score, type, reader->name, err);
 }
 
 // What is only needed while the file is read.
@@ -239,39 +216,6 @@ static enum od_status read_trainer(struct od_tokenizer *tokenizer, struct reader
     return OD_OK;
 }
 
-// The array is copied, so that its units are aligned.
-static enum od_status read_charsmap(struct od_spm *spm, const unsigned char *bytes, size_t size,
-                                    const char *name, struct od_error *err)
-{
-    od_free(spm->charsmap);
-    spm->charsmap = NULL;
-    spm->unit_count = 0;
-    if (size == 0) {
-        return OD_OK;
-    }
-    uint32_t array_size = 0;
-    for (size_t i = 0; i < 4 && i < size; i++) {
-        array_size |= (uint32_t)bytes[i] << (8 * i);
-    }
-    if (size < 4 || array_size > size - 4 || array_size % 4 != 0 || array_size == 0 ||
-        size - 4 == array_size || bytes[size - 1] != '\0') {
-        return od_fail(err, OD_E_FORMAT,
-                       "'%s': the normalisation rules are broken (%zu bytes, array of %u)", name,
-                       size, (unsigned)array_size);
-    }
-    char *copy = od_alloc(size - 4, 1);
-    if (!copy) {
-        return od_fail(err, OD_E_MEMORY, "no memory for the normalisation rules of '%s'", name);
-    }
-    memcpy(copy, bytes + 4, size - 4);
-    spm->charsmap = copy;
-    spm->units = (const uint32_t *)(const void *)copy;
-    spm->unit_count = array_size / 4;
-    spm->replacements = copy + array_size;
-    spm->replacements_size = size - 4 - array_size;
-    return OD_OK;
-}
-
 static enum od_status read_normalizer(struct od_spm *spm, struct reader *reader,
                                       struct od_error *err)
 {
@@ -288,7 +232,7 @@ static enum od_status read_normalizer(struct od_spm *spm, struct reader *reader,
         }
         switch (record.field) {
         case 2:
-            status = read_charsmap(spm, record.bytes, record.size, reader->name, err);
+            status = od_charsmap_read(&spm->charsmap, record.bytes, record.size, reader->name, err);
             if (status != OD_OK) {
                 return status;
             }
@@ -333,11 +277,6 @@ static enum od_status count_pieces(struct reader reader, int64_t *ret_count, str
         }
         count += record.field == 1;
     }
-    if (count == 0 || count > OD_TOKENIZER_VOCAB_MAX) {
-        return od_fail(err, count == 0 ? OD_E_FORMAT : OD_E_LIMIT,
-                       "'%s' has %lld pieces; 1 to %d are allowed", reader.name, (long long)count,
-                       (int)OD_TOKENIZER_VOCAB_MAX);
-    }
     *ret_count = count;
     return OD_OK;
 }
@@ -365,57 +304,6 @@ static enum od_status read_parts(struct od_tokenizer *tokenizer, struct reader r
     return status;
 }
 
-static enum od_status check_kinds(struct od_tokenizer *tokenizer, const char *name,
-                                  struct od_error *err)
-{
-    struct od_vocab *vocab = &tokenizer->vocab;
-    int32_t bytes_count = 0;
-    tokenizer->spm.unknown_id = -1;
-    for (int32_t id = 0; id < vocab->count; id++) {
-        size_t size;
-        const char *text = od_vocab_text(vocab, id, &size);
-        struct od_piece *piece = &vocab->pieces[id];
-        if (piece->kind == OD_PIECE_UNKNOWN) {
-            if (tokenizer->spm.unknown_id >= 0) {
-                return od_fail(err, OD_E_FORMAT, "'%s' has two unknown pieces", name);
-            }
-            tokenizer->spm.unknown_id = id;
-        } else if (piece->kind == OD_PIECE_BYTE) {
-            const int value = od_byte_piece_value(text, size);
-            if (value < 0) {
-                return od_fail(err, OD_E_FORMAT, "'%s': byte piece %d is no <0x..>", name, (int)id);
-            }
-            bytes_count++;
-        } else if (piece->kind == OD_PIECE_USER) {
-            const enum od_status added = od_phrases_add(&tokenizer->phrases, text, size, id, err);
-            if (added != OD_OK) {
-                return added;
-            }
-        }
-        piece->special = piece->kind == OD_PIECE_CONTROL;
-        tokenizer->spm.has_unused = tokenizer->spm.has_unused || piece->kind == OD_PIECE_UNUSED;
-    }
-    od_phrases_finish(&tokenizer->phrases);
-    if (tokenizer->spm.unknown_id < 0) {
-        return od_fail(err, OD_E_FORMAT, "'%s' has no unknown piece", name);
-    }
-    enum od_status status = od_bpe_finish(&tokenizer->bpe, err);
-    if (status == OD_OK) {
-        status = od_bpe_find_joints_spm(vocab, &tokenizer->spm.joints, err);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    for (int i = 0; i < BYTE_COUNT && tokenizer->spm.byte_fallback; i++) {
-        const int32_t id = tokenizer->bpe.byte_ids[i];
-        if (id < 0 || vocab->pieces[id].kind != OD_PIECE_BYTE || bytes_count != BYTE_COUNT) {
-            return od_fail(err, OD_E_FORMAT,
-                           "'%s' falls back to bytes and its byte pieces are not 256", name);
-        }
-    }
-    return OD_OK;
-}
-
 // Id of a control piece, or -1.
 static int32_t control_id(const struct od_tokenizer *tokenizer, const char *text, size_t size)
 {
@@ -436,7 +324,6 @@ enum od_status od_tokenizer_fill_spm(struct od_tokenizer *tokenizer, const char 
         return od_fail(err, OD_E_LIMIT, "'%s' has %zu bytes, more than %zu", name, size,
                        SPM_FILE_MAX_BYTES);
     }
-    tokenizer->is_spm = true;
     spm->add_dummy_prefix = true;
     spm->remove_extra_whitespaces = true;
     spm->escape_whitespaces = true;
@@ -444,27 +331,27 @@ enum od_status od_tokenizer_fill_spm(struct od_tokenizer *tokenizer, const char 
     if (status != OD_OK) {
         return status;
     }
-    spm->scores = od_alloc((size_t)count, sizeof(*spm->scores));
-    spm->unknown_text = od_strdup(" \xE2\x81\x87 ");
-    if (!spm->scores || !spm->unknown_text) {
-        return od_fail(err, OD_E_MEMORY, "no memory for the %lld pieces of '%s'", (long long)count,
-                       name);
+    status = od_spm_begin(tokenizer, count, name, err);
+    if (status != OD_OK) {
+        return status;
     }
     status = read_parts(tokenizer, reader, &trainer, err);
     if (status != OD_OK) {
         return status;
     }
-    if (trainer.model_type != MODEL_BPE) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "'%s': model_type %llu (%s) of trainer_spec is not supported, only 2 (BPE)",
-                       name, (unsigned long long)trainer.model_type,
-                       trainer.model_type == MODEL_UNIGRAM ? "unigram" : "word or character");
+    if (trainer.model_type != MODEL_BPE && trainer.model_type != MODEL_UNIGRAM) {
+        return od_fail(
+            err, OD_E_UNSUPPORTED,
+            "'%s': model_type %llu (word or character) of trainer_spec is not supported, "
+            "only 1 (unigram) and 2 (BPE)",
+            name, (unsigned long long)trainer.model_type);
     }
     if (trainer.whitespace_as_suffix) {
         return od_fail(err, OD_E_UNSUPPORTED, "'%s': treat_whitespace_as_suffix is not supported",
                        name);
     }
-    status = check_kinds(tokenizer, name, err);
+    tokenizer->is_unigram = trainer.model_type == MODEL_UNIGRAM;
+    status = od_spm_finish(tokenizer, name, err);
     if (status == OD_OK) {
         tokenizer->bos = control_id(tokenizer, trainer.bos, trainer.bos_size);
         tokenizer->eos = control_id(tokenizer, trainer.eos, trainer.eos_size);

@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/split.h"
 
@@ -30,6 +31,7 @@ enum od_step_kind {
     OD_STEP_STRIP,          ///< white space: `left`, `right`
     OD_STEP_STRIP_ACCENTS,  ///< marks of all three categories
     OD_STEP_PREPEND,        ///< `text` in front of what is not empty
+    OD_STEP_PRECOMPILED,    ///< `charsmap`
     OD_STEP_REPLACE,        ///< `pattern` or `regex` by `text`; a decoder, too
     // pre-tokenizers
     OD_STEP_BYTE_LEVEL,        ///< `prefix_space`, `use_regex`; a decoder, too
@@ -65,6 +67,8 @@ struct od_step {
     char *pattern;  ///< owned literal pattern, may be NULL
     size_t pattern_size;
     struct od_regex *regex;  ///< owned, may be NULL
+    char *regex_text;        ///< owned: what `regex` was compiled from, where the file says it
+    struct od_charsmap charsmap;
     enum od_split_behavior behavior;
     enum od_prepend prepend;
     bool invert;

@@ -9,12 +9,16 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "formats/json.h"
+#include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/steps.h"
 #include "text/tokenizer_internal.h"
 
 enum { SEQUENCE_DEPTH_MAX = 8 };
+
+#define CHARSMAP_MAX_BYTES ((size_t)64 << 20)
 
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -65,12 +69,14 @@ static enum od_status read_pattern(const json_t *object, const char *where, stru
         return od_fail(err, OD_E_UNSUPPORTED, "%s: 'pattern' is neither a String nor a Regex",
                        where);
     }
-    const enum od_status status =
+    enum od_status status =
         od_regex_compile(json_string_value(regex), json_string_length(regex), &step->regex, err);
     if (status != OD_OK) {
         od_error_prefix(err, "%s", where);
+        return status;
     }
-    return status;
+    step->regex_text = od_strdup(json_string_value(regex));
+    return step->regex_text ? OD_OK : od_fail(err, OD_E_MEMORY, "%s: no memory", where);
 }
 
 static enum od_status unknown_type(const char *type, const char *where, struct od_error *err)
@@ -85,6 +91,30 @@ static enum od_status read_replace(const json_t *object, const char *where, stru
     const enum od_status status =
         member_text(object, "content", where, &step->text, &step->text_size, err);
     return status == OD_OK ? read_pattern(object, where, step, err) : status;
+}
+
+static enum od_status read_precompiled(const json_t *object, const char *where,
+                                       struct od_step *step, struct od_error *err)
+{
+    struct od_buf bytes;
+    const char *text = NULL;
+    step->kind = OD_STEP_PRECOMPILED;
+    enum od_status status = od_json_text(object, "precompiled_charsmap", where, &text, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    od_buf_init(&bytes, CHARSMAP_MAX_BYTES);
+    if (!od_base64_append(&bytes, text, strlen(text))) {
+        status = od_fail(err, OD_E_FORMAT, "%s: 'precompiled_charsmap' is no base64", where);
+    }
+    if (status == OD_OK) {
+        status = od_buf_check(&bytes, err);
+    }
+    if (status == OD_OK) {
+        status = od_charsmap_read(&step->charsmap, od_buf_text(&bytes), bytes.size, where, err);
+    }
+    od_buf_release(&bytes);
+    return status;
 }
 
 static enum od_status read_normalizer(const json_t *object, const char *type, const char *where,
@@ -111,6 +141,9 @@ static enum od_status read_normalizer(const json_t *object, const char *type, co
     }
     if (strcmp(type, "Replace") == 0) {
         return read_replace(object, where, step, err);
+    }
+    if (strcmp(type, "Precompiled") == 0) {
+        return read_precompiled(object, where, step, err);
     }
     if (strcmp(type, "Strip") == 0) {
         bool left = true;

@@ -11,14 +11,17 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "text/bpe.h"
+#include "text/charsmap.h"
 #include "text/pairs.h"
 #include "text/phrases.h"
 #include "text/split.h"
 #include "text/steps.h"
 #include "text/tokenizer_internal.h"
+#include "text/unigram.h"
 #include "text/vocab.h"
 
 enum { FIRST_IDS = 64, FILE_MAX_BYTES = 256 << 20 };
@@ -103,7 +106,8 @@ void od_tokenizer_free(struct od_tokenizer *tokenizer)
     od_free(tokenizer->spm.scores);
     od_pairs_release(&tokenizer->spm.joints);
     od_free(tokenizer->spm.unknown_text);
-    od_free(tokenizer->spm.charsmap);
+    od_charsmap_release(&tokenizer->spm.charsmap);
+    od_unigram_release(&tokenizer->unigram);
     od_steps_release(&tokenizer->normalizers);
     od_steps_release(&tokenizer->pre_tokenizers);
     od_steps_release(&tokenizer->decoders);
@@ -175,9 +179,8 @@ enum od_status od_tokenizer_open_spm(const char *path, struct od_tokenizer **ret
     return status;
 }
 
-// Read a JSON file of the folder that may be absent: *ret is NULL then.
-static enum od_status read_optional(const char *folder, const char *name, json_t **ret,
-                                    struct od_error *err)
+enum od_status od_tokenizer_read_optional(const char *folder, const char *name, json_t **ret,
+                                          struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
     char found[OD_PATH_MAX_BYTES];
@@ -232,9 +235,14 @@ static enum od_status apply_template(struct od_tokenizer *tokenizer, const json_
 
 enum od_status od_tokenizer_copy(const char *from, const char *to, struct od_error *err)
 {
-    static const char *const names[] = {"tokenizer.json",        "tokenizer.model",
-                                        "tokenizer_config.json", "special_tokens_map.json",
-                                        "added_tokens.json",     "chat_template.jinja"};
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "chat_template.jinja",
+                                        "vocab.json",
+                                        "merges.txt"};
     enum od_status status = OD_OK;
     for (size_t i = 0; status == OD_OK && i < sizeof names / sizeof names[0]; i++) {
         status = od_file_copy_optional(from, to, names[i], FILE_MAX_BYTES, err);
@@ -249,7 +257,7 @@ static enum od_status apply_configs(struct od_tokenizer *tokenizer, const char *
     enum od_status status = OD_OK;
     for (int i = 0; i < 2 && status == OD_OK; i++) {
         json_t *config = NULL;
-        status = read_optional(folder, names[i], &config, err);
+        status = od_tokenizer_read_optional(folder, names[i], &config, err);
         if (status == OD_OK && config) {
             const int32_t bos = named_id(tokenizer, config, "bos_token");
             const int32_t eos = named_id(tokenizer, config, "eos_token");
@@ -269,7 +277,7 @@ static enum od_status check_added(const struct od_tokenizer *tokenizer, const ch
                                   struct od_error *err)
 {
     json_t *added = NULL;
-    enum od_status status = read_optional(folder, "added_tokens.json", &added, err);
+    enum od_status status = od_tokenizer_read_optional(folder, "added_tokens.json", &added, err);
     if (status != OD_OK || !added) {
         return status;
     }
@@ -287,29 +295,78 @@ static enum od_status check_added(const struct od_tokenizer *tokenizer, const ch
     return status;
 }
 
+// A tokenizer of vocab.json and merges.txt.
+static enum od_status open_files(const char *folder, struct od_tokenizer **ret,
+                                 struct od_error *err)
+{
+    struct od_tokenizer *tokenizer = create(err);
+    if (!tokenizer) {
+        return OD_E_MEMORY;
+    }
+    const enum od_status status = od_tokenizer_fill_files(tokenizer, folder, err);
+    if (status != OD_OK) {
+        od_tokenizer_free(tokenizer);
+        return status;
+    }
+    *ret = tokenizer;
+    return OD_OK;
+}
+
+enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokenizer **ret,
+                                    struct od_error *err)
+{
+    struct od_tokenizer *tokenizer = create(err);
+    if (!tokenizer) {
+        return OD_E_MEMORY;
+    }
+    const enum od_status status = od_tokenizer_fill_gguf(tokenizer, gguf, err);
+    if (status != OD_OK) {
+        od_tokenizer_free(tokenizer);
+        return status;
+    }
+    *ret = tokenizer;
+    return OD_OK;
+}
+
+enum od_status od_tokenizer_open_gguf(const char *path, struct od_tokenizer **ret,
+                                      struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = od_tokenizer_of_gguf(gguf, ret, err);
+    }
+    od_gguf_close(gguf);
+    return status;
+}
+
+// Whether a folder has a file, packed or not; its path without an ending for packed ones in `path`.
+static bool has_file(char path[OD_PATH_MAX_BYTES], const char *folder, const char *name)
+{
+    char found[OD_PATH_MAX_BYTES];
+    return od_path_join(path, folder, name, NULL) == OD_OK &&
+           od_text_find(path, found, sizeof(found), NULL) == OD_OK;
+}
+
 enum od_status od_tokenizer_open(const char *folder, struct od_tokenizer **ret,
                                  struct od_error *err)
 {
-    char json_path[OD_PATH_MAX_BYTES];
-    char spm_path[OD_PATH_MAX_BYTES];
-    char found[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
     struct od_tokenizer *tokenizer = NULL;
-    enum od_status status = od_path_join(json_path, folder, "tokenizer.json", err);
-    if (status == OD_OK) {
-        status = od_path_join(spm_path, folder, "tokenizer.model", err);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    if (od_text_find(json_path, found, sizeof(found), NULL) == OD_OK) {
-        status = od_tokenizer_open_json(json_path, &tokenizer, err);
-    } else if (od_text_find(spm_path, found, sizeof(found), NULL) == OD_OK) {
-        status = od_tokenizer_open_spm(spm_path, &tokenizer, err);
+    enum od_status status = OD_OK;
+    if (has_file(path, folder, "tokenizer.json")) {
+        status = od_tokenizer_open_json(path, &tokenizer, err);
+    } else if (has_file(path, folder, "tokenizer.model")) {
+        status = od_tokenizer_open_spm(path, &tokenizer, err);
         if (status == OD_OK) {
             status = check_added(tokenizer, folder, err);
         }
+    } else if (has_file(path, folder, "merges.txt") && has_file(path, folder, "vocab.json")) {
+        status = open_files(folder, &tokenizer, err);
     } else {
-        return od_fail(err, OD_E_NOT_FOUND, "'%s' holds neither tokenizer.json nor tokenizer.model",
+        return od_fail(err, OD_E_NOT_FOUND,
+                       "'%s' holds neither tokenizer.json nor tokenizer.model nor vocab.json with "
+                       "merges.txt",
                        folder);
     }
     if (status == OD_OK) {

@@ -23,6 +23,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 
 enum { OD_TOKENIZER_VOCAB_MAX = 1 << 21, OD_TOKENIZER_PIECE_MAX_BYTES = 1 << 16 };
 
@@ -46,17 +47,32 @@ struct od_tokenizer;
 enum od_status od_tokenizer_copy(const char *from, const char *to,
                                  struct od_error *err) OD_MUST_CHECK;
 
-/** Open the tokenizer of a model folder: tokenizer.json, else tokenizer.model.
+/** Open the tokenizer of a model folder: tokenizer.json, else tokenizer.model, else vocab.json with
+ *  merges.txt (byte-level BPE of the classes GPT2Tokenizer, Qwen2Tokenizer and RobertaTokenizer).
  *  tokenizer_config.json adds bos/eos when it is there. @memory Gives: od_tokenizer_free. */
 enum od_status od_tokenizer_open(const char *folder, struct od_tokenizer **ret,
                                  struct od_error *err) OD_MUST_CHECK;
 /** Open one tokenizer.json (gzip allowed). */
 enum od_status od_tokenizer_open_json(const char *path, struct od_tokenizer **ret,
                                       struct od_error *err) OD_MUST_CHECK;
-/** Open one SentencePiece .model of type BPE (gzip allowed); other types OD_E_UNSUPPORTED. */
+/** Open one SentencePiece .model of type BPE or unigram (gzip allowed); others OD_E_UNSUPPORTED. */
 enum od_status od_tokenizer_open_spm(const char *path, struct od_tokenizer **ret,
                                      struct od_error *err) OD_MUST_CHECK;
-/** The same from bytes in memory; `name` stands in messages (for tests and fuzzing). */
+/** Open the vocabulary of a GGUF file. */
+enum od_status od_tokenizer_open_gguf(const char *path, struct od_tokenizer **ret,
+                                      struct od_error *err) OD_MUST_CHECK;
+/** The vocabulary in an open GGUF file (tokenizer.ggml.model llama, gpt2 or t5).
+ *  @error OD_E_NOT_FOUND when it has none. @memory Borrows `gguf`. */
+enum od_status od_tokenizer_of_gguf(const struct od_gguf *gguf, struct od_tokenizer **ret,
+                                    struct od_error *err) OD_MUST_CHECK;
+/**
+ * Put a tokenizer under the keys tokenizer.ggml.* of a GGUF file.
+ * @param rows  Rows of the model's embedding: what the tokenizer lacks of them are unused pieces.
+ * @error OD_E_UNSUPPORTED for one that these keys cannot describe, OD_E_ARGUMENT for too few rows.
+ */
+enum od_status od_tokenizer_put_gguf(const struct od_tokenizer *tokenizer, int64_t rows,
+                                     struct od_gguf_keys *keys, struct od_error *err) OD_MUST_CHECK;
+/** From bytes in memory; `name` stands in messages (for tests and fuzzing). */
 enum od_status od_tokenizer_parse_json(const char *bytes, size_t size, const char *name,
                                        struct od_tokenizer **ret,
                                        struct od_error *err) OD_MUST_CHECK;

@@ -6,7 +6,7 @@
 //   normalizer, pre_tokenizer, decoder   see steps_json.c
 //   post_processor  null, ByteLevel (adds nothing), TemplateProcessing (its `single`),
 //                   BertProcessing, RobertaProcessing, or a Sequence of these
-//   model           type "BPE" (or absent), vocab {piece: id}, merges ["a b"] or [["a", "b"]],
+//   model           type "Unigram": see unigram_json.c; type "BPE" (or absent), vocab {piece: id}, merges ["a b"] or [["a", "b"]],
 //                   unk_token, fuse_unk, byte_fallback, ignore_merges,
 //                   continuing_subword_prefix, end_of_word_suffix, dropout (null or 0)
 //
@@ -225,14 +225,19 @@ static enum od_status read_model(struct od_tokenizer *tokenizer, const json_t *r
     if (!json_is_object(model)) {
         return od_fail(err, OD_E_FORMAT, "%s: must be an object", where);
     }
-    const char *guess = json_object_get(model, "merges") ? "BPE" : "(absent)";
+    const char *guess = json_object_get(model, "merges")   ? "BPE"
+                        : json_object_get(model, "unk_id") ? "Unigram"
+                                                           : "(absent)";
     enum od_status status = od_json_text_or(model, "type", where, guess, &type, err);
     if (status != OD_OK) {
         return status;
     }
+    if (strcmp(type, "Unigram") == 0) {
+        return od_tokenizer_read_unigram(tokenizer, model, where, err);
+    }
     if (strcmp(type, "BPE") != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED, "%s: type '%.64s' is not supported, only BPE", where,
-                       type);
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "%s: type '%.64s' is not supported, only BPE and Unigram", where, type);
     }
     status = read_model_flags(tokenizer, model, where, err);
     if (status == OD_OK) {
@@ -480,8 +485,8 @@ static enum od_status read_post_processor(struct od_tokenizer *tokenizer, const 
     return status;
 }
 
-static enum od_status read_root(struct od_tokenizer *tokenizer, const json_t *root,
-                                const char *name, struct od_error *err)
+enum od_status od_tokenizer_fill_tree(struct od_tokenizer *tokenizer, const json_t *root,
+                                      const char *name, struct od_error *err)
 {
     char where[WHERE_BYTES];
     if (!json_is_object(root)) {
@@ -524,7 +529,7 @@ enum od_status od_tokenizer_fill_json(struct od_tokenizer *tokenizer, const char
     json_t *root = NULL;
     enum od_status status = od_json_parse(bytes, size, name, &root, err);
     if (status == OD_OK) {
-        status = read_root(tokenizer, root, name, err);
+        status = od_tokenizer_fill_tree(tokenizer, root, name, err);
     }
     json_decref(root);
     return status;

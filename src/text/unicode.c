@@ -144,6 +144,24 @@ bool od_unicode_is_word(uint32_t code)
            joiner;
 }
 
+size_t od_unicode_grapheme(const char *text, size_t size)
+{
+    uint32_t code;
+    utf8proc_int32_t state = 0;
+    size_t at = next_code(text, size, &code);
+    while (at < size) {
+        uint32_t next;
+        const size_t length = next_code(text + at, size - at, &next);
+        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)code, (utf8proc_int32_t)next,
+                                             &state)) {
+            break;
+        }
+        code = next;
+        at += length;
+    }
+    return at;
+}
+
 uint32_t od_unicode_before(const char *text, size_t at, size_t *ret_start)
 {
     size_t start = at - 1;

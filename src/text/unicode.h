@@ -4,7 +4,8 @@
  *
  * Tables come from utf8proc. All texts are valid UTF-8.
  *
- * @source The Unicode Standard, annexes 15 (normal forms) and 44 (properties).
+ * @source The Unicode Standard, annexes 15 (normal forms), 29 (graphemes) and 44
+ *         (properties).
  * @thread Re-entrant: no state outside the arguments.
  */
 #ifndef OD_TEXT_UNICODE_H
@@ -35,6 +36,9 @@ bool od_unicode_is_number(uint32_t code);
 bool od_unicode_is_punctuation(uint32_t code);
 /** `\w` of Rust's regular expressions: alphabetic, marks, decimal digits, connectors, joiners. */
 bool od_unicode_is_word(uint32_t code);
+
+/** Bytes of the first grapheme (extended grapheme cluster) of a text that is not empty. */
+size_t od_unicode_grapheme(const char *text, size_t size);
 
 /** The code point before text[at], which must be > 0; `ret_start` gets its offset. */
 uint32_t od_unicode_before(const char *text, size_t at, size_t *ret_start);

@@ -232,6 +232,38 @@ static void sizes_and_times(void **state)
     assert_true(bytes == 7 && seconds == 7.0);
 }
 
+// The examples of RFC 4648, section 10, and texts that are none.
+static void base64(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {
+        {"", ""},
+        {"Zg==", "f"},
+        {"Zm8=", "fo"},
+        {"Zm9v", "foo"},
+        {"Zm9vYg==", "foob"},
+        {"Zm9vYmE=", "fooba"},
+        {"Zm9vYmFy", "foobar"},
+        {"+/+/", "\xFB\xFF\xBF"},
+    };
+    static const char *const bad[] = {"Z",    "Zg=",      "Zg=a",     "Zm9=",      "Zh==", "====",
+                                      "=Zg=", "Zg==Zg==", "Zm 9vYmF", "Zm9v\n123", "Zm-_"};
+    struct od_buf out;
+    od_buf_init(&out, 64);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        od_buf_reset(&out);
+        assert_true(od_base64_append(&out, good[i][0], strlen(good[i][0])));
+        assert_string_equal(od_buf_text(&out), good[i][1]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        od_buf_reset(&out);
+        od_buf_puts(&out, "x");
+        assert_false(od_base64_append(&out, bad[i], strlen(bad[i])));
+        assert_int_equal(out.size, 1);
+    }
+    od_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +275,7 @@ int main(void)
         cmocka_unit_test(nearest_names),
         cmocka_unit_test(distances),
         cmocka_unit_test(sizes_and_times),
+        cmocka_unit_test(base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

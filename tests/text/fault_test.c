@@ -15,7 +15,7 @@
 #include "text/byte_tokenizer.h"
 #include "text/tokenizer.h"
 
-enum { TEXT_MAX_BYTES = 1 << 24, IDS_MAX = 1 << 20, TRIES_MAX = 100000, FAULTS_LEAST = 5 };
+enum { TEXT_MAX_BYTES = 1 << 24, IDS_MAX = 1 << 20, TRIES_MAX = 100000, FAULTS_LEAST = 3 };
 
 // One tokenizer that has every kind of step.
 static const char all_steps[] =
@@ -180,6 +180,21 @@ static void test_spm(void **state)
     check_model("tests/golden/oracle/text_spm/unused.model");
     check_model("tests/golden/oracle/text_spm/symbols.model");
     check_model("tests/golden/oracle/text_spm/rules.model");
+    check_model("tests/golden/oracle/text_unigram/symbols.model");
+    check_model("tests/golden/oracle/text_unigram/rules.model");
+}
+
+static void test_unigram_json(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    assert_ok(od_text_read(test_source("tests/golden/oracle/text_unigram/hf_bytes.json"),
+                           TEXT_MAX_BYTES, &bytes, &size, &err),
+              &err);
+    check(bytes, size, false);
+    od_free(bytes);
 }
 
 static void test_first(void **state)
@@ -196,9 +211,8 @@ static void test_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_steps),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_spm),
+        cmocka_unit_test(test_all_steps), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_spm),       cmocka_unit_test(test_unigram_json),
         cmocka_unit_test(test_first),
     };
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

@@ -346,8 +346,8 @@ static void test_unsupported(void **state)
     (void)state;
     struct od_buf model;
     put_small(&model);
-    put_setting(&model, 2, 3, 1);
-    assert_broken(&model, OD_E_UNSUPPORTED, "model_type 1 (unigram)");
+    put_setting(&model, 2, 3, 3);
+    assert_broken(&model, OD_E_UNSUPPORTED, "model_type 3 (word or character)");
     put_small(&model);
     put_setting(&model, 2, 3, 4);
     assert_broken(&model, OD_E_UNSUPPORTED, "model_type 4");

@@ -12,10 +12,12 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "support.h"
 #include "text/tokenizer.h"
+#include "text/vocab.h"
 
 enum { TEXT_MAX_BYTES = 1 << 26, IDS_MAX = 1 << 22 };
 
@@ -240,19 +242,122 @@ static void test_stories_model(void **state)
     check(&paths, true);
 }
 
+static void test_t5_json(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/t5/tokenizer.json.gz");
+    shared_path(paths.expected, "tokenizers/t5/expected_hf.jsonl.gz");
+    shared_path(paths.expected_long, "tokenizers/t5/expected_hf_long.json");
+    check(&paths, false);
+}
+
+static void test_t5_model(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/t5/spiece.model.gz");
+    shared_path(paths.expected, "tokenizers/t5/expected_spm.jsonl");
+    shared_path(paths.expected_long, "tokenizers/t5/expected_spm_long.json");
+    check(&paths, true);
+}
+
+static void test_xlnet_model(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/xlnet/spiece.model.gz");
+    shared_path(paths.expected, "tokenizers/xlnet/expected_spm.jsonl");
+    shared_path(paths.expected_long, "tokenizers/xlnet/expected_spm_long.json");
+    check(&paths, true);
+}
+
+static void test_unigram_model(void **state)
+{
+    (void)state;
+    struct paths paths = {0};
+    shared_path(paths.tokenizer, "tokenizers/sentencepiece-test/test_model.model");
+    shared_path(paths.expected, "tokenizers/sentencepiece-test/expected_spm.jsonl.gz");
+    shared_path(paths.expected_long, "tokenizers/sentencepiece-test/expected_spm_long.json");
+    check(&paths, true);
+}
+
+// A folder of vocab.json and merges.txt of a shared tokenizer, with a configuration beside them.
+static struct od_tokenizer *open_files(const char *name, const char *merges_name,
+                                       const char *config)
+{
+    static const char *const files[] = {"vocab.json", "merges.txt"};
+    const char *const names[] = {"vocab.json.gz", merges_name};
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    const char *folder = test_folder();
+    char from[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    for (int i = 0; i < 2; i++) {
+        size_t size = 0;
+        (void)snprintf(from, sizeof(from), "tokenizers/%s/%s", name, names[i]);
+        char *text = read_text(test_shared(from), &size);
+        assert_ok(od_path_join(path, folder, files[i], &err), &err);
+        assert_ok(od_file_write(path, text, size, &err), &err);
+        od_free(text);
+    }
+    assert_ok(od_path_join(path, folder, "tokenizer_config.json", &err), &err);
+    assert_ok(od_file_write(path, config, strlen(config), &err), &err);
+    assert_ok(od_tokenizer_open(folder, &tokenizer, &err), &err);
+    return tokenizer;
+}
+
+static void test_qwen2_files(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer =
+        open_files("qwen2", "merges.txt.gz",
+                   "{\"tokenizer_class\": \"Qwen2Tokenizer\", \"bos_token\": null, "
+                   "\"additional_special_tokens\": [\"<|im_start|>\", \"<|im_end|>\"]}");
+    assert_int_equal(od_tokenizer_vocab_size(tokenizer), 151646);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 151643);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/qwen2/expected_hf.jsonl")),
+                     232);
+    check_long(tokenizer, test_shared("tokenizers/qwen2/expected_hf_long.json"));
+    od_tokenizer_free(tokenizer);
+}
+
+static void test_roberta_files(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer =
+        open_files("roberta", "merges.txt", "{\"tokenizer_class\": \"RobertaTokenizerFast\"}");
+    assert_int_equal(od_tokenizer_vocab_size(tokenizer), 50265);
+    assert_int_equal(od_tokenizer_bos(tokenizer), 0);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 2);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/roberta/expected_hf.jsonl.gz")),
+                     232);
+    check_long(tokenizer, test_shared("tokenizers/roberta/expected_hf_long.json"));
+    od_tokenizer_free(tokenizer);
+}
+
+static void test_gpt2_files(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer =
+        open_files("gpt2", "merges.txt", "{\"tokenizer_class\": \"GPT2Tokenizer\"}");
+    assert_int_equal(od_tokenizer_eos(tokenizer), 50256);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/gpt2/expected_hf.jsonl")), 232);
+    check_long(tokenizer, test_shared("tokenizers/gpt2/expected_hf_long.json"));
+    od_tokenizer_free(tokenizer);
+}
+
 // Inputs between lines __ggml_vocab_test__, outputs one line each.
-static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
-                            const char *outputs_name)
+static void check_llama_cpp(struct od_tokenizer *tokenizer, const char *inputs_name,
+                            const char *outputs_name, unsigned flags)
 {
     static const char separator[] = "\n__ggml_vocab_test__\n";
     struct od_error err = {0};
-    struct od_tokenizer *tokenizer = NULL;
     struct od_ids ids;
     struct od_buf line;
     size_t inputs_size = 0;
     size_t outputs_size = 0;
     size_t count = 0;
-    assert_ok(od_tokenizer_open_json(test_shared(tokenizer_name), &tokenizer, &err), &err);
     char *inputs = read_text(test_shared(inputs_name), &inputs_size);
     char *outputs = read_text(test_shared(outputs_name), &outputs_size);
     const char *output = outputs;
@@ -267,9 +372,7 @@ static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
         }
         od_ids_reset(&ids);
         od_buf_reset(&line);
-        assert_ok(
-            od_tokenizer_encode(tokenizer, at, (size_t)(stop - at), OD_ENCODE_PLAIN, &ids, &err),
-            &err);
+        assert_ok(od_tokenizer_encode(tokenizer, at, (size_t)(stop - at), flags, &ids, &err), &err);
         for (size_t i = 0; i < ids.count; i++) {
             od_buf_printf(&line, " %" PRId32, ids.data[i]);
         }
@@ -287,29 +390,118 @@ static void check_llama_cpp(const char *tokenizer_name, const char *inputs_name,
     od_tokenizer_free(tokenizer);
 }
 
+// The vocabulary of a packed GGUF file; the token `control`, unless it is negative, is taken for a
+// control one, whatever the file says.
+static struct od_tokenizer *open_gguf(const char *name, int64_t control)
+{
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    struct od_gguf *gguf = NULL;
+    size_t size = 0;
+    char *bytes = read_text(test_shared(name), &size);
+    assert_ok(od_gguf_parse(bytes, size, name, &gguf, &err), &err);
+    if (control >= 0) {
+        const struct od_gguf_value *types = od_gguf_find(gguf, "tokenizer.ggml.token_type");
+        bytes[types->bytes - (const unsigned char *)bytes + 4 * control] = OD_PIECE_CONTROL;
+    }
+    assert_ok(od_tokenizer_of_gguf(gguf, &tokenizer, &err), &err);
+    od_gguf_close(gguf);
+    od_free(bytes);
+    return tokenizer;
+}
+
+static void test_gpt2_gguf(void **state)
+{
+    (void)state;
+    struct od_tokenizer *tokenizer = open_gguf("tokenizers/gpt2/ggml-vocab-gpt-2.gguf.gz", -1);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 50256);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/gpt2/expected_hf.jsonl")), 232);
+    check_long(tokenizer, test_shared("tokenizers/gpt2/expected_hf_long.json"));
+    check_llama_cpp(tokenizer, "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.inp",
+                    "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.out", OD_ENCODE_PLAIN);
+}
+
+static void test_phi3_gguf(void **state)
+{
+    (void)state;
+    // The record was made from the pieces and scores alone, with </s> as SentencePiece has it; the
+    // file says that it is one of the user's, which is found in a text.
+    struct od_tokenizer *tokenizer = open_gguf("tokenizers/phi-3/ggml-vocab-phi-3.gguf.gz", 2);
+    assert_int_equal(od_tokenizer_bos(tokenizer), 1);
+    assert_int_equal(od_tokenizer_eos(tokenizer), 32000);
+    assert_int_equal(check_cases(tokenizer, test_shared("tokenizers/phi-3/expected_spm.jsonl.gz")),
+                     232);
+    check_long(tokenizer, test_shared("tokenizers/phi-3/expected_spm_long.json"));
+    od_tokenizer_free(tokenizer);
+    check_llama_cpp(open_gguf("tokenizers/phi-3/ggml-vocab-phi-3.gguf.gz", -1),
+                    "tokenizers/phi-3/ggml-vocab-phi-3.gguf.inp",
+                    "tokenizers/phi-3/ggml-vocab-phi-3.gguf.out", OD_ENCODE_PLAIN);
+}
+
+static struct od_tokenizer *open_json(const char *name)
+{
+    struct od_error err = {0};
+    struct od_tokenizer *tokenizer = NULL;
+    assert_ok(od_tokenizer_open_json(test_shared(name), &tokenizer, &err), &err);
+    return tokenizer;
+}
+
+static void test_llama_cpp_qwen2(void **state)
+{
+    (void)state;
+    check_llama_cpp(
+        open_files("qwen2", "merges.txt.gz", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}"),
+        "tokenizers/qwen2/ggml-vocab-qwen2.gguf.inp", "tokenizers/qwen2/ggml-vocab-qwen2.gguf.out",
+        OD_ENCODE_PLAIN);
+}
+
+static void test_llama_cpp_roberta(void **state)
+{
+    (void)state;
+    check_llama_cpp(
+        open_files("roberta", "merges.txt", "{\"tokenizer_class\": \"RobertaTokenizer\"}"),
+        "tokenizers/roberta/ggml-vocab-roberta-bpe.gguf.inp",
+        "tokenizers/roberta/ggml-vocab-roberta-bpe.gguf.out", OD_ENCODE_PLAIN);
+}
+
 static void test_llama_cpp_gpt2(void **state)
 {
     (void)state;
-    check_llama_cpp("tokenizers/gpt2/tokenizer.json.gz",
+    check_llama_cpp(open_json("tokenizers/gpt2/tokenizer.json.gz"),
                     "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.inp",
-                    "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.out");
+                    "tokenizers/gpt2/ggml-vocab-gpt-2.gguf.out", OD_ENCODE_PLAIN);
 }
 
 static void test_llama_cpp_gpt_neox(void **state)
 {
     (void)state;
-    check_llama_cpp("tokenizers/gpt-neox/tokenizer.json.gz",
+    check_llama_cpp(open_json("tokenizers/gpt-neox/tokenizer.json.gz"),
                     "tokenizers/gpt-neox/ggml-vocab-mpt.gguf.inp",
-                    "tokenizers/gpt-neox/ggml-vocab-mpt.gguf.out");
+                    "tokenizers/gpt-neox/ggml-vocab-mpt.gguf.out", OD_ENCODE_PLAIN);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2),           cmocka_unit_test(test_gpt_neox),
-        cmocka_unit_test(test_mistral_json),   cmocka_unit_test(test_mistral_model),
-        cmocka_unit_test(test_stories_json),   cmocka_unit_test(test_stories_model),
-        cmocka_unit_test(test_llama_cpp_gpt2), cmocka_unit_test(test_llama_cpp_gpt_neox),
+        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_gpt_neox),
+        cmocka_unit_test(test_mistral_json),
+        cmocka_unit_test(test_mistral_model),
+        cmocka_unit_test(test_stories_json),
+        cmocka_unit_test(test_stories_model),
+        cmocka_unit_test(test_t5_json),
+        cmocka_unit_test(test_gpt2_gguf),
+        cmocka_unit_test(test_phi3_gguf),
+        cmocka_unit_test(test_qwen2_files),
+        cmocka_unit_test(test_roberta_files),
+        cmocka_unit_test(test_gpt2_files),
+        cmocka_unit_test(test_t5_model),
+        cmocka_unit_test(test_xlnet_model),
+        cmocka_unit_test(test_unigram_model),
+        cmocka_unit_test(test_llama_cpp_gpt2),
+        cmocka_unit_test(test_llama_cpp_qwen2),
+        cmocka_unit_test(test_llama_cpp_roberta),
+        cmocka_unit_test(test_llama_cpp_gpt_neox),
     };
     return cmocka_run_group_tests_name("tokenizer_shared", tests, NULL, NULL);
 }

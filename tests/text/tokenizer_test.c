@@ -311,7 +311,16 @@ static const struct broken broken_models[] = {
     {"{\"model\": 3}", OD_E_FORMAT, "model"},
     {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0", OD_E_FORMAT, "test:1"},
     {MODEL("\"type\": \"WordPiece\", \"vocab\": {}"), OD_E_UNSUPPORTED, "'WordPiece'"},
-    {MODEL("\"type\": \"Unigram\", \"vocab\": []"), OD_E_UNSUPPORTED, "'Unigram'"},
+    {MODEL("\"type\": \"Unigram\", \"vocab\": []"), OD_E_FORMAT, "'vocab'"},
+    {MODEL("\"type\": \"Unigram\", \"vocab\": [[\"a\"]]"), OD_E_FORMAT, "piece 0"},
+    {MODEL("\"unk_id\": 1, \"vocab\": [[\"a\", 0]]"), OD_E_FORMAT, "unk_id 1"},
+    {MODEL("\"unk_id\": 0, \"vocab\": [[\"a\", 0], [\"a\", 0]]"), OD_E_FORMAT, "same text"},
+    {"{\"model\": {\"unk_id\": 0, \"vocab\": [[\"a\", 0]]}, \"normalizer\": {\"type\": "
+     "\"Precompiled\", \"precompiled_charsmap\": \"A?==\"}}",
+     OD_E_FORMAT, "no base64"},
+    {"{\"model\": {\"unk_id\": 0, \"vocab\": [[\"a\", 0]]}, \"normalizer\": {\"type\": "
+     "\"Precompiled\", \"precompiled_charsmap\": \"AAAAAAA=\"}}",
+     OD_E_FORMAT, "rules are broken"},
     {MODEL("\"vocab\": {}"), OD_E_UNSUPPORTED, "model: type"},
     {MODEL("\"type\": \"BPE\", \"merges\": []"), OD_E_FORMAT, "'vocab'"},
     {MODEL("\"type\": \"BPE\", \"vocab\": {\"a\": 0}"), OD_E_FORMAT, "'merges'"},

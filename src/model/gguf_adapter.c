@@ -1,0 +1,303 @@
+// Adapters to a GGUF file and back:
+//
+//   general.type "adapter"   general.architecture   adapter.type "lora"   adapter.lora.alpha
+//   NAME.lora_a [r, columns of NAME]   NAME.lora_b [rows of NAME, r]
+//
+// What is added to a weight is alpha / r * B A.
+//
+// Source: the files that llama.cpp's converter of adapters writes.
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "formats/ggml.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "model/gguf_internal.h"
+#include "model/gguf_model.h"
+#include "model/program.h"
+#include "model/spec.h"
+#include "model/weights.h"
+
+// The two matrices of a weight.
+struct pair {
+    const struct od_part *part;
+    const struct od_tensor_info *a;
+    const struct od_tensor_info *b;
+};
+
+// An adapter folder, as it is written.
+struct source {
+    const struct od_program *program;
+    struct od_adapter_config config;
+    struct od_safetensors *st;
+    struct pair *pairs;  // [count]
+    size_t count;
+};
+
+static const struct od_tensor_info *find_side(const struct od_safetensors *st, const char *weight,
+                                              char side)
+{
+    char name[OD_PART_NAME_BYTES + 64];
+    const int stem = (int)(strlen(weight) - strlen(".weight"));
+    (void)snprintf(name, sizeof name, "base_model.model.%.*s.lora_%c.weight", stem, weight, side);
+    return od_safetensors_find(st, name);
+}
+
+static bool has_shape(const struct od_tensor_info *info, int64_t rows, int64_t cols)
+{
+    return info && info->rank == 2 && info->shape[0] == rows && info->shape[1] == cols;
+}
+
+static enum od_status open_source(struct source *source, const char *folder, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    const struct od_program *program = source->program;
+    enum od_status status = od_adapter_config_read(folder, &source->config, err);
+    if (status == OD_OK) {
+        status = od_path_join(path, folder, "adapter_model.safetensors", err);
+    }
+    if (status == OD_OK) {
+        status = od_safetensors_open(path, &source->st, err);
+    }
+    source->pairs = od_alloc((size_t)program->weight_count, sizeof *source->pairs);
+    if (status == OD_OK && !source->pairs) {
+        status = od_fail(err, OD_E_MEMORY, "no memory for the adapter '%s'", folder);
+    }
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        const struct pair pair = {part, find_side(source->st, part->name, 'A'),
+                                  find_side(source->st, part->name, 'B')};
+        if (!pair.a && !pair.b) {
+            continue;
+        }
+        if (!has_shape(pair.a, source->config.r, part->cols) ||
+            !has_shape(pair.b, part->rows, source->config.r)) {
+            return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
+                           path, part->name);
+        }
+        source->pairs[source->count++] = pair;
+    }
+    if (status == OD_OK &&
+        (source->count == 0 || source->count * 2 != od_safetensors_count(source->st))) {
+        status = od_fail(err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to this model",
+                         path, source->count * 2, od_safetensors_count(source->st));
+    }
+    return status;
+}
+
+// B of a weight whose rows change places is written in the file's order, too.
+static enum od_status put_side(const struct source *source, const struct pair *pair,
+                               const struct od_tensor_info *info, struct od_gguf_writer *writer,
+                               struct od_error *err)
+{
+    const struct od_spec *spec = &source->program->spec;
+    float *values = od_alloc((size_t)info->count, sizeof *values);
+    if (!values) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", info->name);
+    }
+    enum od_status status = od_safetensors_read_f32(source->st, info, values, err);
+    for (int64_t i = 0; i < info->count && status == OD_OK; i++) {
+        if (!isfinite(values[i])) {
+            status = od_fail(err, OD_E_FORMAT, "tensor '%s' holds a value that is no number",
+                             info->name);
+        }
+    }
+    if (status == OD_OK && info == pair->b && od_gguf_turned_heads(spec, pair->part->name) > 0) {
+        for (int64_t row = 0; row < info->shape[0] && status == OD_OK; row++) {
+            status =
+                od_gguf_put(writer, values + od_gguf_our_row(row, spec->head_dim) * info->shape[1],
+                            info->shape[1], err);
+        }
+    } else if (status == OD_OK) {
+        status = od_gguf_put(writer, values, info->count, err);
+    }
+    od_free(values);
+    return status;
+}
+
+static enum od_status describe(const struct source *source, uint32_t type, struct od_gguf_out *out,
+                               struct od_error *err)
+{
+    for (size_t i = 0; i < source->count; i++) {
+        const struct pair *pair = &source->pairs[i];
+        char name[OD_GGUF_NAME_MAX_BYTES + 1];
+        if (!od_gguf_weight_name(pair->part->name, name) ||
+            strlen(name) + strlen(".lora_a") > OD_GGUF_NAME_MAX_BYTES) {
+            return od_fail(err, OD_E_UNSUPPORTED, "weight '%s' has no name in GGUF files",
+                           pair->part->name);
+        }
+        for (int side = 0; side < 2; side++) {
+            const struct od_tensor_info *info = side == 0 ? pair->a : pair->b;
+            struct od_gguf_out *tensor = &out[2 * i + (size_t)side];
+            (void)snprintf(tensor->name, sizeof tensor->name, "%.55s.lora_%c", name,
+                           side == 0 ? 'a' : 'b');
+            tensor->type = type;
+            tensor->rank = 2;
+            tensor->shape[0] = info->shape[0];
+            tensor->shape[1] = info->shape[1];
+        }
+    }
+    return OD_OK;
+}
+
+static enum od_status write_source(const struct source *source, const char *path, uint32_t type,
+                                   struct od_error *err)
+{
+    struct od_gguf_keys keys;
+    struct od_gguf_writer *writer = NULL;
+    struct od_gguf_out *tensors = od_alloc(2 * source->count, sizeof *tensors);
+    enum od_status status =
+        tensors ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
+    const float scale = od_adapter_scale(&source->config);
+    od_gguf_keys_init(&keys);
+    od_gguf_put_text(&keys, "general.architecture", "llama");
+    od_gguf_put_text(&keys, "general.type", "adapter");
+    od_gguf_put_text(&keys, "adapter.type", "lora");
+    od_gguf_put_f32(&keys, "adapter.lora.alpha", scale * (float)source->config.r);
+    if (status == OD_OK) {
+        status = describe(source, type, tensors, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_create(path, &keys, tensors, 2 * source->count, &writer, err);
+    }
+    for (size_t i = 0; i < source->count && status == OD_OK; i++) {
+        const struct pair *pair = &source->pairs[i];
+        status = put_side(source, pair, pair->a, writer, err);
+        if (status == OD_OK) {
+            status = put_side(source, pair, pair->b, writer, err);
+        }
+    }
+    if (status == OD_OK) {
+        status = od_gguf_commit(writer, err);
+        writer = NULL;
+    }
+    od_gguf_abort(writer);
+    od_gguf_keys_release(&keys);
+    od_free(tensors);
+    return status;
+}
+
+enum od_status od_adapter_write_gguf(const struct od_program *program, const char *folder,
+                                     const char *path, uint32_t type, struct od_error *err)
+{
+    struct source source = {.program = program};
+    enum od_status status = OD_OK;
+    if (type == OD_GGML_Q8_0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "adapters are written as f32, f16 or bf16, not as q8_0");
+    }
+    status = open_source(&source, folder, err);
+    if (status == OD_OK) {
+        status = write_source(&source, path, type, err);
+    }
+    od_free(source.pairs);
+    od_safetensors_close(source.st);
+    return status;
+}
+
+// Add one weight's pair; B's rows are put into our order.
+static enum od_status merge_pair(struct od_pool *pool, const struct od_gguf *gguf,
+                                 const struct od_spec *spec, const struct od_part *part,
+                                 const struct od_gguf_tensor *a, const struct od_gguf_tensor *b,
+                                 double alpha, float *w, struct od_error *err)
+{
+    const bool fits = a && b && a->rank == 2 && b->rank == 2 && a->shape[1] == part->cols &&
+                      b->shape[0] == part->rows && a->shape[0] == b->shape[1];
+    if (!fits) {
+        return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
+                       od_gguf_name(gguf), part->name);
+    }
+    const int64_t r = a->shape[0];
+    float *a_values = od_alloc((size_t)a->count, sizeof *a_values);
+    float *b_values = od_alloc((size_t)b->count, sizeof *b_values);
+    float *ours = od_alloc((size_t)b->count, sizeof *ours);
+    enum od_status status = a_values && b_values && ours
+                                ? OD_OK
+                                : od_fail(err, OD_E_MEMORY, "no memory to merge '%s'", part->name);
+    if (status == OD_OK) {
+        status = od_gguf_read_f32(gguf, a, a_values, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_read_f32(gguf, b, b_values, err);
+    }
+    if (status == OD_OK) {
+        const bool turned = od_gguf_turned_heads(spec, part->name) > 0;
+        for (int64_t row = 0; row < part->rows; row++) {
+            const int64_t to = turned ? od_gguf_our_row(row, spec->head_dim) : row;
+            memcpy(ours + to * r, b_values + row * r, (size_t)r * sizeof *ours);
+        }
+        status = od_adapter_add(pool, w, a_values, ours, part->rows, part->cols, r,
+                                (double)((float)alpha / (float)r), err);
+    }
+    od_free(ours);
+    od_free(b_values);
+    od_free(a_values);
+    return status;
+}
+
+static enum od_status merge_all(struct od_pool *pool, const struct od_program *program,
+                                float *const *tensors, const struct od_gguf *gguf, double alpha,
+                                struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    size_t used = 0;
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        char name[OD_GGUF_NAME_MAX_BYTES + 1];
+        char side[2][OD_GGUF_NAME_MAX_BYTES + 16];
+        if (!od_gguf_weight_name(part->name, name)) {
+            continue;
+        }
+        (void)snprintf(side[0], sizeof side[0], "%s.lora_a", name);
+        (void)snprintf(side[1], sizeof side[1], "%s.lora_b", name);
+        const struct od_gguf_tensor *a = od_gguf_find_tensor(gguf, side[0]);
+        const struct od_gguf_tensor *b = od_gguf_find_tensor(gguf, side[1]);
+        if (a || b) {
+            status = merge_pair(pool, gguf, &program->spec, part, a, b, alpha,
+                                tensors[part->tensor] + part->row * part->cols, err);
+            used += 2;
+        }
+    }
+    if (status == OD_OK && used != od_gguf_tensor_count(gguf)) {
+        status = od_fail(err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to this model",
+                         od_gguf_name(gguf), used, od_gguf_tensor_count(gguf));
+    }
+    return status;
+}
+
+enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_program *program,
+                                     float *const *tensors, const char *path, struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    const char *type = NULL;
+    const char *kind = NULL;
+    double alpha = 0;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = od_gguf_text_or(gguf, "general.type", "", &type, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_text_or(gguf, "adapter.type", "", &kind, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_number_or(gguf, "adapter.lora.alpha", 0, &alpha, err);
+    }
+    if (status == OD_OK && (strcmp(type, "adapter") != 0 || strcmp(kind, "lora") != 0 ||
+                            !(fabs(alpha) > 0) || !isfinite(alpha))) {
+        status = od_fail(err, OD_E_FORMAT, "'%s' is no LoRA adapter with an alpha", path);
+    }
+    if (status == OD_OK) {
+        status = merge_all(pool, program, tensors, gguf, alpha, err);
+    }
+    od_gguf_close(gguf);
+    return status;
+}

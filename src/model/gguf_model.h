@@ -1,0 +1,69 @@
+/**
+ * @file
+ * Between a program and GGUF files: the facts of a model, its weights, adapters.
+ *
+ * Names and keys are those of llama.cpp's architecture "llama". Rotary positions turn neighbouring
+ * pairs of a head there, and its two halves here; so the rows of query and key projections change
+ * places: row h D + 2 i + j of the file is row h D + j D / 2 + i of ours (h head, D head size,
+ * i < D / 2, j < 2). The same holds for the B of an adapter on them.
+ *
+ * @source ggml's documentation of GGUF; the files that llama.cpp's converters write.
+ * @thread Re-entrant: distinct objects from distinct threads.
+ */
+#ifndef OD_MODEL_GGUF_MODEL_H
+#define OD_MODEL_GGUF_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/threads.h"
+#include "formats/gguf.h"
+#include "model/program.h"
+#include "model/spec.h"
+
+/** True when a path names a GGUF file by its ending. */
+bool od_gguf_is_path(const char *path);
+
+/** The name in a GGUF file of a weight in Hugging Face's naming; false when it has none. */
+bool od_gguf_weight_name(const char *name, char out[OD_GGUF_NAME_MAX_BYTES + 1]);
+
+/** Type by the name that the command line uses ("f32", "f16", "bf16", "q8_0"); false for others. */
+bool od_gguf_type_of(const char *name, uint32_t *ret_type);
+
+/** Put the facts of a model under the keys of its architecture; `type` is that of its matrices. */
+enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, uint32_t type,
+                                struct od_gguf_keys *keys, struct od_error *err) OD_MUST_CHECK;
+
+/** The facts of a model out of a file. @error OD_E_UNSUPPORTED for another architecture, scaled
+ *  positions and experts. */
+enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
+                               struct od_error *err) OD_MUST_CHECK;
+
+/**
+ * Write a model folder's weights as a GGUF file, a piece at a time. Norms stay F32; matrices get
+ * `type`, or F16 where their rows are no whole blocks of it.
+ * @param program  Of any mode without quantised weights; only its parts are used.
+ */
+enum od_status od_weights_write_gguf(const struct od_program *program, const char *folder,
+                                     const char *path, uint32_t type,
+                                     const struct od_gguf_keys *keys,
+                                     struct od_error *err) OD_MUST_CHECK;
+
+/** Read the base weights into `tensors` (by tensor number); every tensor of the file must be one of
+ *  the model's. */
+enum od_status od_weights_read_gguf(const struct od_program *program, float *const *tensors,
+                                    const struct od_gguf *gguf, struct od_error *err) OD_MUST_CHECK;
+
+/** Write an adapter folder as a GGUF file (general.type "adapter"). Its alpha is such that alpha / r
+ *  is the adapter's scale. */
+enum od_status od_adapter_write_gguf(const struct od_program *program, const char *folder,
+                                     const char *path, uint32_t type,
+                                     struct od_error *err) OD_MUST_CHECK;
+
+/** Add the adapter in a GGUF file to base weights in memory, see od_adapter_add. */
+enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_program *program,
+                                     float *const *tensors, const char *path,
+                                     struct od_error *err) OD_MUST_CHECK;
+
+#endif
