@@ -257,7 +257,8 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
                          "256, on a GPU 2048"),
         OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
         OD_OPTION_TEXT_OF(0, "shape", "NAME", &choice.shape,
-                          "GPU: llama-2-7b, mistral-7b, llama-2-13b, codellama-34b, llama-2-70b, "
+                          "GPU: llama-2-7b, mistral-7b, llama-2-13b, qwen2.5-14b, codellama-34b, "
+                          "llama-2-70b, gpt2-1.5b, "
                           "tinyllama-1.1b, llama-160m",
                           "llama-2-7b"),
         OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora, qlora, int8 or full",

@@ -13,6 +13,7 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "ops/gpu.h"
+#include "ops/op.h"
 #include "plan/cost.h"
 #include "plan/fit.h"
 #include "tune/session.h"
@@ -46,6 +47,44 @@ static const struct {
     {"llama-2-13b", LLAMA(32000, 5120, 13824, 40, 40, 40, 128, 4096)},
     {"codellama-34b", LLAMA(32016, 8192, 22016, 48, 64, 8, 128, 16384)},
     {"llama-2-70b", LLAMA(32000, 8192, 28672, 80, 64, 8, 128, 4096)},
+    {"qwen2.5-14b",
+     {.family = "qwen2",
+      .vocab = 152064,
+      .channels = 5120,
+      .ffn = 13824,
+      .layers = 48,
+      .heads = 40,
+      .kv_heads = 8,
+      .head_dim = 128,
+      .max_positions = 32768,
+      .norm_eps = 1e-6F,
+      .rope_theta = 1e6,
+      .qkv_bias = true,
+      .init_std = 0.02,
+      .bos = -1,
+      .eos = -1}},
+    {"gpt2-1.5b",
+     {.family = "gpt2",
+      .vocab = 50257,
+      .channels = 1600,
+      .ffn = 6400,
+      .layers = 48,
+      .heads = 25,
+      .kv_heads = 25,
+      .head_dim = 64,
+      .max_positions = 1024,
+      .norm_eps = 1e-5F,
+      .layer_norm = true,
+      .learned_positions = true,
+      .plain_mlp = true,
+      .activation = OD_ACTIVATION_GELU_TANH,
+      .qkv_bias = true,
+      .out_bias = true,
+      .mlp_bias = true,
+      .init_std = 0.02,
+      .tied = true,
+      .bos = -1,
+      .eos = -1}},
     {"tinyllama-1.1b", LLAMA(32000, 2048, 5632, 22, 32, 4, 64, 2048)},
     {"llama-160m", LLAMA(32000, 768, 3072, 12, 12, 12, 64, 2048)},
 };
@@ -203,15 +242,20 @@ static enum od_status measure(struct od_session *session,
     return status;
 }
 
-// Operations per token as the file's head says.
+// Operations per token as the file's head says: N are the weights of all products, the head's too.
 static double flops_per_token(const struct od_session *session, bool lora, int64_t document)
 {
     const struct od_spec *s = &session->spec;
-    const double n = (double)(od_spec_parameters(s) - s->vocab * s->channels * (s->tied ? 0 : 1)) -
-                     (double)(s->channels * (2 * s->layers + 1));
     const double attention =
         7.0 * (double)document * (double)s->heads * (double)s->head_dim * (double)s->layers;
+    double n = 0.0;
     double p = 0.0;
+    for (int32_t i = 0; i < session->program.forward_count; i++) {
+        const struct od_op *op = &session->program.ops[i];
+        if (op->kind == OD_OP_LINEAR || op->kind == OD_OP_HEAD_LOSS) {
+            n += (double)op->n * (double)op->k;
+        }
+    }
     for (int32_t i = 0; lora && i < session->program.adapter_count; i++) {
         p += (double)(session->program.adapters[i].rows * session->program.adapters[i].cols);
     }
@@ -233,7 +277,7 @@ static enum od_status run(const struct od_spec *spec,
                                                        .gpu = options->gpu,
                                                        .max_bytes = options->max_bytes,
                                                        .no_library = options->no_library,
-                                                       .random = options->lora,
+                                                       .random = true,
                                                        .allow_vector = true};
     enum od_status status = od_bench_session_open(spec, &work, session_options, &bench, err);
     if (status != OD_OK) {
