@@ -21,6 +21,7 @@
 #include "support.h"
 
 enum { TENSORS_MAX = 24 };
+static const double EACH_FLOOR = 1e-4;
 /** Largest norm of an error over the norm of what is expected: of bf16 and of fp32 results. */
 static const double HALF_BOUND = 4e-3;
 static const double ATTENTION_BOUND = 1e-2;  // probabilities and their gradients in bf16 between
@@ -54,6 +55,7 @@ struct fixture {
     struct od_gpu_inputs inputs;
     int64_t tokens;
     double half_bound;
+    double each_bound;  ///< of every element, relative, with EACH_FLOOR more; 0: none
     uint64_t bytes;
     struct od_cuda *cuda;
     struct od_gpu *gpu;
@@ -212,6 +214,11 @@ static inline void expect(struct fixture *f, int32_t number, double *want, const
     for (int64_t i = 0; i < t.rows * t.cols; i++) {
         error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
         norm += want[i] * want[i];
+        if (f->each_bound > 0.0 &&
+            !(fabs((double)got[i] - want[i]) <= f->each_bound * fabs(want[i]) + EACH_FLOOR)) {
+            fail_msg("%s: %g, not %g, seed %llu", what, (double)got[i], want[i],
+                     (unsigned long long)test_seed());
+        }
     }
     error = sqrt(error / norm);
     print_message("  %s [%lld, %lld]: %.2g\n", what, (long long)t.rows, (long long)t.cols, error);
