@@ -11,6 +11,8 @@
 
 #include "model/spec.h"
 
+/** What the model's family is called in GGUF files, or NULL. */
+const char *od_gguf_architecture(const struct od_spec *spec);
 /** Heads of a weight whose rows change places, 0 for one whose rows stay. */
 int64_t od_gguf_turned_heads(const struct od_spec *spec, const char *name);
 /** Our row that is row `row` of the file. */

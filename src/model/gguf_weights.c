@@ -125,7 +125,7 @@ static enum od_status describe(const struct od_program *program, uint32_t type,
                            part->name);
         }
         out[i].rank = part->rank;
-        out[i].shape[0] = part->rank == 1 ? part->cols : part->rows;
+        out[i].shape[0] = part->rank == 1 ? part->rows * part->cols : part->rows;
         out[i].shape[1] = part->cols;
         out[i].type = part->rank == 1                 ? (uint32_t)OD_GGML_F32
                       : part->cols % info->block == 0 ? type
@@ -181,9 +181,10 @@ static enum od_status find_part(const struct od_gguf *gguf, const struct od_part
         return od_fail(err, OD_E_FORMAT, "'%s': the tensor for '%s' is missing", od_gguf_name(gguf),
                        part->name);
     }
-    const bool fits = part->rank == 1 ? tensor->rank == 1 && tensor->shape[0] == part->cols
-                                      : tensor->rank == 2 && tensor->shape[0] == part->rows &&
-                                            tensor->shape[1] == part->cols;
+    const bool fits =
+        part->rank == 1
+            ? tensor->rank == 1 && tensor->shape[0] == part->rows * part->cols
+            : tensor->rank == 2 && tensor->shape[0] == part->rows && tensor->shape[1] == part->cols;
     if (!fits) {
         return od_fail(err, OD_E_FORMAT,
                        "'%s': tensor '%s' does not fit the file's settings, which ask for [%" PRId64

@@ -180,7 +180,7 @@ static void test_other_models(void **state)
 static void test_names(void **state)
 {
     (void)state;
-    static const char *const none[] = {"model.layers.0.self_attn.q_proj.bias",
+    static const char *const none[] = {"model.layers.0.self_attn.o_proj.bias",
                                        "model.layers..x",
                                        "model.layers.123456789.mlp.up_proj.weight",
                                        "model.layers.1.mlp.up_proj",
