@@ -13,6 +13,7 @@
 #include "model/gguf_internal.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
+#include "ops/op.h"
 
 enum { QUANTIZATION_VERSION = 2, KEY_BYTES = 96 };
 
@@ -155,9 +156,9 @@ static enum od_status check_family(const struct od_spec *spec, struct od_error *
                        "qwen3 are",
                        spec->family);
     }
-    if (spec->window != 0 || spec->rope_scaling != OD_ROPE_PLAIN) {
+    if (spec->window != 0) {
         return od_fail(err, OD_E_UNSUPPORTED,
-                       "models with a sliding window or scaled positions are not written as GGUF");
+                       "models with a sliding window are not written as GGUF");
     }
     if (spec->qkv_bias != families[family].qkv_bias ||
         spec->head_norm != families[family].head_norm || spec->out_bias || spec->mlp_bias ||
@@ -214,6 +215,7 @@ enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, ui
     put_float(keys, architecture, "rope.freq_base", (float)spec->rope_theta);
     put_key(keys, architecture, "rope.dimension_count", spec->head_dim);
     put_key(keys, architecture, "vocab_size", spec->vocab);
+    od_gguf_put_rope(spec, architecture, keys);
     return OD_OK;
 }
 
@@ -240,7 +242,6 @@ static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *sp
 {
     char key[KEY_BYTES];
     const char *name = NULL;
-    const char *scaling = NULL;
     const char *type = NULL;
     int64_t experts = 0;
     size_t family = 0;
@@ -259,20 +260,15 @@ static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *sp
                        "'%s': architecture '%.64s' is not known; llama, qwen2 and qwen3 are",
                        od_gguf_name(gguf), name);
     }
-    (void)snprintf(key, sizeof key, "%s.rope.scaling.type", families[family].architecture);
-    status = od_gguf_text_or(gguf, key, "none", &scaling, err);
     (void)snprintf(key, sizeof key, "%s.expert_count", families[family].architecture);
-    if (status == OD_OK) {
-        status = od_gguf_int_or(gguf, key, 0, &experts, err);
-    }
+    status = od_gguf_int_or(gguf, key, 0, &experts, err);
     if (status == OD_OK && strcmp(type, "model") != 0) {
         status = od_fail(err, OD_E_ARGUMENT, "'%s' holds no model but '%.64s'", od_gguf_name(gguf),
                          type);
     }
-    if (status == OD_OK && (strcmp(scaling, "none") != 0 || experts != 0)) {
-        status =
-            od_fail(err, OD_E_UNSUPPORTED, "'%s': scaled positions and experts are not supported",
-                    od_gguf_name(gguf));
+    if (status == OD_OK && experts != 0) {
+        status = od_fail(err, OD_E_UNSUPPORTED, "'%s': experts are not supported",
+                         od_gguf_name(gguf));
     }
     (void)snprintf(spec->family, sizeof spec->family, "%s", families[family].family);
     spec->qkv_bias = families[family].qkv_bias;
@@ -382,6 +378,9 @@ enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
     status = read_heads(gguf, architecture, &spec, err);
     if (status == OD_OK) {
         status = read_numbers(gguf, architecture, &spec, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_read_rope(gguf, architecture, &spec, err);
     }
     if (status == OD_OK) {
         *ret = spec;
