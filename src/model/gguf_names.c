@@ -267,8 +267,8 @@ static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *sp
                          type);
     }
     if (status == OD_OK && experts != 0) {
-        status = od_fail(err, OD_E_UNSUPPORTED, "'%s': experts are not supported",
-                         od_gguf_name(gguf));
+        status =
+            od_fail(err, OD_E_UNSUPPORTED, "'%s': experts are not supported", od_gguf_name(gguf));
     }
     (void)snprintf(spec->family, sizeof spec->family, "%s", families[family].family);
     spec->qkv_bias = families[family].qkv_bias;
