@@ -14,6 +14,7 @@
 #include "infer/engine_internal.h"
 #include "model/gguf_model.h"
 #include "model/program.h"
+#include "model/spec.h"
 #include "model/weights.h"
 #include "ops/cpu.h"
 #include "ops/op.h"

@@ -155,11 +155,17 @@ static enum od_status write_source(const struct source *source, const char *path
     struct od_gguf_keys keys;
     struct od_gguf_writer *writer = NULL;
     struct od_gguf_out *tensors = od_alloc(2 * source->count, sizeof *tensors);
+    const char *architecture = od_gguf_architecture(&source->program->spec);
     enum od_status status =
         tensors ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
+    if (!architecture) {
+        od_free(tensors);
+        return od_fail(err, OD_E_UNSUPPORTED, "adapters of family '%s' are not written as GGUF",
+                       source->program->spec.family);
+    }
     const float scale = od_adapter_scale(&source->config);
     od_gguf_keys_init(&keys);
-    od_gguf_put_text(&keys, "general.architecture", "llama");
+    od_gguf_put_text(&keys, "general.architecture", architecture);
     od_gguf_put_text(&keys, "general.type", "adapter");
     od_gguf_put_text(&keys, "adapter.type", "lora");
     od_gguf_put_f32(&keys, "adapter.lora.alpha", scale * (float)source->config.r);

@@ -9,7 +9,23 @@
 
 #include <stdint.h>
 
+#include "base/status.h"
+#include "formats/gguf.h"
 #include "model/spec.h"
+
+/** What the model's family is called in GGUF files, or NULL. */
+const char *od_gguf_architecture(const struct od_spec *spec);
+/** Tensor of the divisors of rotary frequencies. */
+#define OD_GGUF_ROPE_DIVISORS "rope_freqs.weight"
+
+/** Put the keys that say how rotary frequencies are scaled. */
+void od_gguf_put_rope(const struct od_spec *spec, const char *architecture,
+                      struct od_gguf_keys *keys);
+/** Read them; the divisors in the file must be those of the scaling. */
+enum od_status od_gguf_read_rope(const struct od_gguf *gguf, const char *architecture,
+                                 struct od_spec *spec, struct od_error *err) OD_MUST_CHECK;
+/** Divisors of the frequencies [head_dim / 2], where the scaling is of a kind that has them. */
+void od_gguf_rope_divisors(const struct od_spec *spec, float *out);
 
 /** Heads of a weight whose rows change places, 0 for one whose rows stay. */
 int64_t od_gguf_turned_heads(const struct od_spec *spec, const char *name);

@@ -2,8 +2,9 @@
  * @file
  * Between a program and GGUF files: the facts of a model, its weights, adapters.
  *
- * Names and keys are those of llama.cpp's architecture "llama". Rotary positions turn neighbouring
- * pairs of a head there, and its two halves here; so the rows of query and key projections change
+ * Names and keys are those of llama.cpp's architectures: "llama" (families llama and mistral),
+ * "qwen2", "qwen3". In "llama", rotary positions turn neighbouring pairs of a head there, and its two
+ * halves here; so the rows of query and key projections change
  * places: row h D + 2 i + j of the file is row h D + j D / 2 + i of ours (h head, D head size,
  * i < D / 2, j < 2). The same holds for the B of an adapter on them.
  *

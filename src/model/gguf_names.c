@@ -13,10 +13,23 @@
 #include "model/gguf_internal.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
+#include "ops/op.h"
 
-enum { QUANTIZATION_VERSION = 2 };
+enum { QUANTIZATION_VERSION = 2, KEY_BYTES = 96 };
 
-static const char architecture[] = "llama";
+// What a family is called there, and what sets it apart.
+static const struct {
+    const char *family;
+    const char *architecture;
+    bool turned;     // neighbouring pairs are turned, not the halves of a head
+    bool qkv_bias;   // queries, keys and values have biases
+    bool head_norm;  // queries and keys are normed
+} families[] = {{"llama", "llama", true, false, false},
+                {"mistral", "llama", true, false, false},
+                {"qwen2", "qwen2", false, true, false},
+                {"qwen3", "qwen3", false, false, true}};
+
+enum { FAMILIES = sizeof families / sizeof families[0] };
 
 bool od_gguf_is_path(const char *path)
 {
@@ -51,6 +64,11 @@ bool od_gguf_weight_name(const char *name, char out[OD_GGUF_NAME_MAX_BYTES + 1])
                                            {"self_attn.k_proj.weight", "attn_k.weight"},
                                            {"self_attn.v_proj.weight", "attn_v.weight"},
                                            {"self_attn.o_proj.weight", "attn_output.weight"},
+                                           {"self_attn.q_proj.bias", "attn_q.bias"},
+                                           {"self_attn.k_proj.bias", "attn_k.bias"},
+                                           {"self_attn.v_proj.bias", "attn_v.bias"},
+                                           {"self_attn.q_norm.weight", "attn_q_norm.weight"},
+                                           {"self_attn.k_norm.weight", "attn_k_norm.weight"},
                                            {"mlp.gate_proj.weight", "ffn_gate.weight"},
                                            {"mlp.up_proj.weight", "ffn_up.weight"},
                                            {"mlp.down_proj.weight", "ffn_down.weight"}};
@@ -83,8 +101,28 @@ static bool ends_with(const char *text, const char *ending)
     return size >= end && strcmp(text + size - end, ending) == 0;
 }
 
+// Index of a model's family, or FAMILIES.
+static size_t family_of(const struct od_spec *spec)
+{
+    size_t i = 0;
+    while (i < FAMILIES && strcmp(families[i].family, spec->family) != 0) {
+        i++;
+    }
+    return i;
+}
+
+const char *od_gguf_architecture(const struct od_spec *spec)
+{
+    const size_t family = family_of(spec);
+    return family < FAMILIES ? families[family].architecture : NULL;
+}
+
 int64_t od_gguf_turned_heads(const struct od_spec *spec, const char *name)
 {
+    const size_t family = family_of(spec);
+    if (family == FAMILIES || !families[family].turned) {
+        return 0;
+    }
     if (ends_with(name, ".self_attn.q_proj.weight")) {
         return spec->heads;
     }
@@ -108,14 +146,56 @@ static uint32_t file_type(uint32_t type)
     }
 }
 
+// What the file cannot say, or llama.cpp does not compute in this family.
+static enum od_status check_family(const struct od_spec *spec, struct od_error *err)
+{
+    const size_t family = family_of(spec);
+    if (family == FAMILIES) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "models of family '%s' are not written as GGUF; llama, mistral, qwen2 and "
+                       "qwen3 are",
+                       spec->family);
+    }
+    if (spec->window != 0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "models with a sliding window are not written as GGUF");
+    }
+    if (spec->qkv_bias != families[family].qkv_bias ||
+        spec->head_norm != families[family].head_norm || spec->out_bias || spec->mlp_bias ||
+        spec->layer_norm || spec->learned_positions || spec->plain_mlp ||
+        spec->activation != OD_ACTIVATION_SILU) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "the model has biases, norms or an activation that its family has not in "
+                       "GGUF files");
+    }
+    return OD_OK;
+}
+
+static void put_key(struct od_gguf_keys *keys, const char *architecture, const char *name,
+                    int64_t value)
+{
+    char key[KEY_BYTES];
+    (void)snprintf(key, sizeof key, "%s.%s", architecture, name);
+    // All of them are checked against maxima far below 2^32 when a config is read.
+    od_gguf_put_u32(keys, key, (uint32_t)value);
+}
+
+static void put_float(struct od_gguf_keys *keys, const char *architecture, const char *name,
+                      float value)
+{
+    char key[KEY_BYTES];
+    (void)snprintf(key, sizeof key, "%s.%s", architecture, name);
+    od_gguf_put_f32(keys, key, value);
+}
+
 enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, uint32_t type,
                                 struct od_gguf_keys *keys, struct od_error *err)
 {
-    if (strcmp(spec->family, "llama") != 0 && strcmp(spec->family, "mistral") != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "models of family '%s' are not written as GGUF yet; llama and mistral are",
-                       spec->family);
+    const enum od_status status = check_family(spec, err);
+    if (status != OD_OK) {
+        return status;
     }
+    const char *architecture = od_gguf_architecture(spec);
     od_gguf_put_text(keys, "general.architecture", architecture);
     od_gguf_put_text(keys, "general.type", "model");
     od_gguf_put_text(keys, "general.name", name);
@@ -123,27 +203,30 @@ enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, ui
     if (type == OD_GGML_Q8_0) {
         od_gguf_put_u32(keys, "general.quantization_version", QUANTIZATION_VERSION);
     }
-    // All of them are checked against maxima far below 2^32 when a config is read.
-    od_gguf_put_u32(keys, "llama.block_count", (uint32_t)spec->layers);
-    od_gguf_put_u32(keys, "llama.context_length", (uint32_t)spec->max_positions);
-    od_gguf_put_u32(keys, "llama.embedding_length", (uint32_t)spec->channels);
-    od_gguf_put_u32(keys, "llama.feed_forward_length", (uint32_t)spec->ffn);
-    od_gguf_put_u32(keys, "llama.attention.head_count", (uint32_t)spec->heads);
-    od_gguf_put_u32(keys, "llama.attention.head_count_kv", (uint32_t)spec->kv_heads);
-    od_gguf_put_u32(keys, "llama.attention.key_length", (uint32_t)spec->head_dim);
-    od_gguf_put_u32(keys, "llama.attention.value_length", (uint32_t)spec->head_dim);
-    od_gguf_put_f32(keys, "llama.attention.layer_norm_rms_epsilon", spec->norm_eps);
-    od_gguf_put_f32(keys, "llama.rope.freq_base", (float)spec->rope_theta);
-    od_gguf_put_u32(keys, "llama.rope.dimension_count", (uint32_t)spec->head_dim);
-    od_gguf_put_u32(keys, "llama.vocab_size", (uint32_t)spec->vocab);
+    put_key(keys, architecture, "block_count", spec->layers);
+    put_key(keys, architecture, "context_length", spec->max_positions);
+    put_key(keys, architecture, "embedding_length", spec->channels);
+    put_key(keys, architecture, "feed_forward_length", spec->ffn);
+    put_key(keys, architecture, "attention.head_count", spec->heads);
+    put_key(keys, architecture, "attention.head_count_kv", spec->kv_heads);
+    put_key(keys, architecture, "attention.key_length", spec->head_dim);
+    put_key(keys, architecture, "attention.value_length", spec->head_dim);
+    put_float(keys, architecture, "attention.layer_norm_rms_epsilon", spec->norm_eps);
+    put_float(keys, architecture, "rope.freq_base", (float)spec->rope_theta);
+    put_key(keys, architecture, "rope.dimension_count", spec->head_dim);
+    put_key(keys, architecture, "vocab_size", spec->vocab);
+    od_gguf_put_rope(spec, architecture, keys);
     return OD_OK;
 }
 
 // A whole number between 1 and max.
-static enum od_status size_of(const struct od_gguf *gguf, const char *key, int64_t fallback,
-                              int64_t max, int64_t *ret, struct od_error *err)
+static enum od_status size_of(const struct od_gguf *gguf, const char *architecture,
+                              const char *name, int64_t fallback, int64_t max, int64_t *ret,
+                              struct od_error *err)
 {
+    char key[KEY_BYTES];
     int64_t value = 0;
+    (void)snprintf(key, sizeof key, "%s.%s", architecture, name);
     const enum od_status status = od_gguf_int_or(gguf, key, fallback, &value, err);
     if (status == OD_OK && (value < 1 || value > max)) {
         return od_fail(err, OD_E_LIMIT, "'%s': '%s' is %" PRId64 ", must be 1 to %" PRId64,
@@ -153,55 +236,63 @@ static enum od_status size_of(const struct od_gguf *gguf, const char *key, int64
     return status;
 }
 
-// What would need arithmetic that is not here.
-static enum od_status refuse_unknown(const struct od_gguf *gguf, struct od_error *err)
+// The family, and that nothing needs arithmetic that is not here.
+static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *spec,
+                                  const char **ret_architecture, struct od_error *err)
 {
+    char key[KEY_BYTES];
     const char *name = NULL;
-    const char *scaling = NULL;
     const char *type = NULL;
     int64_t experts = 0;
+    size_t family = 0;
     enum od_status status = od_gguf_text_or(gguf, "general.architecture", "", &name, err);
     if (status == OD_OK) {
         status = od_gguf_text_or(gguf, "general.type", "model", &type, err);
     }
-    if (status == OD_OK) {
-        status = od_gguf_text_or(gguf, "llama.rope.scaling.type", "none", &scaling, err);
+    if (status != OD_OK) {
+        return status;
     }
-    if (status == OD_OK) {
-        status = od_gguf_int_or(gguf, "llama.expert_count", 0, &experts, err);
+    while (family < FAMILIES && strcmp(families[family].architecture, name) != 0) {
+        family++;
     }
-    if (status == OD_OK && strcmp(name, architecture) != 0) {
-        status = od_fail(err, OD_E_UNSUPPORTED, "'%s': architecture '%.64s' is not known, only %s",
-                         od_gguf_name(gguf), name, architecture);
+    if (family == FAMILIES) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s': architecture '%.64s' is not known; llama, qwen2 and qwen3 are",
+                       od_gguf_name(gguf), name);
     }
+    (void)snprintf(key, sizeof key, "%s.expert_count", families[family].architecture);
+    status = od_gguf_int_or(gguf, key, 0, &experts, err);
     if (status == OD_OK && strcmp(type, "model") != 0) {
         status = od_fail(err, OD_E_ARGUMENT, "'%s' holds no model but '%.64s'", od_gguf_name(gguf),
                          type);
     }
-    if (status == OD_OK && (strcmp(scaling, "none") != 0 || experts != 0)) {
+    if (status == OD_OK && experts != 0) {
         status =
-            od_fail(err, OD_E_UNSUPPORTED, "'%s': scaled positions and experts are not supported",
-                    od_gguf_name(gguf));
+            od_fail(err, OD_E_UNSUPPORTED, "'%s': experts are not supported", od_gguf_name(gguf));
     }
+    (void)snprintf(spec->family, sizeof spec->family, "%s", families[family].family);
+    spec->qkv_bias = families[family].qkv_bias;
+    spec->head_norm = families[family].head_norm;
+    *ret_architecture = families[family].architecture;
     return status;
 }
 
-static enum od_status read_heads(const struct od_gguf *gguf, struct od_spec *spec,
-                                 struct od_error *err)
+static enum od_status read_heads(const struct od_gguf *gguf, const char *architecture,
+                                 struct od_spec *spec, struct od_error *err)
 {
     int64_t heads = 0;
     int64_t kv_heads = 0;
     int64_t sizes[3] = {0};  // of keys, of values, of what is turned
     enum od_status status =
-        size_of(gguf, "llama.attention.head_count", 0, OD_SPEC_HEADS_MAX, &heads, err);
+        size_of(gguf, architecture, "attention.head_count", 0, OD_SPEC_HEADS_MAX, &heads, err);
     if (status == OD_OK) {
-        status = size_of(gguf, "llama.attention.head_count_kv", heads, OD_SPEC_HEADS_MAX, &kv_heads,
-                         err);
+        status = size_of(gguf, architecture, "attention.head_count_kv", heads, OD_SPEC_HEADS_MAX,
+                         &kv_heads, err);
     }
-    static const char *const keys[] = {"llama.attention.key_length", "llama.attention.value_length",
-                                       "llama.rope.dimension_count"};
+    static const char *const keys[] = {"attention.key_length", "attention.value_length",
+                                       "rope.dimension_count"};
     for (int i = 0; i < 3 && status == OD_OK; i++) {
-        status = size_of(gguf, keys[i], spec->channels / heads, 1024, &sizes[i], err);
+        status = size_of(gguf, architecture, keys[i], spec->channels / heads, 1024, &sizes[i], err);
     }
     if (status != OD_OK) {
         return status;
@@ -219,16 +310,18 @@ static enum od_status read_heads(const struct od_gguf *gguf, struct od_spec *spe
     return OD_OK;
 }
 
-static enum od_status read_numbers(const struct od_gguf *gguf, struct od_spec *spec,
-                                   struct od_error *err)
+static enum od_status read_numbers(const struct od_gguf *gguf, const char *architecture,
+                                   struct od_spec *spec, struct od_error *err)
 {
+    char key[KEY_BYTES];
     double eps = 0;
     int64_t bos = -1;
     int64_t eos = -1;
-    enum od_status status =
-        od_gguf_number_or(gguf, "llama.attention.layer_norm_rms_epsilon", 1e-5, &eps, err);
+    (void)snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", architecture);
+    enum od_status status = od_gguf_number_or(gguf, key, 1e-5, &eps, err);
+    (void)snprintf(key, sizeof key, "%s.rope.freq_base", architecture);
     if (status == OD_OK) {
-        status = od_gguf_number_or(gguf, "llama.rope.freq_base", 10000.0, &spec->rope_theta, err);
+        status = od_gguf_number_or(gguf, key, 10000.0, &spec->rope_theta, err);
     }
     if (status == OD_OK) {
         status = od_gguf_int_or(gguf, "tokenizer.ggml.bos_token_id", -1, &bos, err);
@@ -262,14 +355,15 @@ enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
         int64_t max;
         int64_t *to;
     } sizes[] = {
-        {"llama.block_count", OD_SPEC_LAYERS_MAX, &spec.layers},
-        {"llama.context_length", OD_SPEC_POSITIONS_MAX, &spec.max_positions},
-        {"llama.embedding_length", OD_SPEC_CHANNELS_MAX, &spec.channels},
-        {"llama.feed_forward_length", OD_SPEC_FFN_MAX, &spec.ffn},
+        {"block_count", OD_SPEC_LAYERS_MAX, &spec.layers},
+        {"context_length", OD_SPEC_POSITIONS_MAX, &spec.max_positions},
+        {"embedding_length", OD_SPEC_CHANNELS_MAX, &spec.channels},
+        {"feed_forward_length", OD_SPEC_FFN_MAX, &spec.ffn},
     };
-    enum od_status status = refuse_unknown(gguf, err);
+    const char *architecture = NULL;
+    enum od_status status = read_family(gguf, &spec, &architecture, err);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && status == OD_OK; i++) {
-        status = size_of(gguf, sizes[i].key, 0, sizes[i].max, sizes[i].to, err);
+        status = size_of(gguf, architecture, sizes[i].key, 0, sizes[i].max, sizes[i].to, err);
     }
     if (status == OD_OK && (!table || table->rank != 2 || table->shape[0] > OD_SPEC_VOCAB_MAX)) {
         status =
@@ -279,12 +373,14 @@ enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
     if (status != OD_OK) {
         return status;
     }
-    (void)snprintf(spec.family, sizeof spec.family, "%s", architecture);
     spec.vocab = table->shape[0];
     spec.tied = !od_gguf_find_tensor(gguf, "output.weight");
-    status = read_heads(gguf, &spec, err);
+    status = read_heads(gguf, architecture, &spec, err);
     if (status == OD_OK) {
-        status = read_numbers(gguf, &spec, err);
+        status = read_numbers(gguf, architecture, &spec, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_read_rope(gguf, architecture, &spec, err);
     }
     if (status == OD_OK) {
         *ret = spec;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -112,7 +113,7 @@ static enum od_status sink_finish(void *context, uint64_t *ret_bad, struct od_er
 static enum od_status describe(const struct od_program *program, uint32_t type,
                                struct od_gguf_out **ret, struct od_error *err)
 {
-    struct od_gguf_out *out = od_alloc((size_t)program->weight_count, sizeof *out);
+    struct od_gguf_out *out = od_alloc((size_t)program->weight_count + 1, sizeof *out);
     if (!out) {
         return od_fail(err, OD_E_MEMORY, "no memory for the names of the weights");
     }
@@ -125,14 +126,33 @@ static enum od_status describe(const struct od_program *program, uint32_t type,
                            part->name);
         }
         out[i].rank = part->rank;
-        out[i].shape[0] = part->rank == 1 ? part->cols : part->rows;
+        out[i].shape[0] = part->rank == 1 ? part->rows * part->cols : part->rows;
         out[i].shape[1] = part->cols;
         out[i].type = part->rank == 1                 ? (uint32_t)OD_GGML_F32
                       : part->cols % info->block == 0 ? type
                                                       : (uint32_t)OD_GGML_F16;
     }
+    // Behind the weights, where there are any.
+    struct od_gguf_out *divisors = &out[program->weight_count];
+    (void)snprintf(divisors->name, sizeof divisors->name, "%s", OD_GGUF_ROPE_DIVISORS);
+    divisors->type = OD_GGML_F32;
+    divisors->rank = 1;
+    divisors->shape[0] = program->spec.head_dim / 2;
     *ret = out;
     return OD_OK;
+}
+
+// Whether a file has divisors of rotary frequencies beside the weights.
+static bool has_divisors(const struct od_program *program)
+{
+    return program->spec.rope_scaling == OD_ROPE_LLAMA3;
+}
+
+static enum od_status put_divisors(const struct od_program *program, struct sink *sink,
+                                   struct od_error *err)
+{
+    od_gguf_rope_divisors(&program->spec, sink->values);
+    return od_gguf_put(sink->writer, sink->values, program->spec.head_dim / 2, err);
 }
 
 enum od_status od_weights_write_gguf(const struct od_program *program, const char *folder,
@@ -153,11 +173,14 @@ enum od_status od_weights_write_gguf(const struct od_program *program, const cha
         status = od_fail(err, OD_E_MEMORY, "no memory to write '%s'", path);
     }
     if (status == OD_OK) {
-        status =
-            od_gguf_create(path, keys, tensors, (size_t)program->weight_count, &sink.writer, err);
+        const size_t count = (size_t)program->weight_count + (has_divisors(program) ? 1 : 0);
+        status = od_gguf_create(path, keys, tensors, count, &sink.writer, err);
     }
     if (status == OD_OK) {
         status = od_weights_stream(program, folder, &weights, err);
+    }
+    if (status == OD_OK && has_divisors(program)) {
+        status = put_divisors(program, &sink, err);
     }
     if (status == OD_OK) {
         status = od_gguf_commit(sink.writer, err);
@@ -181,9 +204,10 @@ static enum od_status find_part(const struct od_gguf *gguf, const struct od_part
         return od_fail(err, OD_E_FORMAT, "'%s': the tensor for '%s' is missing", od_gguf_name(gguf),
                        part->name);
     }
-    const bool fits = part->rank == 1 ? tensor->rank == 1 && tensor->shape[0] == part->cols
-                                      : tensor->rank == 2 && tensor->shape[0] == part->rows &&
-                                            tensor->shape[1] == part->cols;
+    const bool fits =
+        part->rank == 1
+            ? tensor->rank == 1 && tensor->shape[0] == part->rows * part->cols
+            : tensor->rank == 2 && tensor->shape[0] == part->rows && tensor->shape[1] == part->cols;
     if (!fits) {
         return od_fail(err, OD_E_FORMAT,
                        "'%s': tensor '%s' does not fit the file's settings, which ask for [%" PRId64
@@ -241,10 +265,11 @@ enum od_status od_weights_read_gguf(const struct od_program *program, float *con
         status = read_part(gguf, &program->spec, part,
                            tensors[part->tensor] + part->row * part->cols, err);
     }
-    if (status == OD_OK && od_gguf_tensor_count(gguf) != (size_t)program->weight_count) {
+    const size_t known = (size_t)program->weight_count + (has_divisors(program) ? 1 : 0);
+    if (status == OD_OK && od_gguf_tensor_count(gguf) != known) {
         status = od_fail(err, OD_E_UNSUPPORTED,
-                         "'%s' holds %zu tensors, %d of them belong to this model",
-                         od_gguf_name(gguf), od_gguf_tensor_count(gguf), program->weight_count);
+                         "'%s' holds %zu tensors, %zu of them belong to this model",
+                         od_gguf_name(gguf), od_gguf_tensor_count(gguf), known);
     }
     return status;
 }

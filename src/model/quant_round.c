@@ -60,7 +60,7 @@ enum od_status od_weights_round(struct od_pool *pool, const struct od_program *p
     for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
         struct od_part part = program->weights[i];
         // The linear layers of the blocks; the embedding and the head stay as they are.
-        if (part.rank == 2 && strstr(part.name, ".layers.")) {
+        if (part.rank == 2 && (strstr(part.name, ".layers.") || strstr(part.name, ".h."))) {
             part.quant = quant;
             status = round_part(pool, &part, tensors[part.tensor] + part.row * part.cols, err);
         }

@@ -75,6 +75,9 @@ enum od_status od_spec_read(const char *path, struct od_spec *ret,
 enum od_status od_spec_write(const struct od_spec *spec, struct od_buf *out,
                              struct od_error *err) OD_MUST_CHECK;
 
+/** Angle from one position to the next of pair `index` of a head, the spec's scaling applied. */
+double od_spec_rope_frequency(const struct od_spec *spec, int64_t index);
+
 /** cos and sin of each position's angles, the spec's scaling applied: [positions, D], D/2 cosines then
  *  D/2 sines a row. */
 void od_spec_rope_table(const struct od_spec *spec, int64_t positions, float *table);

@@ -191,16 +191,22 @@ static double llama3_frequency(const struct od_spec *spec, double frequency)
     return (1.0 - smooth) * frequency / spec->rope_factor + smooth * frequency;
 }
 
+double od_spec_rope_frequency(const struct od_spec *spec, int64_t index)
+{
+    const double frequency = pow(spec->rope_theta, -2.0 * (double)index / (double)spec->head_dim);
+    switch (spec->rope_scaling) {
+    case OD_ROPE_LINEAR: return frequency / spec->rope_factor;
+    case OD_ROPE_LLAMA3: return llama3_frequency(spec, frequency);
+    case OD_ROPE_PLAIN: break;
+    }
+    return frequency;
+}
+
 void od_spec_rope_table(const struct od_spec *spec, int64_t positions, float *table)
 {
     const int32_t half = spec->head_dim / 2;
     for (int32_t i = 0; i < half; i++) {
-        double frequency = pow(spec->rope_theta, -2.0 * (double)i / (double)spec->head_dim);
-        if (spec->rope_scaling == OD_ROPE_LINEAR) {
-            frequency /= spec->rope_factor;
-        } else if (spec->rope_scaling == OD_ROPE_LLAMA3) {
-            frequency = llama3_frequency(spec, frequency);
-        }
+        const double frequency = od_spec_rope_frequency(spec, i);
         for (int64_t p = 0; p < positions; p++) {
             table[p * spec->head_dim + i] = (float)cos((double)p * frequency);
             table[p * spec->head_dim + half + i] = (float)sin((double)p * frequency);

@@ -29,10 +29,17 @@
 #include "support.h"
 #include "text/tokenizer.h"
 
-enum { REPORT_MAX_BYTES = 1 << 20, IDS_MAX = 1 << 16, FAULTS_MAX = 400, RANK = 3 };
+enum {
+    REPORT_MAX_BYTES = 1 << 20,
+    IDS_MAX = 1 << 16,
+    FILE_MAX_BYTES = 1 << 24,
+    FAULTS_MAX = 400,
+    RANK = 3
+};
 
 #define STORIES "models/stories260K/hf"
 #define RECORD  "tests/golden/oracle/llama_cpp/"
+#define FAMILY  "tests/golden/oracle/tiny_families/"
 
 static void put(const char *folder, const char *name, const char *text)
 {
@@ -400,11 +407,9 @@ static void test_merge_base(void **state)
     new_path(output, "merged");
     const struct od_convert_options silent = {.output = output, .no_check = true};
     od_buf_init(&out, REPORT_MAX_BYTES);
-    // Recipes that are not read yet are refused before that, by the key.
-    const enum od_status refused = od_convert_merge(run, &silent, &out, &err);
-    if (!(refused == OD_E_REFUSED && strstr(err.message, "--merge-base dequant (")) &&
-        !(refused == OD_E_UNSUPPORTED && strstr(err.message, "qlora"))) {
-        fail_msg("%d %s", (int)refused, err.message);
+    assert_int_equal(od_convert_merge(run, &silent, &out, &err), OD_E_REFUSED);
+    if (!strstr(err.message, "--merge-base dequant (")) {
+        fail_msg("%s", err.message);
     }
     const struct od_convert_options wrong = {.output = output, .merge_base = "w8"};
     assert_int_equal(od_convert_merge(run, &wrong, &out, &err), OD_E_ARGUMENT);
@@ -627,13 +632,106 @@ static void test_llama_cpp(void **state)
     assert_true(good);
 }
 
+static void copy_file(const char *from, const char *folder, const char *name)
+{
+    char path[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    struct od_error err = {0};
+    assert_ok(od_file_read(test_source(from), FILE_MAX_BYTES, &bytes, &size, &err), &err);
+    assert_ok(od_path_join(path, folder, name, &err), &err);
+    assert_ok(od_file_write(path, bytes, size, &err), &err);
+    od_free(bytes);
+}
+
+// Qwen2 has biases, Qwen3 norms of heads, and both turn halves; their rows stay where they are.
+// Llama 3 divides its rotary frequencies.
+static void test_llama_cpp_families(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    json_t *record = NULL;
+    bool good = true;
+    assert_ok(od_json_read(test_source(RECORD "record.json"), &record, &err), &err);
+    const json_t *prompts = json_object_get(record, "letter_prompts");
+    const json_t *families = json_object_get(record, "families");
+    assert_int_equal(json_array_size(families), 3);
+    for (size_t i = 0; i < json_array_size(families); i++) {
+        const json_t *one = json_array_get(families, i);
+        const char *family = json_string_value(json_object_get(one, "family"));
+        char model[OD_PATH_MAX_BYTES];
+        char output[OD_PATH_MAX_BYTES];
+        char from[256];
+        char digest[OD_SHA256_HEX_BYTES];
+        struct od_engine *engine = NULL;
+        size_t same = 0;
+        new_path(model, family);  // the name stands in the file
+        assert_ok(od_dir_make(model, &err), &err);
+        (void)snprintf(from, sizeof from, FAMILY "%s/config.json", family);
+        copy_file(from, model, "config.json");
+        (void)snprintf(from, sizeof from, FAMILY "%s/model.safetensors", family);
+        copy_file(from, model, "model.safetensors");
+        copy_file(RECORD "letters/tokenizer.json", model, "tokenizer.json");
+        new_path(output, "x.gguf");
+        const struct od_convert_options options = {.output = output, .type = "f32"};
+        assert_true(convert(model, &options, false).difference_max == 0);
+        assert_ok(od_sha256_file(output, digest, &err), &err);
+        assert_string_equal(digest, json_string_value(json_object_get(one, "sha256")));
+        const struct od_engine_options engine_options = {.threads = 1, .slots = 1};
+        assert_ok(od_engine_open(output, &engine_options, &engine, &err), &err);
+        for (size_t j = 0; j < json_array_size(prompts); j++) {
+            same += check_answer(engine, json_string_value(json_array_get(prompts, j)),
+                                 json_array_get(json_object_get(one, "answers"), j), 1e-4, &good);
+        }
+        print_message("# %s: %zu of 192 ids are llama.cpp's\n", family, same);
+        assert_int_equal(same, 192);
+        od_engine_close(engine);
+    }
+    json_decref(record);
+    assert_true(good);
+}
+
+// What a file cannot say is refused before anything is written.
+static void test_other_families(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *family;
+        const char *part;
+    } cases[] = {
+        {"gpt2", "family 'gpt2'"}, {"mistral", "sliding window"}, {"llama_gelu", "activation"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char model[OD_PATH_MAX_BYTES];
+        char output[OD_PATH_MAX_BYTES];
+        char from[256];
+        struct od_error err = {0};
+        new_path(model, "model");
+        assert_ok(od_dir_make(model, &err), &err);
+        (void)snprintf(from, sizeof from, FAMILY "%s/config.json", cases[i].family);
+        copy_file(from, model, "config.json");
+        (void)snprintf(from, sizeof from, FAMILY "%s/model.safetensors", cases[i].family);
+        copy_file(from, model, "model.safetensors");
+        copy_file(RECORD "letters/tokenizer.json", model, "tokenizer.json");
+        new_path(output, "x.gguf");
+        const struct od_convert_options options = {.output = output};
+        assert_refused(model, &options, false, OD_E_UNSUPPORTED, cases[i].part);
+        assert_false(od_path_exists(output));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),      cmocka_unit_test(test_contents),
-        cmocka_unit_test(test_adapter),    cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_merge_base), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_llama_cpp),  cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_adapter),
+        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_merge_base),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_llama_cpp),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_llama_cpp_families),
+        cmocka_unit_test(test_other_families),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static const char config[] =
     "\"max_position_embeddings\":32,\"tie_word_embeddings\":true}";
 
 // The bytes of a small model's file. @memory Gives: od_free.
-static char *make_file(size_t *ret_size)
+static char *make_file(const char *text, size_t *ret_size)
 {
     struct od_error err = {0};
     struct od_buf out;
@@ -41,7 +41,7 @@ static char *make_file(size_t *ret_size)
     assert_ok(od_path_join(path, folder, "config.json", &err), &err);
     assert_ok(od_path_join(model, folder, "model", &err), &err);
     assert_ok(od_path_join(output, folder, "model.gguf", &err), &err);
-    assert_ok(od_file_write(path, config, strlen(config), &err), &err);
+    assert_ok(od_file_write(path, text, strlen(text), &err), &err);
     assert_ok(od_model_init(path, NULL, 1, 1, model, &err), &err);
     od_buf_init(&out, REPORT_MAX_BYTES);
     assert_ok(od_convert_gguf(model, &options, &out, &err), &err);
@@ -84,12 +84,12 @@ static enum od_status load(const char *bytes, size_t size, struct od_error *err)
 }
 
 // One place of the file becomes another text of the same length; NULL leaves it.
-static void assert_spoiled(const char *from, const char *to, size_t skip, enum od_status want,
-                           const char *part)
+static void assert_spoiled_of(const char *model, const char *from, const char *to, size_t skip,
+                              enum od_status want, const char *part)
 {
     struct od_error err = {0};
     size_t size = 0;
-    char *bytes = make_file(&size);
+    char *bytes = make_file(model, &size);
     char *at = from ? memmem(bytes, size, from, strlen(from)) : NULL;
     assert_true(!from || at);
     if (from) {
@@ -101,6 +101,12 @@ static void assert_spoiled(const char *from, const char *to, size_t skip, enum o
                  err.message);
     }
     od_free(bytes);
+}
+
+static void assert_spoiled(const char *from, const char *to, size_t skip, enum od_status want,
+                           const char *part)
+{
+    assert_spoiled_of(config, from, to, skip, want, part);
 }
 
 static void test_spoiled(void **state)
@@ -137,7 +143,7 @@ static void test_no_number(void **state)
     (void)state;
     struct od_error err = {0};
     size_t size = 0;
-    char *bytes = make_file(&size);
+    char *bytes = make_file(config, &size);
     memset(bytes + size - 4, 0xFF, 4);
     assert_int_equal(load(bytes, size, &err), OD_E_FORMAT);
     assert_non_null(strstr(err.message, "no number"));
@@ -174,13 +180,35 @@ static void test_other_models(void **state)
 {
     (void)state;
     assert_refused_keys("llama.expert_count", NULL, 8, "experts");
-    assert_refused_keys("llama.rope.scaling.type", "linear", 0, "scaled positions");
+}
+
+// The config with one member more.
+static void test_rope(void **state)
+{
+    (void)state;
+    static const char linear[] = "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0}";
+    static const char llama3[] =
+        "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":4.0,\"low_freq_factor\":1.0,"
+        "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":16}";
+    char text[sizeof config + sizeof llama3 + 8];
+    (void)snprintf(text, sizeof text, "{%s,%s", linear, config + 1);
+    assert_spoiled_of(text, NULL, NULL, 0, OD_OK, "");
+    assert_spoiled_of(text, "linear", "longro", 0, OD_E_UNSUPPORTED, "'longro'");
+    (void)snprintf(text, sizeof text, "{%s,%s", llama3, config + 1);
+    assert_spoiled_of(text, NULL, NULL, 0, OD_OK, "");
+    assert_spoiled_of(text, "oneday.rope.low", "oneday.rope.lov", 0, OD_E_UNSUPPORTED,
+                      "does not say how");
+    // The highest byte of a float: 4 becomes 16.
+    assert_spoiled_of(text, "oneday.rope.factor", "\x41", strlen("oneday.rope.factor") + 7,
+                      OD_E_UNSUPPORTED, "divisors");
+    assert_spoiled_of(text, "rope_freqs.weight", "rope_frexs.weight", 0, OD_E_UNSUPPORTED,
+                      "11 of them belong");
 }
 
 static void test_names(void **state)
 {
     (void)state;
-    static const char *const none[] = {"model.layers.0.self_attn.q_proj.bias",
+    static const char *const none[] = {"model.layers.0.self_attn.o_proj.bias",
                                        "model.layers..x",
                                        "model.layers.123456789.mlp.up_proj.weight",
                                        "model.layers.1.mlp.up_proj",
@@ -206,10 +234,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spoiled),
-        cmocka_unit_test(test_no_number),
-        cmocka_unit_test(test_other_models),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_spoiled),      cmocka_unit_test(test_no_number),
+        cmocka_unit_test(test_other_models), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rope),
     };
     return cmocka_run_group_tests_name("gguf_model", tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
         ../shared/data/models/stories260K/hf tests/golden/oracle/llama_cpp
 
 adapter/      a LoRA adapter with random values, for query, key and gate projections
+letters/      a tokenizer of 61 letters for the models of tests/golden/oracle/tiny_families
 record.json   for each file: its SHA-256, and for each prompt the ids that llama.cpp continues it with
               (the likeliest one each time), their log-probabilities, and how many ids the prompt has
 
@@ -14,6 +15,7 @@ Keys and values are kept in float32, without flash attention.
 import hashlib
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -25,6 +27,8 @@ import xllamacpp
 PROMPTS = ["Once upon a time, there was a small house by the sea.", "Lily saw a big red ball",
            "  two  blanks\tand a tab, café 你好 🙂", "The dog said: \"I don't want to", "One day,",
            "Tom had 3 cars and 12 trucks.\n", "She was", "a"]
+LETTER_PROMPTS = ["abc", "the quick brown", "a b c 1 2 3", "ABBA", "z", "one two", "0 1 1 2 3 5 8", "qQ"]
+FAMILIES = ["qwen2", "qwen3", "llama3"]
 TOKENS = 24
 LAYERS, CHANNELS, KV, FFN, RANK, ALPHA = 5, 64, 32, 172, 2, 6
 
@@ -62,7 +66,25 @@ def write_adapter(folder):
         file.write("\n")
 
 
-def ask(model, adapter=None):
+def write_letters(folder):
+    pieces = ["<unk>", "<s>", "</s>", "Ġ"] + list("abcdefghijklmnopqrstuvwxyz0123456789")
+    pieces += list("ABCDEFGHIJKLMNOPQRSTU")
+    assert len(pieces) == 61
+    special = [{"id": i, "content": pieces[i], "single_word": False, "lstrip": False,
+                "rstrip": False, "normalized": False, "special": True} for i in range(3)]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+                  "use_regex": True}
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as file:
+        json.dump({"version": "1.0", "truncation": None, "padding": None, "added_tokens": special,
+                   "normalizer": None, "pre_tokenizer": byte_level, "post_processor": None,
+                   "decoder": byte_level,
+                   "model": {"type": "BPE", "vocab": {p: i for i, p in enumerate(pieces)},
+                             "merges": []}}, file, ensure_ascii=False)
+        file.write("\n")
+
+
+def ask(model, adapter=None, prompts=PROMPTS):
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 512, 1, False, -1
@@ -74,7 +96,7 @@ def ask(model, adapter=None):
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 1.0)]
     server = xllamacpp.Server(params)
     answers = []
-    for prompt in PROMPTS:
+    for prompt in prompts:
         answer = server.handle_completions({"prompt": prompt, "n_predict": TOKENS, "temperature": 0.0,
                                             "top_k": 1, "n_probs": 1, "cache_prompt": False,
                                             "ignore_eos": True})
@@ -95,7 +117,10 @@ def main():
     os.makedirs(folder, exist_ok=True)
     adapter = os.path.join(folder, "adapter")
     write_adapter(adapter)
+    letters = os.path.join(folder, "letters")
+    write_letters(letters)
     files = []
+    families = []
     with tempfile.TemporaryDirectory() as temp:
         for kind in ["f32", "f16", "bf16", "q8_0"]:
             path = os.path.join(temp, kind + ".gguf")
@@ -107,11 +132,21 @@ def main():
                         "--no-check"], check=True, stdout=subprocess.DEVNULL)
         files.append({"type": "adapter", "sha256": digest(path),
                       "answers": ask(os.path.join(temp, "f32.gguf"), path)})
+        for family in FAMILIES:
+            copy = os.path.join(temp, family)
+            shutil.copytree(os.path.join(folder, "..", "tiny_families", family), copy)
+            shutil.copy(os.path.join(letters, "tokenizer.json"), copy)
+            path = os.path.join(temp, family + ".gguf")
+            subprocess.run([oneday, "model", "convert", copy, "--type", "f32", "-o", path,
+                            "--no-check"], check=True, stdout=subprocess.DEVNULL)
+            families.append({"family": family, "sha256": digest(path),
+                             "answers": ask(path, prompts=LETTER_PROMPTS)})
     about = {"tool": "xllamacpp 2026.10.11549 (llama.cpp)",
              "command": "python tests/oracle/llama_cpp.py ONEDAY stories260K/hf "
                         "tests/golden/oracle/llama_cpp"}
     with open(os.path.join(folder, "record.json"), "w", encoding="utf-8") as file:
-        json.dump({"about": about, "prompts": PROMPTS, "files": files}, file, ensure_ascii=False,
+        json.dump({"about": about, "prompts": PROMPTS, "files": files,
+                   "letter_prompts": LETTER_PROMPTS, "families": families}, file, ensure_ascii=False,
                   indent=1)
         file.write("\n")
 
