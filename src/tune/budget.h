@@ -42,7 +42,7 @@ bool od_budget_clock_was_set(const struct od_budget *budget, struct od_moment no
 bool od_budget_allows(const struct od_budget *budget, struct od_moment now, double seconds);
 /** What a step takes at most, by those before. */
 double od_budget_step_s(const struct od_budget *budget);
-/** What an evaluation takes at most; before the first it is guessed as so many steps. */
+/** What an evaluation takes at most; before the first it is guessed from so many steps. */
 double od_budget_eval_s(const struct od_budget *budget, double steps);
 
 #endif

@@ -243,9 +243,14 @@ static enum od_status after_step(struct run *run, struct od_error *err)
         (double)run->session.validation_packs.count /
         (double)(run->recipe.micro_batch_size * run->recipe.gradient_accumulation_steps);
     bool best = false;
-    if (run->eval_every > 0 && (last || is_due(at, run->eval_every)) &&
-        od_budget_allows(&run->budget, od_moment_now(), od_budget_eval_s(&run->budget, as_steps))) {
-        const enum od_status status = evaluate(run, &best, err);
+    if (run->eval_every > 0 && (last || is_due(at, run->eval_every))) {
+        enum od_status status = OD_OK;
+        if (od_budget_allows(&run->budget, od_moment_now(),
+                             od_budget_eval_s(&run->budget, as_steps))) {
+            status = evaluate(run, &best, err);
+        } else {
+            od_log(OD_LOG_WARNING, "step %lld: no time is left for an evaluation", (long long)at);
+        }
         if (status != OD_OK) {
             return status;
         }
@@ -411,6 +416,10 @@ static void tell_data(const struct run *run)
                    (long long)run->recipe.sequence_len, (long long)c->empty,
                    (long long)c->invalid_utf8);
         }
+    }
+    if (run->session.validation.count > 0) {
+        od_log(OD_LOG_INFO, "%lld documents are held out for evaluation",
+               (long long)run->session.validation.count);
     }
     od_log(OD_LOG_INFO, "%lld documents, %lld packs of %lld tokens (%.1f %% full), %lld steps",
            (long long)run->session.dataset.count, (long long)run->session.packs.count,

@@ -17,13 +17,13 @@
 #include "tune/session.h"
 #include "tune/session_internal.h"
 
-enum { TARGETS_BYTES = 256, TARGETS_COUNT = 7 };
+enum { TARGETS_BYTES = 256 };
 
 static void name_targets(unsigned targets, char out[TARGETS_BYTES])
 {
     size_t length = 0;
     out[0] = '\0';
-    for (int i = 0; i < TARGETS_COUNT && length < TARGETS_BYTES; i++) {
+    for (int i = 0; i < OD_TARGET_NAMES && length < TARGETS_BYTES; i++) {
         if (targets & od_target_bit(od_target_name(i))) {
             const int more = snprintf(out + length, TARGETS_BYTES - length, "%s%s",
                                       length > 0 ? ", " : "", od_target_name(i));

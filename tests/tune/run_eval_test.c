@@ -244,37 +244,43 @@ static void ended_stays_ended(void **state)
     assert_true(od_path_is_dir(path));
 }
 
-static const char endless[] =
-    "adapter: lora\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 0.001\n"
-    "max_steps: 1000000\nsave_steps: 10\nval_set_size: 10\n"
-    "eval_steps: 7\nbudget: {time: 4s}\n";
-
-// The time of all processes together is kept, by clocks of our own, and the adapter is there.
+// The time of all processes together is kept, by clocks of our own, and the adapter is there. How long
+// it is depends on how fast this machine is now.
 static void ends_in_time(void **state)
 {
     (void)state;
+    static const char common[] =
+        "adapter: lora\nlora_r: 4\nlora_alpha: 8\nlearning_rate: 0.001\n"
+        "save_steps: 10\nval_set_size: 10\neval_steps: 7\n";
+    char text[RECIPE_BYTES];
     char path[OD_PATH_MAX_BYTES];
     struct od_tune_result result;
     struct od_error err = {0};
     const char *world = world_make(world_lora, "");
-    world_recipe(world, endless);
     double start = od_clock_s();
-    world_run_and_kill(world, "run", false, 40);
-    double spent = od_clock_s() - start;
-    start = od_clock_s();
-    world_run_and_kill(world, "run", true, 90);
-    spent += od_clock_s() - start;
+    (void)snprintf(text, sizeof text, "%smax_steps: 100\n", common);
+    (void)run_recipe(world, "pace", text);
+    const double limit = 2.0 + 4.0 * (od_clock_s() - start);
+    (void)snprintf(text, sizeof text, "%smax_steps: 1000000\nbudget: {time: %.2f}\n", common,
+                   limit);
+    world_recipe(world, text);
+    double spent = 0.0;
+    for (int kill = 0; kill < 2; kill++) {
+        start = od_clock_s();
+        world_run_and_kill(world, "run", kill > 0, 30 + 30 * kill);
+        spent += od_clock_s() - start;
+    }
     start = od_clock_s();
     assert_ok(world_run(world, "run", true, 1, true, &result, &err), &err);
     spent += od_clock_s() - start;
     assert_int_equal(result.end, OD_TUNE_END_TIME);
-    assert_true(result.steps > 90 && result.steps < result.total_steps);
+    assert_true(result.steps >= 20 && result.steps < result.total_steps);
     world_join(path, world, "run/adapter/adapter_model.safetensors");
     assert_true(od_path_exists(path));
-    if (!(spent < 4.0) || !(spent > 2.0)) {
-        fail_msg("%.2f s of 4 s were used", spent);
+    if (!(spent < limit) || !(spent > 0.3 * limit)) {
+        fail_msg("%.2f s of %.2f s were used", spent, limit);
     }
-    assert_true(result.elapsed_s < 4.0);
+    assert_true(result.elapsed_s < limit);
     // Its time is over: a further start does no step and leaves the same.
     struct od_tune_result again;
     assert_ok(world_run(world, "run", true, 1, true, &again, &err), &err);
