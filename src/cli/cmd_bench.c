@@ -18,6 +18,7 @@
 #include "flow/bench_train.h"
 #include "flow/bench_train_gpu.h"
 #include "ops/gpu.h"
+#include "ops/op.h"
 
 enum { SHAPE_BYTES = 64, GPUS_MAX = 255 };
 

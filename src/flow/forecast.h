@@ -67,7 +67,7 @@ enum od_status od_forecast_card(const struct od_recipe *recipe, const struct od_
 /** OD_E_REFUSED with the nearest change that fits the card, or that ends in time (0: no limit). */
 enum od_status od_forecast_card_check(const struct od_recipe *recipe,
                                       const struct od_forecast *forecast,
-                                      const struct od_card_forecast *card, double max_seconds,
+                                      const struct od_card_forecast *f, double max_seconds,
                                       struct od_error *err) OD_MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
 // A recipe on a GPU that need not be here: the plan that would be made, and the time of its operations.
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -9,6 +10,7 @@
 #include "model/spec.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu.h"
+#include "ops/op.h"
 #include "plan/cost.h"
 #include "plan/fit.h"
 #include "tune/recipe.h"

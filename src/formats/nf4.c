@@ -93,7 +93,7 @@ void od_nf4_encode(const float *x, int64_t first, int64_t last, uint8_t *codes, 
             }
             code[i] = (uint8_t)above;
         }
-        for (int i = 0; i < OD_NF4_BLOCK / 2; i++) {
+        for (size_t i = 0; i < OD_NF4_BLOCK / 2; i++) {
             to[i] = (uint8_t)(code[2 * i] << 4 | code[2 * i + 1]);
         }
         magnitudes[block] = most;

@@ -8,7 +8,6 @@
 #include "model/program.h"
 #include "model/program_internal.h"
 #include "model/spec.h"
-#include "ops/op.h"
 
 static void part(struct od_linear *layer, enum od_target target, int64_t rows, int64_t index,
                  const char *block)

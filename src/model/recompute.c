@@ -45,12 +45,26 @@ static bool is_dropped(const struct od_builder *b, int32_t index, int32_t last, 
     return keep == OD_KEEP_SUMS && op->kind != OD_OP_ATTENTION;
 }
 
+// The level that keeps less by one step.
+static enum od_keep below(enum od_keep keep)
+{
+    switch (keep) {
+    case OD_KEEP_ALL: return OD_KEEP_PRODUCTS;
+    case OD_KEEP_PRODUCTS: return OD_KEEP_ATTENTION;
+    case OD_KEEP_ATTENTION: return OD_KEEP_SUMS;
+    case OD_KEEP_SUMS:
+    case OD_KEEP_INPUT:
+    case OD_KEEP_COUNT: break;
+    }
+    return OD_KEEP_INPUT;
+}
+
 void od_build_drop(struct od_builder *b)
 {
     const struct od_program_options *options = &b->program.options;
     for (int64_t layer = 0; layer < b->program.spec.layers && !b->failed; layer++) {
         const enum od_keep keep =
-            (enum od_keep)((int)options->keep + (layer < options->lean_layers ? 1 : 0));
+            layer < options->lean_layers ? below(options->keep) : options->keep;
         const int32_t last = b->layer_op[layer + 1] - 1;
         for (int32_t i = b->layer_op[layer]; i <= last; i++) {
             if (is_dropped(b, i, last, keep)) {

@@ -1,23 +1,22 @@
 #include "model/weights.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "base/threads.h"
 #include "formats/dtype.h"
-#include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/program.h"
 #include "model/spec.h"
+#include "model/weights_internal.h"
 #include "ops/gpu_draw.h"
+#include "ops/op.h"
 
 // Even: two values are drawn together.
 enum { INIT_GRAIN = 4096 };
@@ -137,9 +136,9 @@ static enum od_status read_quantised(const struct od_safetensors *st,
     return status;
 }
 
-static enum od_status read_parts(const struct od_safetensors *st, const struct od_part *parts,
-                                 int32_t count, float *const *tensors, const char *path,
-                                 struct od_error *err)
+enum od_status od_parts_read_open(const struct od_safetensors *st, const struct od_part *parts,
+                                  int32_t count, float *const *tensors, const char *path,
+                                  struct od_error *err)
 {
     for (int32_t i = 0; i < count; i++) {
         const struct od_part *part = &parts[i];
@@ -340,7 +339,8 @@ enum od_status od_weights_read(const struct od_program *program, float *const *t
     struct od_safetensors *st = NULL;
     enum od_status status = open_weights(program, folder, &st, err);
     if (status == OD_OK) {
-        status = read_parts(st, program->weights, program->weight_count, tensors, folder, err);
+        status =
+            od_parts_read_open(st, program->weights, program->weight_count, tensors, folder, err);
     }
     od_safetensors_close(st);
     return status;
@@ -600,262 +600,8 @@ enum od_status od_parts_read(const struct od_part *parts, int32_t count, float *
                          od_safetensors_count(st), count);
     }
     if (status == OD_OK) {
-        status = read_parts(st, parts, count, tensors, path, err);
+        status = od_parts_read_open(st, parts, count, tensors, path, err);
     }
-    od_safetensors_close(st);
-    return status;
-}
-
-static enum od_status read_targets(const json_t *config, const char *path, unsigned *ret,
-                                   struct od_error *err)
-{
-    const json_t *modules = json_object_get(config, "target_modules");
-    size_t i;
-    const json_t *module;
-    *ret = 0;
-    if (json_is_string(modules) && strcmp(json_string_value(modules), "all-linear") == 0) {
-        *ret = OD_TARGET_ALL | OD_TARGET_ALL_GPT2;
-        return OD_OK;
-    }
-    json_array_foreach(modules, i, module)
-    {
-        const char *name = json_string_value(module);
-        const unsigned bit = name ? od_target_bit(name) : 0;
-        if (bit == 0) {
-            return od_fail(err, OD_E_UNSUPPORTED, "'%s': target module '%.60s' is not known", path,
-                           name ? name : "?");
-        }
-        *ret |= bit;
-    }
-    if (*ret == 0) {
-        return od_fail(err, OD_E_FORMAT, "'%s': no 'target_modules'", path);
-    }
-    return OD_OK;
-}
-
-enum od_status od_adapter_config_read(const char *folder, struct od_adapter_config *ret,
-                                      struct od_error *err)
-{
-    struct od_adapter_config config = {0};
-    char path[OD_PATH_MAX_BYTES];
-    json_t *json = NULL;
-    const char *type;
-    const char *base;
-    enum od_status status = od_path_join(path, folder, "adapter_config.json", err);
-
-    if (status == OD_OK) {
-        status = od_json_read(path, &json, err);
-    }
-    if (status != OD_OK || (status = od_json_text(json, "peft_type", path, &type, err)) != OD_OK ||
-        (status = od_json_int(json, "r", path, &config.r, err)) != OD_OK ||
-        (status = od_json_number_or(json, "lora_alpha", path, 8.0, &config.alpha, err)) != OD_OK ||
-        (status = od_json_number_or(json, "lora_dropout", path, 0.0, &config.dropout, err)) !=
-            OD_OK ||
-        (status = od_json_bool_or(json, "use_rslora", path, false, &config.rslora, err)) != OD_OK ||
-        (status = od_json_text_or(json, "base_model_name_or_path", path, "", &base, err)) !=
-            OD_OK ||
-        (status = read_targets(json, path, &config.targets, err)) != OD_OK) {
-        goto done;
-    }
-    if (strcmp(type, "LORA") != 0) {
-        status = od_fail(err, OD_E_UNSUPPORTED,
-                         "'%s': adapter type '%.60s' is not known, only LORA", path, type);
-        goto done;
-    }
-    if (config.r < 1 || config.r > OD_SPEC_CHANNELS_MAX) {
-        status =
-            od_fail(err, OD_E_LIMIT, "'%s': rank %lld is not possible", path, (long long)config.r);
-        goto done;
-    }
-    (void)snprintf(config.base_model, sizeof config.base_model, "%s", base);
-    *ret = config;
-
-done:
-    json_decref(json);
-    return status;
-}
-
-enum od_status od_adapter_config_write(const struct od_adapter_config *config, const char *folder,
-                                       struct od_error *err)
-{
-    struct od_buf buf;
-    struct od_json_writer w;
-    char path[OD_PATH_MAX_BYTES];
-    od_buf_init(&buf, 1 << 20);
-    od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
-    od_json_object_begin(&w);
-    od_json_member_text(&w, "peft_type", "LORA");
-    od_json_member_text(&w, "task_type", "CAUSAL_LM");
-    od_json_member_text(&w, "base_model_name_or_path", config->base_model);
-    od_json_member_int(&w, "r", config->r);
-    od_json_member_number(&w, "lora_alpha", config->alpha);
-    od_json_member_number(&w, "lora_dropout", config->dropout);
-    od_json_member_text(&w, "bias", "none");
-    od_json_member_bool(&w, "fan_in_fan_out", (config->targets & OD_TARGET_ALL_GPT2) != 0);
-    od_json_member_bool(&w, "inference_mode", true);
-    od_json_member_bool(&w, "use_rslora", config->rslora);
-    od_json_key(&w, "target_modules");
-    od_json_array_begin(&w);
-    for (int i = 0; i < OD_TARGET_NAMES; i++) {
-        if ((config->targets & (1u << i)) != 0) {
-            od_json_put_text(&w, od_target_name(i));
-        }
-    }
-    od_json_array_end(&w);
-    od_json_object_end(&w);
-    od_buf_putc(&buf, '\n');
-    enum od_status status = od_buf_check(&buf, err);
-    if (status == OD_OK) {
-        status = od_path_join(path, folder, "adapter_config.json", err);
-    }
-    if (status == OD_OK) {
-        status = od_file_write(path, od_buf_text(&buf), buf.size, err);
-    }
-    od_buf_release(&buf);
-    return status;
-}
-
-float od_adapter_scale(const struct od_adapter_config *config)
-{
-    const double r = (double)config->r;
-    return (float)(config->alpha / (config->rslora ? sqrt(r) : r));
-}
-
-enum { MERGE_COLS = 128, MERGE_LANES = 8 };
-
-struct merge {
-    float *w;
-    const float *a;
-    const float *b;
-    int64_t k;
-    int64_t r;
-    double scale;
-    double *room;  // [threads][r][MERGE_COLS]: columns of A in double
-};
-
-// MERGE_LANES elements of a row of W. `a`: their columns, [r][MERGE_COLS].
-static void merge_lanes(float *w, const double *a, const float *b, int64_t r, double scale)
-{
-    typedef double pair __attribute__((vector_size(16)));
-    pair sum[MERGE_LANES / 2] = {{0.0}};
-    for (int64_t q = 0; q < r; q++, a += MERGE_COLS) {
-        const pair x = {(double)b[q], (double)b[q]};
-#pragma GCC unroll 4
-        for (int i = 0; i < MERGE_LANES / 2; i++) {
-            pair column;
-            memcpy(&column, a + (ptrdiff_t)2 * i, sizeof column);
-            sum[i] += x * column;
-        }
-    }
-    for (int i = 0; i < MERGE_LANES; i++) {
-        w[i] = (float)((double)w[i] + scale * sum[i / 2][i % 2]);
-    }
-}
-
-static void merge_rows(void *context, int64_t first, int64_t last, int thread)
-{
-    const struct merge *m = context;
-    double *room = m->room + (int64_t)thread * m->r * MERGE_COLS;
-    for (int64_t j = 0; j < m->k; j += MERGE_COLS) {
-        const int64_t cols = m->k - j < MERGE_COLS ? m->k - j : MERGE_COLS;
-        for (int64_t q = 0; q < m->r; q++) {
-            for (int64_t i = 0; i < MERGE_COLS; i++) {
-                room[q * MERGE_COLS + i] = i < cols ? (double)m->a[q * m->k + j + i] : 0.0;
-            }
-        }
-        for (int64_t row = first; row < last; row++) {
-            float *w = m->w + row * m->k + j;
-            const float *b = m->b + row * m->r;
-            int64_t i = 0;
-            for (; i + MERGE_LANES <= cols; i += MERGE_LANES) {
-                merge_lanes(w + i, room + i, b, m->r, m->scale);
-            }
-            if (i < cols) {
-                float rest[MERGE_LANES] = {0.0F};
-                memcpy(rest, w + i, (size_t)(cols - i) * sizeof *rest);
-                merge_lanes(rest, room + i, b, m->r, m->scale);
-                memcpy(w + i, rest, (size_t)(cols - i) * sizeof *rest);
-            }
-        }
-    }
-}
-
-enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, const float *b,
-                              int64_t rows, int64_t k, int64_t r, double scale,
-                              struct od_error *err)
-{
-    int64_t room;
-    if (!od_count_mul(od_pool_threads(pool), r, &room) || !od_count_mul(room, MERGE_COLS, &room)) {
-        return od_fail(err, OD_E_LIMIT, "rank %lld is too large to merge", (long long)r);
-    }
-    struct merge merge = {.w = w, .a = a, .b = b, .k = k, .r = r, .scale = scale};
-    merge.room = od_alloc((size_t)room, sizeof *merge.room);
-    if (!merge.room) {
-        return od_fail(err, OD_E_MEMORY, "no memory to merge an adapter of rank %lld",
-                       (long long)r);
-    }
-    od_pool_run(pool, rows, 1, merge_rows, &merge);
-    od_free(merge.room);
-    return OD_OK;
-}
-
-enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
-                                float *const *tensors, const char *folder, struct od_error *err)
-{
-    enum od_status status = OD_OK;
-    struct od_adapter_config config;
-    struct od_safetensors *st = NULL;
-    char path[OD_PATH_MAX_BYTES];
-    float *a = NULL;
-    float *b = NULL;
-    size_t used = 0;
-
-    if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
-        (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
-        (status = od_safetensors_open(path, &st, err)) != OD_OK) {
-        goto done;
-    }
-    for (int32_t i = 0; i < program->weight_count; i++) {
-        const struct od_part *part = &program->weights[i];
-        if (part->rank != 2) {
-            continue;
-        }
-        const size_t stem = strlen(part->name) - strlen(".weight");
-        struct od_part part_a = {.rank = 2, .rows = config.r, .cols = part->cols};
-        struct od_part part_b = {.rank = 2, .rows = part->rows, .cols = config.r};
-        (void)snprintf(part_a.name, sizeof part_a.name, "base_model.model.%.*s.lora_A.weight",
-                       (int)stem, part->name);
-        (void)snprintf(part_b.name, sizeof part_b.name, "base_model.model.%.*s.lora_B.weight",
-                       (int)stem, part->name);
-        if (!od_safetensors_find(st, part_a.name)) {
-            continue;
-        }
-        od_free(a);
-        od_free(b);
-        a = od_alloc((size_t)(config.r * part->cols), sizeof *a);
-        b = od_alloc((size_t)(config.r * part->rows), sizeof *b);
-        if (!a || !b) {
-            status = od_fail(err, OD_E_MEMORY, "no memory to merge '%s'", folder);
-            goto done;
-        }
-        if ((status = read_parts(st, &part_a, 1, &a, path, err)) != OD_OK ||
-            (status = read_parts(st, &part_b, 1, &b, path, err)) != OD_OK ||
-            (status = od_adapter_add(pool, tensors[part->tensor] + part->row * part->cols, a, b,
-                                     part->rows, part->cols, config.r,
-                                     (double)od_adapter_scale(&config), err)) != OD_OK) {
-            goto done;
-        }
-        used += 2;
-    }
-    if (used != od_safetensors_count(st)) {
-        status = od_fail(err, OD_E_FORMAT,
-                         "'%s': %zu of its %zu tensors belong to no layer of this model", path,
-                         od_safetensors_count(st) - used, od_safetensors_count(st));
-    }
-
-done:
-    od_free(b);
-    od_free(a);
     od_safetensors_close(st);
     return status;
 }

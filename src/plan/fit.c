@@ -1,5 +1,6 @@
 #include "plan/fit.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"

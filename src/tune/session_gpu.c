@@ -11,6 +11,7 @@
 #include "formats/dtype.h"
 #include "formats/nf4.h"
 #include "model/program.h"
+#include "model/spec.h"
 #include "model/weights.h"
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/gpu.h"
