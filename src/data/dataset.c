@@ -13,42 +13,27 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "data/encode.h"
 #include "data/rows.h"
 #include "formats/text_file.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 /** Key of the seeded order from which a share of the documents is taken. */
 #define SHARE_ORDER UINT64_C(0x7368617265)
-/** A row's text can become a few ids more than it has bytes. */
-#define ROW_IDS_MAX (4 * (size_t)OD_DATASET_ROW_MAX_BYTES)
 
 /** The dataset while it grows. */
 struct builder {
     struct od_dataset *out;
-    const struct od_tokenizer *tokenizer;
     const struct od_dataset_options *options;
-    struct od_ids row;         ///< ids of the row in work
-    struct od_ids piece;       ///< ids behind an anchor
-    size_t answer_start;       ///< first id of `row` that is learned
-    bool dummy_prefix;         ///< the tokenizer puts a blank in front of every text
+    struct od_encoder encoder;
+    struct od_rows *rows;      ///< the file in work
+    bool is_text;              ///< the row in work is plain text
+    size_t taken;              ///< its documents that fit, or were cut so that they do
+    size_t too_long;           ///< those that did not fit
     size_t token_capacity;     ///< of out->ids and out->label
     size_t document_capacity;  ///< of out->offset, without the last
 };
-
-void od_alpaca_prompt(struct od_buf *out, const char *instruction, const char *input)
-{
-    const bool has_input = input && *input != '\0';
-    od_buf_puts(out, "Below is an instruction that describes a task");
-    od_buf_puts(out, has_input ? ", paired with an input that provides further context" : "");
-    od_buf_puts(out, ". Write a response that appropriately completes the request.\n\n");
-    od_buf_puts(out, "### Instruction:\n");
-    od_buf_puts(out, instruction);
-    if (has_input) {
-        od_buf_puts(out, "\n\n### Input:\n");
-        od_buf_puts(out, input);
-    }
-    od_buf_puts(out, "\n\n### Response:\n");
-}
 
 // Grow `*array` to hold `need` elements; doubles, so that growing costs little in the end.
 static bool grow(void **array, size_t element_size, size_t capacity)
@@ -93,9 +78,9 @@ static enum od_status reserve(struct builder *b, size_t tokens, struct od_error 
     return OD_OK;
 }
 
-// Append a document: `count` ids, learned from index `learned` on (never the first).
-static enum od_status append(struct builder *b, const int32_t *ids, size_t count, size_t learned,
-                             struct od_error *err)
+// Append a document.
+static enum od_status append(struct builder *b, const int32_t *ids, const uint8_t *label,
+                             size_t count, struct od_error *err)
 {
     struct od_dataset *out = b->out;
     const enum od_status status = reserve(b, count, err);
@@ -105,7 +90,7 @@ static enum od_status append(struct builder *b, const int32_t *ids, size_t count
     const size_t at = (size_t)out->offset[out->count];
     memcpy(out->ids + at, ids, count * sizeof *ids);
     for (size_t i = 0; i < count; i++) {
-        out->label[at + i] = i > 0 && i >= learned;
+        out->label[at + i] = i > 0 && label[i] != 0;
         out->label_count += out->label[at + i];
     }
     out->count++;
@@ -113,118 +98,38 @@ static enum od_status append(struct builder *b, const int32_t *ids, size_t count
     return OD_OK;
 }
 
-// Does the tokenizer put a blank in front of a text? Seen in what the ids of "a" spell.
-static enum od_status find_dummy_prefix(struct builder *b, struct od_error *err)
-{
-    struct od_buf text;
-    od_buf_init(&text, 1024);
-    od_ids_reset(&b->row);
-    enum od_status status =
-        od_tokenizer_encode(b->tokenizer, "a", 1, OD_ENCODE_PLAIN, &b->row, err);
-    if (status == OD_OK) {
-        status =
-            od_tokenizer_decode(b->tokenizer, b->row.data, b->row.count, OD_DECODE_RAW, &text, err);
-    }
-    if (status == OD_OK) {
-        status = od_buf_check(&text, err);
-    }
-    b->dummy_prefix = status == OD_OK && text.size > 1 && text.bytes[0] == ' ';
-    od_buf_release(&text);
-    return status;
-}
-
-// Append to `row` the ids of `text` as they follow on the character `anchor`; *ret_done is false
-// when the anchor grows together with the text.
-static enum od_status encode_behind(struct builder *b, char anchor, const char *text, size_t size,
-                                    bool *ret_done, struct od_error *err)
-{
-    char *joined = od_alloc(size + 1, 1);
-    size_t anchor_count = 0;
-    *ret_done = false;
-    if (!joined) {
-        return od_fail(err, OD_E_MEMORY, "no memory for a text of %zu bytes", size);
-    }
-    joined[0] = anchor;
-    memcpy(joined + 1, text, size);
-    od_ids_reset(&b->piece);
-    enum od_status status =
-        od_tokenizer_encode(b->tokenizer, &anchor, 1, OD_ENCODE_PLAIN, &b->piece, err);
-    if (status == OD_OK) {
-        anchor_count = b->piece.count;
-        status =
-            od_tokenizer_encode(b->tokenizer, joined, size + 1, OD_ENCODE_PLAIN, &b->piece, err);
-    }
-    if (status == OD_OK) {
-        const int32_t *ids = b->piece.data;
-        *ret_done = b->piece.count >= 2 * anchor_count &&
-                    memcmp(ids, ids + anchor_count, anchor_count * sizeof *ids) == 0;
-        for (size_t i = 2 * anchor_count; *ret_done && i < b->piece.count; i++) {
-            od_ids_push(&b->row, ids[i]);
-        }
-        status = od_ids_check(&b->row, err);
-    }
-    od_free(joined);
-    return status;
-}
-
-// Append the ids of an answer: of a text that goes on, not of one that starts.
-static enum od_status encode_answer(struct builder *b, const char *text, size_t size,
-                                    struct od_error *err)
-{
-    static const char anchors[] = {'\n', ':', '0'};
-    if (!b->dummy_prefix) {
-        return od_tokenizer_encode(b->tokenizer, text, size, OD_ENCODE_PLAIN, &b->row, err);
-    }
-    for (size_t i = 0; i < sizeof anchors; i++) {
-        bool done = false;
-        const enum od_status status = encode_behind(b, anchors[i], text, size, &done, err);
-        if (status != OD_OK || done) {
-            return status;
-        }
-    }
-    return od_fail(err, OD_E_UNSUPPORTED,
-                   "the tokenizer has no way to write this answer behind another text");
-}
-
-// Make b->row and b->answer_start from a row.
-static enum od_status encode_row(struct builder *b, const struct od_row *row, struct od_error *err)
-{
-    const int32_t eos = od_tokenizer_eos(b->tokenizer);
-    const bool completion = row->prompt == NULL;
-    od_ids_reset(&b->row);
-    enum od_status status = od_tokenizer_encode(
-        b->tokenizer, completion ? row->answer : row->prompt,
-        completion ? row->answer_size : row->prompt_size, OD_ENCODE_SPECIAL, &b->row, err);
-    b->answer_start = completion || b->options->train_on_inputs ? 0 : b->row.count;
-    if (status == OD_OK && !completion) {
-        status = encode_answer(b, row->answer, row->answer_size, err);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    if (eos >= 0 && (b->row.count == 0 || b->row.data[b->row.count - 1] != eos)) {
-        od_ids_push(&b->row, eos);
-    }
-    return od_ids_check(&b->row, err);
-}
-
 // Cut a text of `count` ids into pieces. A last piece of one id could teach nothing, so the piece
 // before it gives one away.
-static enum od_status append_pieces(struct builder *b, struct od_error *err)
+static enum od_status append_pieces(struct builder *b, const int32_t *ids, const uint8_t *label,
+                                    size_t count, struct od_error *err)
 {
     const size_t longest = (size_t)b->options->sequence_len;
     size_t at = 0;
-    while (at < b->row.count) {
-        const size_t rest = b->row.count - at;
+    while (at < count) {
+        const size_t rest = count - at;
         size_t size = rest < longest ? rest : longest;
         size -= rest == longest + 1 && longest > 2;
-        const enum od_status status = append(b, b->row.data + at, size, 0, err);
+        const enum od_status status = append(b, ids + at, label + at, size, err);
         if (status != OD_OK) {
             return status;
         }
         at += size;
     }
     return OD_OK;
+}
+
+// A document of the row in work.
+static enum od_status take(void *context, const int32_t *ids, const uint8_t *label, size_t count,
+                           struct od_error *err)
+{
+    struct builder *b = context;
+    if (count <= (size_t)b->options->sequence_len) {
+        b->taken++;
+        return append(b, ids, label, count, err);
+    }
+    b->too_long++;
+    b->taken += b->is_text;
+    return b->is_text ? append_pieces(b, ids, label, count, err) : OD_OK;
 }
 
 static bool is_blank(const char *text, size_t size)
@@ -236,39 +141,29 @@ static bool is_blank(const char *text, size_t size)
 static enum od_status add_row(struct builder *b, const struct od_row *row,
                               struct od_dataset_counts *counts, struct od_error *err)
 {
+    size_t documents = 0;
     counts->rows++;
     counts->invalid_utf8 += row->invalid_utf8;
-    if (is_blank(row->answer, row->answer_size)) {
+    if (row->text ? is_blank(row->text, row->text_size) : row->turn_count == 0) {
         counts->empty++;
         return OD_OK;
     }
-    enum od_status status = encode_row(b, row, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    if (b->row.count < 2 || b->answer_start >= b->row.count) {
-        counts->empty++;
-        return OD_OK;
-    }
-    const bool too_long = b->row.count > (size_t)b->options->sequence_len;
-    counts->too_long += too_long;
-    if (!too_long) {
-        status = append(b, b->row.data, b->row.count, b->answer_start, err);
-    } else if (!row->prompt) {
-        status = append_pieces(b, err);
-    } else {
-        return OD_OK;
-    }
-    counts->kept += status == OD_OK;
+    b->is_text = row->text != NULL;
+    b->taken = 0;
+    b->too_long = 0;
+    const enum od_status status = od_encode_row(&b->encoder, row, take, b, &documents, err);
+    counts->empty += status == OD_OK && documents == 0;
+    counts->too_long += b->too_long > 0;
+    counts->kept += b->taken > 0;
+    counts->split += documents > 1;
     return status;
 }
 
-// Keep a seeded share of the documents from `first` on, in their order.
-static void keep_share(struct builder *b, int64_t first, double share, size_t spec)
+// Keep a seeded choice of `wanted` of the documents from `first` on, in their order.
+static void keep_some(struct builder *b, int64_t first, uint64_t wanted, size_t spec)
 {
     struct od_dataset *out = b->out;
     const int64_t count = out->count - first;
-    const uint64_t wanted = (uint64_t)llround(share * (double)count);
     int64_t kept = first;
     for (int64_t i = 0; i < count; i++) {
         const uint64_t place = od_permute((uint64_t)i, (uint64_t)count,
@@ -326,7 +221,8 @@ static enum od_status apply_weight(struct builder *b, int64_t first, double weig
         }
     }
     if (share > 0) {
-        keep_share(b, whole > 0 ? first + whole * (last - first) : first, share, spec);
+        const int64_t from = whole > 0 ? first + whole * (last - first) : first;
+        keep_some(b, from, (uint64_t)llround(share * (double)(b->out->count - from)), spec);
     }
     return OD_OK;
 }
@@ -349,22 +245,57 @@ static enum od_status read_rows(struct builder *b, struct od_rows *rows,
     }
 }
 
+static enum od_status check_spec(const struct od_dataset_spec *spec, struct od_error *err)
+{
+    if (!(spec->weight > 0) || spec->weight > (double)OD_DATASET_WEIGHT_MAX) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "'%s': a weight of %g: it must be above 0 and at most %d", spec->path,
+                       spec->weight, (int)OD_DATASET_WEIGHT_MAX);
+    }
+    return spec->max_rows >= 0
+               ? OD_OK
+               : od_fail(err, OD_E_ARGUMENT, "'%s': max_rows is below 0", spec->path);
+}
+
+enum od_status od_dataset_template(const struct od_dataset_spec *spec, const char *model_folder,
+                                   struct od_chat_template **ret, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    *ret = NULL;
+    if (spec->type != OD_DATASET_CHAT && spec->type != OD_DATASET_OASST) {
+        return OD_OK;
+    }
+    if (spec->chat_template && strcmp(spec->chat_template, "tokenizer_default") != 0) {
+        status = od_chat_template_create(spec->chat_template, ret, err);
+    } else if (model_folder) {
+        status = od_chat_template_read(model_folder, ret, err);
+    } else {
+        return od_fail(err, OD_E_ARGUMENT, "'%s': conversations need a 'chat_template'",
+                       spec->path);
+    }
+    if (status != OD_OK) {
+        od_error_prefix(err, "'%s'", spec->path);
+    }
+    return status;
+}
+
 static enum od_status load_file(struct builder *b, const struct od_dataset_spec *spec, size_t index,
                                 struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
     char *text = NULL;
     size_t size = 0;
-    struct od_rows rows = {0};
+    struct od_chat_template *chat_template = NULL;
     struct od_dataset *out = b->out;
     struct od_dataset_counts *counts = &out->counts[index];
     const int64_t first = out->count;
-    if (!(spec->weight > 0) || spec->weight > (double)OD_DATASET_WEIGHT_MAX) {
-        return od_fail(err, OD_E_ARGUMENT,
-                       "'%s': a weight of %g: it must be above 0 and at most %d", spec->path,
-                       spec->weight, (int)OD_DATASET_WEIGHT_MAX);
+    enum od_status status = check_spec(spec, err);
+    if (status == OD_OK) {
+        status = od_dataset_template(spec, b->options->model_folder, &chat_template, err);
     }
-    enum od_status status = od_text_find(spec->path, path, sizeof path, err);
+    if (status == OD_OK) {
+        status = od_text_find(spec->path, path, sizeof path, err);
+    }
     if (status == OD_OK) {
         status = od_sha256_file(path, out->digest[index], err);
     }
@@ -372,15 +303,21 @@ static enum od_status load_file(struct builder *b, const struct od_dataset_spec 
         status = od_text_read(path, OD_DATASET_FILE_MAX_BYTES, &text, &size, err);
     }
     if (status == OD_OK) {
-        status = od_rows_init(&rows, spec->path, spec->type, text, size, err);
+        const struct od_rows_options options = {
+            .spec = spec, .chat_template = chat_template, .tokenizer = b->encoder.tokenizer};
+        status = od_rows_init(b->rows, &options, text, size, err);
     }
     if (status == OD_OK) {
-        status = read_rows(b, &rows, counts, err);
+        status = read_rows(b, b->rows, counts, err);
+    }
+    if (status == OD_OK && spec->max_rows > 0 && out->count - first > spec->max_rows) {
+        keep_some(b, first, (uint64_t)spec->max_rows, index);
     }
     if (status == OD_OK) {
         status = apply_weight(b, first, spec->weight, index, err);
     }
-    od_rows_release(&rows);
+    od_rows_release(b->rows);
+    od_chat_template_free(chat_template);
     counts->documents = out->count - first;
     counts->tokens = out->offset[out->count] - out->offset[first];
     return status;
@@ -417,20 +354,19 @@ enum od_status od_dataset_load(const struct od_dataset_spec *specs, size_t spec_
                        options->sequence_len, (int)OD_DATASET_SEQUENCE_LEN_MAX);
     }
     enum od_status status = OD_OK;
-    struct builder b = {.tokenizer = tokenizer, .options = options};
+    struct builder b = {.options = options};
     struct od_dataset *out = od_alloc(1, sizeof *out);  // too large for the stack
-    od_ids_init(&b.row, ROW_IDS_MAX);
-    od_ids_init(&b.piece, ROW_IDS_MAX);
+    b.rows = od_alloc(1, sizeof *b.rows);               // so is this
     if (out) {
         out->file_count = spec_count;
         out->offset = od_alloc(1, sizeof *out->offset);
     }
-    if (!out || !out->offset) {
+    if (!out || !out->offset || !b.rows) {
         status = od_fail(err, OD_E_MEMORY, "no memory for the data");
         goto done;
     }
     b.out = out;
-    status = find_dummy_prefix(&b, err);
+    status = od_encoder_init(&b.encoder, tokenizer, options->train_on_inputs, err);
     for (size_t i = 0; status == OD_OK && i < spec_count; i++) {
         status = load_file(&b, &specs[i], i, err);
     }
@@ -443,8 +379,8 @@ enum od_status od_dataset_load(const struct od_dataset_spec *specs, size_t spec_
     }
 
 done:
-    od_ids_release(&b.row);
-    od_ids_release(&b.piece);
+    od_encoder_release(&b.encoder);
+    od_free(b.rows);
     if (out) {
         od_dataset_release(out);
     }

@@ -5,14 +5,10 @@
 //   NAME.txt     plain text; a line "<|endoftext|>" ends a document. The newline in front of that
 //                line, and one at the end of the file, belong to no document.
 //
-// Members of an object that make a row (texts; null and absent are the empty text):
+//   NAME.csv     a row of names, then rows of as many fields; empty rows are skipped. With `columns`
+//                the file has no names. NAME.tsv is the same with tabs
 //
-//   input-output   input + output, prompt + response, prompt + completion, question + answer:
-//                  the first pair of which both are there
-//   alpaca         instruction, input (or context), output (or response)
-//   completion     text
-//
-// Objects may have more members, which are ignored. Elements of an array are cut out by counting
+// Elements of an array are cut out by counting
 // brackets outside of texts and then read one by one, so that every row knows its line and a file
 // needs no second copy in memory.
 #include "data/rows.h"
@@ -29,7 +25,10 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "data/dataset.h"
+#include "formats/csv.h"
 #include "formats/json.h"
+
+enum { COLUMNS_MAX = 256 };
 
 static const char separator[] = "<|endoftext|>";
 
@@ -60,46 +59,115 @@ static void skip_space(struct od_rows *rows)
     }
 }
 
-enum od_status od_rows_init(struct od_rows *rows, const char *name, enum od_dataset_type type,
-                            char *text, size_t size, struct od_error *err)
+// The size of a name without what says how the file is packed.
+static size_t unpacked_size(const char *name)
 {
-    size_t name_size = strlen(name);
-    *rows = (struct od_rows){.name = name, .type = type, .text = text, .size = size, .line = 1};
-    od_buf_init(&rows->valid, 3 * (size_t)OD_DATASET_ROW_MAX_BYTES);
-    od_buf_init(&rows->prompt, 4 * (size_t)OD_DATASET_ROW_MAX_BYTES);
-    if (ends_with(name, name_size, ".gz")) {
-        name_size -= strlen(".gz");
+    static const char *const endings[] = {".gz", ".zst", ".xz"};
+    const size_t size = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        if (ends_with(name, size, endings[i])) {
+            return size - strlen(endings[i]);
+        }
     }
-    if (ends_with(name, name_size, ".jsonl")) {
+    return size;
+}
+
+// Names of columns must be there and different.
+static enum od_status check_header(const struct od_rows *rows, const struct od_csv_row *header,
+                                   struct od_error *err)
+{
+    for (size_t i = 0; i < header->count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(header->fields[i].text, header->fields[k].text) == 0) {
+                return od_fail(err, OD_E_FORMAT, "%s:%zu: two columns are named '%.60s'",
+                               rows->name, header->line, header->fields[i].text);
+            }
+        }
+    }
+    return header->count > 0 && header->count <= COLUMNS_MAX
+               ? OD_OK
+               : od_fail(err, OD_E_FORMAT, "%s:1: the first row must name 1 to %d columns",
+                         rows->name, (int)COLUMNS_MAX);
+}
+
+static enum od_status init_table(struct od_rows *rows, char delimiter, struct od_error *err)
+{
+    const char *columns = rows->options.spec->columns;
+    enum od_status status =
+        od_csv_parse(rows->text, rows->size, delimiter, rows->name, &rows->csv, err);
+    rows->layout = OD_ROWS_TABLE;
+    if (status == OD_OK && columns) {
+        status = od_csv_parse(columns, strlen(columns), ',', "columns", &rows->header, err);
+        return status == OD_OK && rows->header.count > 0
+                   ? check_header(rows, &rows->header.rows[0], err)
+                   : status;
+    }
+    if (status == OD_OK && rows->csv.count > 0) {
+        rows->csv_at = 1;
+        status = check_header(rows, &rows->csv.rows[0], err);
+    }
+    return status;
+}
+
+static enum od_status init_layout(struct od_rows *rows, struct od_error *err)
+{
+    const char *name = rows->name;
+    const size_t size = unpacked_size(name);
+    if (ends_with(name, size, ".csv") || ends_with(name, size, ".tsv")) {
+        return init_table(rows, ends_with(name, size, ".csv") ? ',' : '\t', err);
+    }
+    if (ends_with(name, size, ".jsonl")) {
         rows->layout = OD_ROWS_LINES;
-    } else if (ends_with(name, name_size, ".json")) {
+    } else if (ends_with(name, size, ".json")) {
         skip_space(rows);
-        rows->inside = rows->at < size && text[rows->at] == '[';
+        rows->inside = rows->at < rows->size && rows->text[rows->at] == '[';
         rows->layout = rows->inside ? OD_ROWS_ARRAY : OD_ROWS_LINES;
         rows->at += rows->inside;
-    } else if (ends_with(name, name_size, ".txt")) {
+    } else if (ends_with(name, size, ".txt")) {
         rows->layout = OD_ROWS_TEXT;
     } else {
-        od_rows_release(rows);
         return od_fail(err, OD_E_UNSUPPORTED,
-                       "'%s': data is read from .jsonl, .json and .txt files (.gz behind it is "
-                       "fine)",
+                       "'%s': data is read from .jsonl, .json, .csv, .tsv and .txt files (.gz, "
+                       ".zst or .xz behind it is fine)",
                        name);
     }
-    if (rows->layout == OD_ROWS_TEXT && type != OD_DATASET_COMPLETION) {
-        od_rows_release(rows);
-        return od_fail(err, OD_E_ARGUMENT, "'%s': plain text needs 'type: completion'", name);
-    }
     return OD_OK;
+}
+
+enum od_status od_rows_init(struct od_rows *rows, const struct od_rows_options *options, char *text,
+                            size_t size, struct od_error *err)
+{
+    *rows = (struct od_rows){
+        .options = *options, .name = options->spec->path, .text = text, .size = size, .line = 1};
+    od_buf_init(&rows->valid, 3 * (size_t)OD_DATASET_ROW_MAX_BYTES);
+    od_buf_init(&rows->made, 4 * (size_t)OD_DATASET_ROW_MAX_BYTES);
+    od_buf_init(&rows->other, 4 * (size_t)OD_DATASET_ROW_MAX_BYTES);
+    enum od_status status = init_layout(rows, err);
+    if (status == OD_OK && rows->layout == OD_ROWS_TEXT &&
+        options->spec->type != OD_DATASET_COMPLETION) {
+        status =
+            od_fail(err, OD_E_ARGUMENT, "'%s': plain text needs 'type: completion'", rows->name);
+    }
+    if (status == OD_OK && options->spec->type == OD_DATASET_OASST) {
+        status = od_oasst_read(rows, err);
+    }
+    if (status != OD_OK) {
+        od_rows_release(rows);
+    }
+    return status;
 }
 
 void od_rows_release(struct od_rows *rows)
 {
     od_free(rows->text);
     json_decref(rows->object);
+    od_csv_release(&rows->csv);
+    od_csv_release(&rows->header);
+    od_oasst_free(rows->trees);
     od_buf_release(&rows->valid);
-    od_buf_release(&rows->prompt);
-    *rows = (struct od_rows){0};
+    od_buf_release(&rows->made);
+    od_buf_release(&rows->other);
+    memset(rows, 0, sizeof *rows);
 }
 
 static enum od_status check_row_size(const struct od_rows *rows, size_t size, int64_t line,
@@ -162,97 +230,6 @@ static enum od_status parse_object(struct od_rows *rows, const char *text, size_
     return OD_OK;
 }
 
-// Lend a text member; null and absent give "".
-static enum od_status get_text(const struct od_rows *rows, const char *key, int64_t line,
-                               const char **ret, size_t *ret_size, struct od_error *err)
-{
-    const json_t *value = json_object_get(rows->object, key);
-    if (value && !json_is_string(value) && !json_is_null(value)) {
-        return od_fail(err, OD_E_FORMAT, "%s:%" PRId64 ": '%s' must be a text", rows->name, line,
-                       key);
-    }
-    *ret = json_is_string(value) ? json_string_value(value) : "";
-    *ret_size = json_is_string(value) ? json_string_length(value) : 0;
-    return OD_OK;
-}
-
-static bool has(const struct od_rows *rows, const char *key)
-{
-    return json_object_get(rows->object, key) != NULL;
-}
-
-static enum od_status read_pair(const struct od_rows *rows, struct od_row *row,
-                                struct od_error *err)
-{
-    static const char *const pairs[][2] = {{"input", "output"},
-                                           {"prompt", "response"},
-                                           {"prompt", "completion"},
-                                           {"question", "answer"}};
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        if (!has(rows, pairs[i][0]) || !has(rows, pairs[i][1])) {
-            continue;
-        }
-        const enum od_status status =
-            get_text(rows, pairs[i][0], row->line, &row->prompt, &row->prompt_size, err);
-        return status != OD_OK
-                   ? status
-                   : get_text(rows, pairs[i][1], row->line, &row->answer, &row->answer_size, err);
-    }
-    return od_fail(err, OD_E_FORMAT,
-                   "%s:%" PRId64
-                   ": a row needs 'input' and 'output' (or 'prompt' and 'response', "
-                   "'prompt' and 'completion', 'question' and 'answer')",
-                   rows->name, row->line);
-}
-
-static enum od_status read_alpaca(struct od_rows *rows, struct od_row *row, struct od_error *err)
-{
-    const char *instruction = NULL;
-    const char *input = NULL;
-    size_t instruction_size = 0;
-    size_t input_size = 0;
-    const char *answer_key = has(rows, "output") ? "output" : "response";
-    if (!has(rows, "instruction") || !has(rows, answer_key)) {
-        return od_fail(err, OD_E_FORMAT, "%s:%" PRId64 ": a row needs 'instruction' and 'output'",
-                       rows->name, row->line);
-    }
-    enum od_status status =
-        get_text(rows, "instruction", row->line, &instruction, &instruction_size, err);
-    if (status == OD_OK) {
-        status = get_text(rows, has(rows, "input") ? "input" : "context", row->line, &input,
-                          &input_size, err);
-    }
-    if (status == OD_OK) {
-        status = get_text(rows, answer_key, row->line, &row->answer, &row->answer_size, err);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    if (strlen(instruction) != instruction_size || strlen(input) != input_size) {
-        return od_fail(err, OD_E_FORMAT, "%s:%" PRId64 ": the instruction holds a NUL", rows->name,
-                       row->line);
-    }
-    od_buf_reset(&rows->prompt);
-    od_alpaca_prompt(&rows->prompt, instruction, input);
-    row->prompt = od_buf_text(&rows->prompt);
-    row->prompt_size = rows->prompt.size;
-    return od_buf_check(&rows->prompt, err);
-}
-
-static enum od_status read_members(struct od_rows *rows, struct od_row *row, struct od_error *err)
-{
-    switch (rows->type) {
-    case OD_DATASET_INPUT_OUTPUT: return read_pair(rows, row, err);
-    case OD_DATASET_ALPACA: return read_alpaca(rows, row, err);
-    case OD_DATASET_COMPLETION: break;
-    }
-    if (!has(rows, "text")) {
-        return od_fail(err, OD_E_FORMAT, "%s:%" PRId64 ": a row needs 'text'", rows->name,
-                       row->line);
-    }
-    return get_text(rows, "text", row->line, &row->answer, &row->answer_size, err);
-}
-
 // Read the object in text[start .. end), which begins in line `line` whose first byte is at
 // `line_start`.
 static enum od_status read_object(struct od_rows *rows, size_t start, size_t end, int64_t line,
@@ -265,13 +242,7 @@ static enum od_status read_object(struct od_rows *rows, size_t start, size_t end
     if (status == OD_OK) {
         status = make_valid(rows, &text, &size, &row->invalid_utf8, err);
     }
-    if (status == OD_OK) {
-        status = parse_object(rows, text, size, line, start - line_start, err);
-    }
-    if (status == OD_OK) {
-        status = read_members(rows, row, err);
-    }
-    return status;
+    return status == OD_OK ? parse_object(rows, text, size, line, start - line_start, err) : status;
 }
 
 static enum od_status next_line(struct od_rows *rows, struct od_row *row, bool *ret_more,
@@ -381,21 +352,64 @@ static enum od_status next_text(struct od_rows *rows, struct od_row *row, bool *
         end--;
         end -= end > start && rows->text[end - 1] == '\r';
     }
-    row->answer = rows->text + start;
-    row->answer_size = end - start;
-    const enum od_status status = check_row_size(rows, row->answer_size, row->line, err);
-    return status != OD_OK
-               ? status
-               : make_valid(rows, &row->answer, &row->answer_size, &row->invalid_utf8, err);
+    row->text = rows->text + start;
+    row->text_size = end - start;
+    const enum od_status status = check_row_size(rows, row->text_size, row->line, err);
+    return status != OD_OK ? status
+                           : make_valid(rows, &row->text, &row->text_size, &row->invalid_utf8, err);
+}
+
+// The next row of a table as an object of texts.
+static enum od_status next_table_row(struct od_rows *rows, struct od_row *row, bool *ret_more,
+                                     struct od_error *err)
+{
+    const struct od_csv_row *header =
+        rows->options.spec->columns ? rows->header.rows : rows->csv.rows;
+    while (rows->csv_at < rows->csv.count && rows->csv.rows[rows->csv_at].count == 0) {
+        rows->csv_at++;
+    }
+    *ret_more = rows->csv_at < rows->csv.count;
+    if (!*ret_more) {
+        return OD_OK;
+    }
+    const struct od_csv_row *fields = &rows->csv.rows[rows->csv_at++];
+    *row = (struct od_row){.line = (int64_t)fields->line};
+    if (fields->count != header->count) {
+        return od_fail(err, OD_E_FORMAT, "%s:%zu: a row of %zu fields: there are %zu columns",
+                       rows->name, fields->line, fields->count, header->count);
+    }
+    json_decref(rows->object);
+    rows->object = json_object();
+    bool ok = rows->object != NULL;
+    for (size_t i = 0; ok && i < fields->count; i++) {
+        ok = json_object_set_new(rows->object, header->fields[i].text,
+                                 json_stringn(fields->fields[i].text, fields->fields[i].size)) == 0;
+    }
+    return ok ? OD_OK
+              : od_fail(err, OD_E_MEMORY, "%s:%zu: no memory for the row", rows->name,
+                        fields->line);
+}
+
+enum od_status od_rows_next_raw(struct od_rows *rows, struct od_row *ret, bool *ret_more,
+                                struct od_error *err)
+{
+    switch (rows->layout) {
+    case OD_ROWS_LINES: return next_line(rows, ret, ret_more, err);
+    case OD_ROWS_ARRAY: return next_element(rows, ret, ret_more, err);
+    case OD_ROWS_TABLE: return next_table_row(rows, ret, ret_more, err);
+    case OD_ROWS_TEXT: break;
+    }
+    return next_text(rows, ret, ret_more, err);
 }
 
 enum od_status od_rows_next(struct od_rows *rows, struct od_row *ret, bool *ret_more,
                             struct od_error *err)
 {
-    switch (rows->layout) {
-    case OD_ROWS_LINES: return next_line(rows, ret, ret_more, err);
-    case OD_ROWS_ARRAY: return next_element(rows, ret, ret_more, err);
-    case OD_ROWS_TEXT: break;
+    if (rows->trees) {
+        return od_oasst_next(rows, ret, ret_more, err);
     }
-    return next_text(rows, ret, ret_more, err);
+    const enum od_status status = od_rows_next_raw(rows, ret, ret_more, err);
+    return status == OD_OK && *ret_more && rows->layout != OD_ROWS_TEXT
+               ? od_rows_read_object(rows, ret, err)
+               : status;
 }
