@@ -149,6 +149,9 @@ enum od_status od_dataset_template(const struct od_dataset_spec *spec, const cha
                                    struct od_chat_template **ret,
                                    struct od_error *err) OD_MUST_CHECK;
 
+/** A role under the name that templates know: human and prompter are user, gpt is assistant. */
+const char *od_role_name(const char *role);
+
 /** What a type reads and makes, for help: "instruction, input?, output in Alpaca's template". */
 const char *od_dataset_type_help(enum od_dataset_type type);
 

@@ -20,6 +20,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "data/dataset.h"
 #include "data/rows.h"
 
 enum { DEPTH_MAX = OD_ROWS_TURNS_MAX - 1, NONE = -1, REPLIES_DEPTH_MAX = 60 };

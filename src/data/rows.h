@@ -125,8 +125,6 @@ enum od_status od_rows_read_chat(struct od_rows *rows, struct od_row *row,
 enum od_status od_rows_read_messages(struct od_rows *rows, const json_t *messages,
                                      const bool *learn, struct od_row *row,
                                      struct od_error *err) OD_MUST_CHECK;
-/** A role under the name that templates know: human and prompter are user, gpt is assistant. */
-const char *od_role_name(const char *role);
 
 /** Read a whole file of trees; then lend its ways one by one. */
 enum od_status od_oasst_read(struct od_rows *rows, struct od_error *err) OD_MUST_CHECK;

@@ -73,10 +73,11 @@ static enum od_status count_work(const struct od_recipe *recipe, const struct od
     struct od_dataset dataset = {0};
     struct od_dataset held_out = {0};
     struct od_packs packs = {0};
+    const char *folder = recipe->base_model ? recipe->base_model : recipe->base_tokenizer;
     const struct od_dataset_options options = {.sequence_len = recipe->sequence_len,
                                                .train_on_inputs = recipe->train_on_inputs,
-                                               .seed = recipe->seed};
-    const char *folder = recipe->base_model ? recipe->base_model : recipe->base_tokenizer;
+                                               .seed = recipe->seed,
+                                               .model_folder = folder};
     const int64_t per_step = recipe->micro_batch_size * recipe->gradient_accumulation_steps;
     enum od_status status = od_tokenizer_open(folder, &tokenizer, err);
     if (status != OD_OK) {

@@ -313,7 +313,8 @@ static enum od_status check_together(struct od_recipe_reader *r, const struct od
     if ((status = check_quant(r, root, err)) != OD_OK ||
         (status = check_pairs(root, err)) != OD_OK ||
         (status = check_schedule(r, root, err)) != OD_OK ||
-        (status = check_validation(recipe, root, err)) != OD_OK) {
+        (status = check_validation(recipe, root, err)) != OD_OK ||
+        (status = od_recipe_set_templates(root, recipe, err)) != OD_OK) {
         return status;
     }
     if (recipe->method == OD_METHOD_FULL && (status = note_lora_keys(r, root, err)) != OD_OK) {

@@ -72,6 +72,8 @@ struct od_recipe {
     const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
     size_t lora_target_count;
 
+    const char *chat_template;  ///< of conversations whose file names none; NULL: the model's own
+    const char *chat_template_jinja;  ///< instead: Jinja text, with `chat_template: jinja`
     struct od_dataset_spec datasets[OD_DATASET_FILES_MAX];
     size_t dataset_count;
     double

@@ -18,7 +18,7 @@
 #include "tune/recipe_table.h"
 
 /** Kinds of enum od_dataset_type. */
-enum { OD_RECIPE_DATA_TYPES = OD_DATASET_COMPLETION + 1 };
+enum { OD_RECIPE_DATA_TYPES = OD_DATASET_TYPES };
 
 /** A recipe in the middle of being read. */
 struct od_recipe_reader {
@@ -63,6 +63,15 @@ enum od_status od_recipe_note(struct od_recipe_reader *r, struct od_error *err, 
 /** Keep a path, made absolute. */
 enum od_status od_recipe_read_path(struct od_recipe_reader *r, const struct od_yaml_node *node,
                                    const char **ret, struct od_error *err) OD_MUST_CHECK;
+
+/** Keep a text; and one that must name a chat template, be Jinja text or `jinja`. */
+enum od_status od_recipe_read_text(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                   const char **ret, struct od_error *err) OD_MUST_CHECK;
+enum od_status od_recipe_read_template(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                       const char **ret, struct od_error *err) OD_MUST_CHECK;
+/** Conversations whose file names no template take the recipe's. */
+enum od_status od_recipe_set_templates(const struct od_yaml_node *root, struct od_recipe *recipe,
+                                       struct od_error *err) OD_MUST_CHECK;
 
 /** Read a list of data files, see recipe_data.c. */
 enum od_status od_recipe_read_datasets(struct od_recipe_reader *r, const struct od_yaml_node *node,

@@ -16,13 +16,15 @@
 /** What the value of a key is. */
 enum od_recipe_kind {
     // Simple values, kept at `offset`.
-    OD_RECIPE_INT,     ///< int64_t
-    OD_RECIPE_NUMBER,  ///< double
-    OD_RECIPE_STEPS,   ///< double: a whole number of steps, or a share of them below 1
-    OD_RECIPE_BOOL,    ///< bool
-    OD_RECIPE_SEED,    ///< uint64_t
-    OD_RECIPE_PATH,    ///< const char *
-    OD_RECIPE_DUE,     ///< enum od_due
+    OD_RECIPE_INT,       ///< int64_t
+    OD_RECIPE_NUMBER,    ///< double
+    OD_RECIPE_STEPS,     ///< double: a whole number of steps, or a share of them below 1
+    OD_RECIPE_BOOL,      ///< bool
+    OD_RECIPE_SEED,      ///< uint64_t
+    OD_RECIPE_PATH,      ///< const char *
+    OD_RECIPE_DUE,       ///< enum od_due
+    OD_RECIPE_TEXT,      ///< const char *
+    OD_RECIPE_TEMPLATE,  ///< const char *: the name of a chat template
     // Values with a reader of their own.
     OD_RECIPE_BASE_MODEL,
     OD_RECIPE_ADAPTER,
@@ -42,6 +44,12 @@ enum od_recipe_kind {
     OD_RECIPE_DATA_TYPE,
     OD_RECIPE_DATA_WEIGHT,
     OD_RECIPE_DATA_SPLIT,
+    OD_RECIPE_DATA_TEXT,      ///< const char *, kept at `offset` in struct od_dataset_spec
+    OD_RECIPE_DATA_TEMPLATE,  ///< the same: the name of a chat template
+    OD_RECIPE_DATA_MAX_ROWS,
+    OD_RECIPE_DATA_MAPPINGS,        ///< names of the members of a message
+    OD_RECIPE_DATA_ROLES,           ///< names of roles: those that are known
+    OD_RECIPE_DATA_ROLES_TO_TRAIN,  ///< the assistant
     // Known keys of axolotl and PEFT that have no place here.
     OD_RECIPE_NO_EFFECT,  ///< results are the same without: a note, `help` says why
     OD_RECIPE_REFUSED     ///< would change the result: only empty values and `fallback` are taken
@@ -53,7 +61,7 @@ struct od_recipe_key {
     const char *name;
     const char *alias;  ///< PEFT's or the trainer's name for the same, or NULL
     enum od_recipe_kind kind;
-    size_t offset;         ///< in struct od_recipe
+    size_t offset;         ///< in struct od_recipe, or of a data file in struct od_dataset_spec
     double min;            ///< of a number
     double max;            ///< of a number
     bool above;            ///< `min` itself is not allowed

@@ -462,6 +462,9 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_NUMBER: return read_number(node, key, recipe, err);
     case OD_RECIPE_BOOL: return od_yaml_bool(node, od_recipe_slot(recipe, key), err);
     case OD_RECIPE_PATH: return od_recipe_read_path(r, node, od_recipe_slot(recipe, key), err);
+    case OD_RECIPE_TEXT: return od_recipe_read_text(r, node, od_recipe_slot(recipe, key), err);
+    case OD_RECIPE_TEMPLATE:
+        return od_recipe_read_template(r, node, od_recipe_slot(recipe, key), err);
     case OD_RECIPE_SEED:
         status = read_int(node, key, &seed, err);
         recipe->seed = (uint64_t)seed;
@@ -487,6 +490,12 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_DATA_TYPE:
     case OD_RECIPE_DATA_WEIGHT:
     case OD_RECIPE_DATA_SPLIT:
+    case OD_RECIPE_DATA_TEXT:
+    case OD_RECIPE_DATA_TEMPLATE:
+    case OD_RECIPE_DATA_MAX_ROWS:
+    case OD_RECIPE_DATA_MAPPINGS:
+    case OD_RECIPE_DATA_ROLES:
+    case OD_RECIPE_DATA_ROLES_TO_TRAIN:
     case OD_RECIPE_NO_EFFECT:
     case OD_RECIPE_REFUSED: break;
     }

@@ -202,6 +202,8 @@ static void (*const writers[OD_RECIPE_KIND_COUNT])(const struct od_recipe *recip
     [OD_RECIPE_SEED] = put_seed,
     [OD_RECIPE_PATH] = put_path,
     [OD_RECIPE_DUE] = put_due,
+    [OD_RECIPE_TEXT] = put_path,
+    [OD_RECIPE_TEMPLATE] = put_path,
     [OD_RECIPE_BASE_MODEL] = put_base_model,
     [OD_RECIPE_ADAPTER] = put_adapter,
     [OD_RECIPE_LOAD_IN_4BIT] = put_4bit,

@@ -116,9 +116,15 @@ static enum od_status check_token(const struct od_session *s, const char *name, 
     return OD_OK;
 }
 
+// Where the tokenizer and the chat template of a recipe are.
+static const char *tokenizer_folder(const struct od_recipe *recipe)
+{
+    return recipe->base_model ? recipe->base_model : recipe->base_tokenizer;
+}
+
 static enum od_status open_tokenizer(struct od_session *s, struct od_error *err)
 {
-    const char *folder = s->recipe->base_model ? s->recipe->base_model : s->recipe->base_tokenizer;
+    const char *folder = tokenizer_folder(s->recipe);
     enum od_status status = od_tokenizer_open(folder, &s->tokenizer, err);
     if (status != OD_OK) {
         return status;
@@ -313,7 +319,8 @@ static enum od_status open_data(struct od_session *s, struct od_dataset *given,
 {
     const struct od_dataset_options options = {.sequence_len = s->recipe->sequence_len,
                                                .train_on_inputs = s->recipe->train_on_inputs,
-                                               .seed = s->recipe->seed};
+                                               .seed = s->recipe->seed,
+                                               .model_folder = tokenizer_folder(s->recipe)};
     enum od_status status = OD_OK;
     if (given) {
         s->dataset = *given;

@@ -375,15 +375,128 @@ static void places(void **state)
           "r.yaml:5:22: 'lora_target_modules' must have 1 to 16 names");
 }
 
+static void same_spec(const struct od_dataset_spec *a, const struct od_dataset_spec *b)
+{
+    assert_int_equal(a->type, b->type);
+    assert_int_equal(a->max_rows, b->max_rows);
+    same_text(a->columns, b->columns);
+    same_text(a->fields.instruction, b->fields.instruction);
+    same_text(a->fields.input, b->fields.input);
+    same_text(a->fields.output, b->fields.output);
+    same_text(a->fields.system, b->fields.system);
+    same_text(a->fields.text, b->fields.text);
+    same_text(a->fields.messages, b->fields.messages);
+    same_text(a->fields.role, b->fields.role);
+    same_text(a->fields.content, b->fields.content);
+    same_text(a->format, b->format);
+    same_text(a->no_input_format, b->no_input_format);
+    same_text(a->system_format, b->system_format);
+    same_text(a->system_prompt, b->system_prompt);
+    same_text(a->chat_template, b->chat_template);
+}
+
+static const char all_data_keys[] =
+    "base_model: m\n"
+    "chat_template: llama-3\n"
+    "datasets:\n"
+    "  - path: a.json\n"
+    "    type:\n"
+    "      field_instruction: q\n"
+    "      field_input: c\n"
+    "      field_output: a\n"
+    "      field_system: s\n"
+    "      format: \"Q: {instruction}\\nC: {input}\\n\"\n"
+    "      no_input_format: '{instruction}:'\n"
+    "      system_format: '<{system}>'\n"
+    "      system_prompt: be brief\n"
+    "  - {path: b.jsonl, type: sharegpt, conversation: chatml, max_rows: 10}\n"
+    "  - path: c.jsonl\n"
+    "    type: chat_template\n"
+    "    field_messages: talk\n"
+    "    message_property_mappings: {role: who, content: what}\n"
+    "    roles: {user: [human], assistant: [gpt, model]}\n"
+    "    roles_to_train: [assistant]\n"
+    "  - {path: d.jsonl, type: oasst, chat_template: tokenizer_default}\n"
+    "  - {path: e.csv, type: input_output, columns: 'x,y', field_input: x, field_output: y}\n"
+    "  - {path: f.jsonl.zst, type: completion, field: body}\n"
+    "  - {path: g.txt.xz}\n"
+    "  - {path: h.jsonl, type: dolly}\n"
+    "  - path: i.jsonl\n"
+    "    type: chat_template\n"
+    "    chat_template: jinja\n"
+    "    chat_template_jinja: \"{% for m in messages %}\\n{{ m }}{% endfor %}\"\n";
+
+static void data_keys(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_recipe r = {0};
+    struct od_recipe again = {0};
+    struct od_buf out;
+    assert_ok(parse(all_data_keys, &r, &err), &err);
+    assert_int_equal(r.dataset_count, 9);
+    assert_int_equal(r.datasets[0].type, OD_DATASET_OWN);
+    assert_string_equal(r.datasets[0].format, "Q: {instruction}\nC: {input}\n");
+    assert_string_equal(r.datasets[0].fields.system, "s");
+    assert_null(r.datasets[0].chat_template);
+    assert_int_equal(r.datasets[1].type, OD_DATASET_CHAT);
+    assert_string_equal(r.datasets[1].chat_template, "chatml");
+    assert_int_equal(r.datasets[1].max_rows, 10);
+    assert_string_equal(r.datasets[2].chat_template, "llama-3");
+    assert_string_equal(r.datasets[2].fields.role, "who");
+    assert_string_equal(r.datasets[2].fields.content, "what");
+    assert_string_equal(r.datasets[3].chat_template, "tokenizer_default");
+    assert_int_equal(r.datasets[3].type, OD_DATASET_OASST);
+    assert_string_equal(r.datasets[4].columns, "x,y");
+    assert_string_equal(r.datasets[5].fields.text, "body");
+    assert_int_equal(r.datasets[6].type, OD_DATASET_COMPLETION);
+    assert_int_equal(r.datasets[7].type, OD_DATASET_ALPACA);
+    assert_string_equal(r.datasets[8].chat_template,
+                        "{% for m in messages %}\n{{ m }}{% endfor %}");
+    assert_int_equal(r.note_count, 0);
+    od_buf_init(&out, 1 << 20);
+    assert_ok(od_recipe_write(&r, &out, &err), &err);
+    assert_ok(parse(od_buf_text(&out), &again, &err), &err);
+    for (size_t i = 0; i < r.dataset_count; i++) {
+        same_spec(&r.datasets[i], &again.datasets[i]);
+    }
+    round_trip(&r);
+    od_buf_release(&out);
+    od_recipe_release(&again);
+    od_recipe_release(&r);
+}
+
+static void broken_data_keys(void **state)
+{
+    (void)state;
+    fails("base_model: m\nchat_template: chatlm\ndatasets:\n  - {path: a.jsonl, type: alpaca}\n",
+          OD_E_NOT_FOUND,
+          "r.yaml:2:16: there is no chat template 'chatlm': it must be chatml, llama2, llama3, "
+          "mistral, zephyr, vicuna, alpaca, tokenizer_default (the model's own) or a Jinja text");
+    fails("base_model: m\nchat_template: jinja\ndatasets:\n  - {path: a.jsonl, type: sharegpt}\n",
+          OD_E_FORMAT, "r.yaml:1:1: 'chat_template: jinja' needs 'chat_template_jinja'");
+    fails("datasets:\n  - {path: a.jsonl, type: alpaca, max_rows: -1}\n", OD_E_FORMAT,
+          "r.yaml:2:45: 'max_rows' is -1: it must be at least 0");
+    fails("datasets:\n  - {path: a.jsonl, type: {formt: x}}\n", OD_E_FORMAT,
+          "r.yaml:2:28: unknown key of a layout 'formt': did you mean 'format'?");
+    fails("datasets:\n  - {path: a.jsonl, type: sharegpt, roles: {user: [me]}}\n", OD_E_UNSUPPORTED,
+          "r.yaml:2:52: 'user' is not supported: 'me' is no name of the user");
+    fails("datasets:\n  - {path: a.jsonl, type: pygmalion}\n", OD_E_UNSUPPORTED,
+          "r.yaml:2:27: the type of data 'pygmalion' is not built yet: it must be input-output, "
+          "alpaca, alpaca_chat, chat_template, oasst, completion or a mapping");
+}
+
 static void places_in_datasets(void **state)
 {
     (void)state;
     fails("datasets:\n  - path: a.jsonl\n    type: alpacca\n", OD_E_FORMAT,
           "r.yaml:3:11: unknown type of data 'alpacca': did you mean 'alpaca'?");
     fails("datasets:\n  - path: a.jsonl\n    type: zz\n", OD_E_FORMAT,
-          "r.yaml:3:11: unknown type of data 'zz': it must be input-output, alpaca or completion");
+          "r.yaml:3:11: unknown type of data 'zz': it must be input-output, alpaca, alpaca_chat, "
+          "chat_template, oasst, completion or a mapping");
     fails("datasets:\n  - path: a.jsonl\n", OD_E_FORMAT,
-          "r.yaml:2:5: a data file needs 'type': input-output, alpaca or completion");
+          "r.yaml:2:5: a data file needs 'type': input-output, alpaca, alpaca_chat, chat_template, "
+          "oasst, completion or a mapping");
     fails("datasets:\n  - type: alpaca\n", OD_E_FORMAT, "r.yaml:2:5: a data file needs 'path'");
     fails("datasets:\n  - path: a.txt\n    weigth: 2\n", OD_E_FORMAT,
           "r.yaml:3:5: unknown key of a data file 'weigth': did you mean 'weight'?");
@@ -545,6 +658,7 @@ int main(void)
         cmocka_unit_test(defaults),           cmocka_unit_test(all_keys),
         cmocka_unit_test(more_of_the_keys),   cmocka_unit_test(together),
         cmocka_unit_test(pre_training),       cmocka_unit_test(places),
+        cmocka_unit_test(data_keys),          cmocka_unit_test(broken_data_keys),
         cmocka_unit_test(places_in_datasets), cmocka_unit_test(refused_and_unused),
         cmocka_unit_test(many_notes),         cmocka_unit_test(table_is_sound),
         cmocka_unit_test(from_a_file),        cmocka_unit_test(without_memory),
