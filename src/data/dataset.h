@@ -152,8 +152,8 @@ enum od_status od_dataset_template(const struct od_dataset_spec *spec, const cha
 /** A role under the name that templates know: human and prompter are user, gpt is assistant. */
 const char *od_role_name(const char *role);
 
-/** What a type reads and makes, for help: "instruction, input?, output in Alpaca's template". */
-const char *od_dataset_type_help(enum od_dataset_type type);
+/** Names of the types as recipes write them; a layout of one's own is a mapping, {}. */
+extern const char *const od_dataset_type_names[OD_DATASET_TYPES];
 
 /** The text of a prompt in Alpaca's template; `input` may be NULL or "". Also used when serving. */
 void od_alpaca_prompt(struct od_buf *out, const char *instruction, const char *input);

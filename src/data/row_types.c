@@ -41,20 +41,14 @@ struct instruction {
     struct text system;
 };
 
-const char *od_dataset_type_help(enum od_dataset_type type)
-{
-    static const char *const help[OD_DATASET_TYPES] = {
-        [OD_DATASET_INPUT_OUTPUT] =
-            "input and output (or prompt and response, prompt and "
-            "completion, question and answer, or segments), as they are",
-        [OD_DATASET_ALPACA] = "instruction, input, output in Alpaca's template",
-        [OD_DATASET_COMPLETION] = "text, all of which is learned",
-        [OD_DATASET_ALPACA_CHAT] = "question and answer between USER and ASSISTANT",
-        [OD_DATASET_CHAT] = "messages with role and content, in a chat template",
-        [OD_DATASET_OASST] = "trees of messages, in a chat template",
-        [OD_DATASET_OWN] = "members and layout as the recipe says"};
-    return help[type];
-}
+const char *const od_dataset_type_names[OD_DATASET_TYPES] = {
+    [OD_DATASET_INPUT_OUTPUT] = "input-output",
+    [OD_DATASET_ALPACA] = "alpaca",
+    [OD_DATASET_COMPLETION] = "completion",
+    [OD_DATASET_ALPACA_CHAT] = "alpaca_chat",
+    [OD_DATASET_CHAT] = "chat_template",
+    [OD_DATASET_OASST] = "oasst",
+    [OD_DATASET_OWN] = "{}"};
 
 bool od_rows_add_turn(struct od_row *row, struct od_turn *turns, const char *prompt,
                       size_t prompt_size, const char *answer, size_t answer_size)

@@ -15,6 +15,7 @@
 #include "infer/responder.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 enum { DEFAULT_SLOTS = 8, DEFAULT_PASS_TOKENS = 256, DEFAULT_CONTEXT_MAX = 4096 };
@@ -69,8 +70,8 @@ static enum od_status check_request(const struct od_process_request *request, st
 static enum od_status prompt_ids(struct od_engine *engine, const struct od_process_request *request,
                                  struct od_ids *ids, struct od_error *err)
 {
-    enum od_status status = od_tokenizer_encode(engine->tokenizer, request->prompt,
-                                                request->prompt_size, OD_ENCODE_SPECIAL, ids, err);
+    enum od_status status =
+        od_prompt_encode(engine->tokenizer, request->prompt, request->prompt_size, ids, err);
     if (status == OD_OK && ids->count == 0) {
         const int32_t bos = od_tokenizer_bos(engine->tokenizer);
         od_ids_push(ids, bos >= 0 ? bos : od_tokenizer_eos(engine->tokenizer));

@@ -28,14 +28,6 @@ struct type_name {
     enum od_dataset_type type;
 };
 
-const char *const od_recipe_type_names[OD_RECIPE_DATA_TYPES] = {
-    [OD_DATASET_INPUT_OUTPUT] = "input-output",
-    [OD_DATASET_ALPACA] = "alpaca",
-    [OD_DATASET_COMPLETION] = "completion",
-    [OD_DATASET_ALPACA_CHAT] = "alpaca_chat",
-    [OD_DATASET_CHAT] = "chat_template",
-    [OD_DATASET_OASST] = "oasst",
-    [OD_DATASET_OWN] = "{}"};
 static const struct type_name other_names[] = {{"input_output", OD_DATASET_INPUT_OUTPUT},
                                                {"dolly", OD_DATASET_ALPACA},
                                                {"gpteacher", OD_DATASET_ALPACA},
@@ -146,7 +138,7 @@ static enum od_status fail_type(const struct od_yaml_node *node, const char *tex
                                   known_types);
         }
     }
-    const char *nearest = od_nearest_name(text, od_recipe_type_names, OD_RECIPE_DATA_TYPES);
+    const char *nearest = od_nearest_name(text, od_dataset_type_names, OD_DATASET_TYPES);
     return nearest ? od_recipe_fail_unknown(node, "type of data", text, nearest, err)
                    : od_recipe_fail(node, OD_E_FORMAT, err,
                                     "unknown type of data '%s': it must be %s", text, known_types);
@@ -188,7 +180,7 @@ static enum od_status read_type(struct od_recipe_reader *r, const struct od_yaml
         return status;
     }
     for (size_t i = 0; i < OD_DATASET_OWN; i++) {
-        if (strcmp(text, od_recipe_type_names[i]) == 0) {
+        if (strcmp(text, od_dataset_type_names[i]) == 0) {
             spec->type = (enum od_dataset_type)i;
             return OD_OK;
         }
@@ -390,7 +382,7 @@ void od_recipe_put_datasets(const char *key, const struct od_dataset_spec *specs
         od_buf_puts(out, "  - path: ");
         od_yaml_put_scalar(out, spec->path);
         od_double_text(spec->weight, number);
-        od_buf_printf(out, "\n    type: %s\n    weight: %s\n", od_recipe_type_names[spec->type],
+        od_buf_printf(out, "\n    type: %s\n    weight: %s\n", od_dataset_type_names[spec->type],
                       number);
         if (spec->max_rows > 0) {
             od_buf_printf(out, "    max_rows: %lld\n", (long long)spec->max_rows);

@@ -17,9 +17,6 @@
 #include "tune/recipe.h"
 #include "tune/recipe_table.h"
 
-/** Kinds of enum od_dataset_type. */
-enum { OD_RECIPE_DATA_TYPES = OD_DATASET_TYPES };
-
 /** A recipe in the middle of being read. */
 struct od_recipe_reader {
     struct od_recipe *recipe;
@@ -32,7 +29,6 @@ struct od_recipe_reader {
 };
 
 /** Names of the values, in the order of their enums. */
-extern const char *const od_recipe_type_names[OD_RECIPE_DATA_TYPES];
 extern const char *const od_recipe_schedule_names[OD_SCHEDULE_COUNT];
 extern const char *const od_recipe_decay_names[OD_DECAY_COUNT];
 extern const char *const od_recipe_due_names[OD_DUE_COUNT];
