@@ -241,6 +241,45 @@ static enum od_status eps_of(const json_t *config, const char *key, const char *
     return status;
 }
 
+// Keys that change the arithmetic in ways that are not here: refused unless they say what is usual.
+static enum od_status llama_switches(const json_t *config, const char *where, struct od_error *err)
+{
+    static const char *const never[] = {"num_local_experts", "num_experts", "quantization_config"};
+    double rotary = 1.0;
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        const json_t *value = json_object_get(config, never[i]);
+        if (value && !json_is_null(value)) {
+            return od_fail(err, OD_E_UNSUPPORTED, "%s: '%s' is not supported", where, never[i]);
+        }
+    }
+    const enum od_status status =
+        od_json_number_or(config, "partial_rotary_factor", where, 1.0, &rotary, err);
+    if (status == OD_OK && (rotary < 1.0 || rotary > 1.0)) {
+        return od_fail(err, OD_E_UNSUPPORTED, "%s: 'partial_rotary_factor' must be 1", where);
+    }
+    return status;
+}
+
+// layer_types names what each layer attends to; it must agree with the window that was read.
+static enum od_status check_layer_types(const json_t *config, const char *where,
+                                        const struct od_spec *spec, struct od_error *err)
+{
+    size_t i;
+    const json_t *value;
+    json_array_foreach(json_object_get(config, "layer_types"), i, value)
+    {
+        const char *type = json_string_value(value);
+        const bool slides = spec->window > 0 && (int64_t)i >= spec->window_from;
+        if (!type || strcmp(type, slides ? "sliding_attention" : "full_attention") != 0) {
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "%s: 'layer_types' says '%.40s' of layer %zu, the window's keys say "
+                           "otherwise",
+                           where, type ? type : "?", i);
+        }
+    }
+    return OD_OK;
+}
+
 // Llama and what is like it.
 static enum od_status read_llama(const json_t *config, const char *where, struct od_spec *spec,
                                  struct od_error *err)
@@ -264,6 +303,8 @@ static enum od_status read_llama(const json_t *config, const char *where, struct
             OD_OK ||
         (status = rope_of(config, where, spec, err)) != OD_OK ||
         (status = window_of(config, where, spec, err)) != OD_OK ||
+        (status = llama_switches(config, where, err)) != OD_OK ||
+        (status = check_layer_types(config, where, spec, err)) != OD_OK ||
         (status = eps_of(config, "rms_norm_eps", where, 1e-6, spec, err)) != OD_OK) {
         return status;
     }

@@ -100,7 +100,7 @@ static inline void tiny_run(struct tiny *tiny)
                              .segments = 2,
                              .segment_start = segments,
                              .targets = targets,
-                             .loss_scale = 1.0F / TINY_TOKENS,
+                             .loss_scale = 1.0F / (float)TINY_TOKENS,
                              .dropout_seed = 77,
                              .dropout_pass = 3,
                              .want_gradient = true};

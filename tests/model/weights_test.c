@@ -182,6 +182,18 @@ static void spoiled_config(void **state)
          "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
          "\"max_position_embeddings\":32,\"sliding_window\":-16}",
          OD_E_FORMAT, "sliding_window"},
+        {"{\"model_type\":\"qwen2\",\"vocab_size\":259,\"hidden_size\":16,"
+         "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+         "\"max_position_embeddings\":32,\"layer_types\":[\"sliding_attention\"]}",
+         OD_E_UNSUPPORTED, "layer_types"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,"
+         "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+         "\"max_position_embeddings\":32,\"partial_rotary_factor\":0.5}",
+         OD_E_UNSUPPORTED, "partial_rotary_factor"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,"
+         "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+         "\"max_position_embeddings\":32,\"num_local_experts\":8}",
+         OD_E_UNSUPPORTED, "num_local_experts"},
         {"{\"model_type\":\"gpt2\",\"vocab_size\":259,\"n_embd\":16,\"n_layer\":1,\"n_head\":3,"
          "\"n_positions\":32}",
          OD_E_FORMAT, "3 heads"},

@@ -79,7 +79,7 @@ static void compare_weights(const struct od_session *s, const struct od_part *pa
     od_safetensors_close(st);
     print_message("# %s: largest weight difference %g, key bias %g\n", family, worst, key_bias);
     assert_true(worst < 5e-6);
-    assert_true(key_bias <= STEPS * lr);
+    assert_true(key_bias <= (double)STEPS * lr);
 }
 
 static void follow(const char *family, enum od_method method)
