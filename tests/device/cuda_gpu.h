@@ -7,6 +7,7 @@
 #ifndef OD_TESTS_DEVICE_CUDA_GPU_H
 #define OD_TESTS_DEVICE_CUDA_GPU_H
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,17 @@ static inline struct od_cuda *test_gpu(void)
         skip();
     }
     return gpu;
+}
+
+/** Whether this machine has a GPU; says why not. */
+static inline bool have_gpu(void)
+{
+    struct od_error err = {0};
+    if (od_cuda_count(&err) > 0) {
+        return true;
+    }
+    print_message("no GPU: %s\n", err.message);
+    return false;
 }
 
 #endif

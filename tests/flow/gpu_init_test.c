@@ -11,22 +11,13 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda_gpu.h"
 #include "flow/model_files.h"
 #include "formats/safetensors.h"
 #include "ops/gpu_draw.h"
 #include "support.h"
 
 enum { MOST = 100000 };
-
-static bool have_gpu(void)
-{
-    struct od_error err = {0};
-    if (od_cuda_count(&err) > 0) {
-        return true;
-    }
-    print_message("no GPU: %s\n", err.message);
-    return false;
-}
 
 static void draws_have_the_same_bits(void **state)
 {

@@ -185,10 +185,9 @@ static void head_sizes_that_have_no_kernel(void **state)
                                          .forward_count = 1,
                                          .inputs = f.inputs,
                                          .tokens = f.tokens};
-    assert_ok(od_cuda_open(0, &f.cuda, &err), &err);
+    f.cuda = test_gpu();
     assert_int_equal(od_gpu_open(f.cuda, &layout, &f.gpu, &err), OD_E_UNSUPPORTED);
     assert_non_null(strstr(err.message, "heads of 48 channels"));
-    od_cuda_close(f.cuda);
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda_gpu.h"
 #include "ops/gpu.h"
 #include "ops/op.h"
 #include "support.h"
@@ -60,16 +61,6 @@ struct fixture {
     struct od_cuda *cuda;
     struct od_gpu *gpu;
 };
-
-static inline bool have_gpu(void)
-{
-    struct od_error err = {0};
-    if (od_cuda_count(&err) > 0) {
-        return true;
-    }
-    print_message("no GPU: %s\n", err.message);
-    return false;
-}
 
 static inline void begin(struct fixture *f, int64_t tokens, enum od_op_kind forward,
                          enum od_op_kind backward)
@@ -131,7 +122,7 @@ static inline void open(struct fixture *f, bool use_library)
                                          .tokens = f->tokens,
                                          .plan_bytes = f->bytes,
                                          .use_library = use_library};
-    assert_ok(od_cuda_open(0, &f->cuda, &err), &err);
+    f->cuda = test_gpu();
     assert_ok(od_gpu_open(f->cuda, &layout, &f->gpu, &err), &err);
 }
 
@@ -141,7 +132,6 @@ static inline void close(struct fixture *f)
         od_free(f->value[i]);
     }
     od_gpu_close(f->gpu);
-    od_cuda_close(f->cuda);
 }
 
 // Send f->value[number]; spare columns become NaN.

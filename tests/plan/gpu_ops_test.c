@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda_gpu.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/cpu.h"
@@ -66,16 +67,6 @@ struct bench {
     double worst[OD_OP_COUNT];
     int failures;
 };
-
-static bool have_gpu(void)
-{
-    struct od_error err = {0};
-    if (od_cuda_count(&err) > 0) {
-        return true;
-    }
-    print_message("no GPU: %s\n", err.message);
-    return false;
-}
 
 // Rows [0, rows) of a GPU tensor as floats, contiguous.
 static void read_tensor(struct bench *b, int32_t number, int64_t rows, float *to)
@@ -338,7 +329,7 @@ static void check(const struct od_spec *spec, struct od_program_options options,
     assert_ok(od_arrays_make(&b->cpu_side.plan, &b->arrays, &err), &err);
     assert_ok(od_layout_make(&b->gpu_side.program, &b->gpu_side.plan, use_library, &layout, &err),
               &err);
-    assert_ok(od_cuda_open(0, &b->cuda, &err), &err);
+    b->cuda = test_gpu();
     assert_ok(od_gpu_open(b->cuda, &layout.gpu, &b->gpu, &err), &err);
     od_layout_release(&layout);
     if (p->io.rope_table >= 0) {
@@ -367,7 +358,6 @@ static void check(const struct od_spec *spec, struct od_program_options options,
     assert_true(fabs(stats.loss_sum - b->batch.loss_sum) < 1e-3 * b->batch.loss_sum);
     assert_int_equal(b->failures, 0);
     od_gpu_close(b->gpu);
-    od_cuda_close(b->cuda);
     od_arrays_release(&b->arrays);
     od_cpu_close(&b->cpu);
     od_plan_release(&b->cpu_side.plan);

@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda_gpu.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "support.h"
@@ -60,16 +61,6 @@ static const struct {
      "\"rope_theta\": 10000.0, \"initializer_range\": 0.05, \"hidden_act\": \"silu\",\n"
      "\"sliding_window\": 48, \"tie_word_embeddings\": false}\n"},
 };
-
-static bool have_gpu(void)
-{
-    struct od_error err = {0};
-    if (od_cuda_count(&err) > 0) {
-        return true;
-    }
-    print_message("no GPU: %s\n", err.message);
-    return false;
-}
 
 // Documents whose next token follows from the last one, so that there is something to learn.
 static void make_data(struct od_dataset *ret)

@@ -281,10 +281,37 @@ static enum od_status read_info(struct od_cuda *cuda, int version, struct od_err
     return OD_OK;
 }
 
-/** Hand the program's kernels to the driver. */
-static enum od_status load_images(struct od_cuda *cuda, struct od_error *err)
+/** Hand one image of kernels to the driver. */
+static enum od_status load_image(struct od_cuda *cuda, uint64_t i, struct od_error *err)
 {
     char text[TEXT_BYTES * 2];
+    const int result = cuda->api.cuModuleLoadData(&cuda->modules[i], od_cuda_images[i].begin);
+    if (result == OD_CU_SUCCESS) {
+        return OD_OK;
+    }
+    cuda->modules[i] = NULL;
+    result_text(&cuda->api, result, text);
+    if (result == OD_CU_NO_BINARY_FOR_GPU || result == OD_CU_UNSUPPORTED_PTX_VERSION ||
+        result == OD_CU_INVALID_IMAGE || result == OD_CU_INVALID_PTX ||
+        result == OD_CU_JIT_COMPILER_NOT_FOUND || result == OD_CU_JIT_COMPILATION_DISABLED) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "%s (capability %d.%d, driver %s, CUDA %d.%d) cannot run the kernels of "
+                       "this build (%s): '%s': %s; install driver %d or newer, or build with "
+                       "-Dgpu_arch=sm_%d",
+                       cuda->info.name, cuda->info.capability / 10, cuda->info.capability % 10,
+                       cuda->info.driver, cuda->info.driver_version / 1000,
+                       cuda->info.driver_version % 1000 / 10, od_cuda_image_archs,
+                       od_cuda_images[i].name, text, DRIVER_WANTED, cuda->info.capability);
+    }
+    od_error_set(err, status_of(result), "cannot load the kernels of '%s': %s",
+                 od_cuda_images[i].name, text);
+    return status_of(result);
+}
+
+/** Hand the program's kernels to the driver, but for those that few models need. */
+static enum od_status load_images(struct od_cuda *cuda, struct od_error *err)
+{
+    enum od_status status = OD_OK;
     if (od_cuda_image_count == 0) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "this build has no CUDA kernels: build it where nvcc is, or with "
@@ -295,29 +322,10 @@ static enum od_status load_images(struct od_cuda *cuda, struct od_error *err)
         return od_fail(err, OD_E_MEMORY, "cannot hold a table of %u images",
                        (unsigned)od_cuda_image_count);
     }
-    for (uint64_t i = 0; i < od_cuda_image_count; i++) {
-        const int result = cuda->api.cuModuleLoadData(&cuda->modules[i], od_cuda_images[i].begin);
-        if (result == OD_CU_SUCCESS) {
-            continue;
-        }
-        result_text(&cuda->api, result, text);
-        if (result == OD_CU_NO_BINARY_FOR_GPU || result == OD_CU_UNSUPPORTED_PTX_VERSION ||
-            result == OD_CU_INVALID_IMAGE || result == OD_CU_INVALID_PTX ||
-            result == OD_CU_JIT_COMPILER_NOT_FOUND || result == OD_CU_JIT_COMPILATION_DISABLED) {
-            return od_fail(err, OD_E_UNSUPPORTED,
-                           "%s (capability %d.%d, driver %s, CUDA %d.%d) cannot run the kernels of "
-                           "this build (%s): '%s': %s; install driver %d or newer, or build with "
-                           "-Dgpu_arch=sm_%d",
-                           cuda->info.name, cuda->info.capability / 10, cuda->info.capability % 10,
-                           cuda->info.driver, cuda->info.driver_version / 1000,
-                           cuda->info.driver_version % 1000 / 10, od_cuda_image_archs,
-                           od_cuda_images[i].name, text, DRIVER_WANTED, cuda->info.capability);
-        }
-        od_error_set(err, status_of(result), "cannot load the kernels of '%s': %s",
-                     od_cuda_images[i].name, text);
-        return status_of(result);
+    for (uint64_t i = 0; i < od_cuda_image_count && status == OD_OK; i++) {
+        status = od_cuda_images[i].is_on_demand ? OD_OK : load_image(cuda, i, err);
     }
-    return OD_OK;
+    return status;
 }
 
 enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *err)
@@ -567,6 +575,16 @@ void od_cuda_fill(struct od_cuda *cuda, od_dev to, uint8_t value, size_t bytes)
 
 // Kernels.
 
+/** od_NAME_...: a kernel of the image NAME. */
+static bool is_kernel_of(const char *kernel, const char *image)
+{
+    static const char prefix[] = "od_";
+    const size_t size = strlen(image);
+    return strncmp(kernel, prefix, sizeof prefix - 1) == 0 &&
+           strncmp(kernel + sizeof prefix - 1, image, size) == 0 &&
+           kernel[sizeof prefix - 1 + size] == '_';
+}
+
 enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_cuda_kernel **ret,
                               struct od_error *err)
 {
@@ -579,7 +597,15 @@ enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_
         }
     }
     for (uint64_t i = 0; i < od_cuda_image_count && result == OD_CU_NOT_FOUND; i++) {
-        result = cuda->api.cuModuleGetFunction(&function, cuda->modules[i], name);
+        if (!cuda->modules[i] && is_kernel_of(name, od_cuda_images[i].name)) {
+            const enum od_status status = load_image(cuda, i, err);
+            if (status != OD_OK) {
+                return status;
+            }
+        }
+        if (cuda->modules[i]) {
+            result = cuda->api.cuModuleGetFunction(&function, cuda->modules[i], name);
+        }
     }
     if (result == OD_CU_NOT_FOUND || strlen(name) >= KERNEL_NAME_BYTES) {
         return od_fail(err, OD_E_NOT_FOUND, "this build has no kernel '%s'", name);

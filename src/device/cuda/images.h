@@ -15,6 +15,8 @@ struct od_cuda_image {
     const char *name;  ///< of the .cu file, without the suffix
     const unsigned char *begin;
     const unsigned char *end;
+    /** Loaded when one of its kernels, named od_NAME_..., is first asked for; 0: from the start. */
+    uint64_t is_on_demand;
 };
 
 extern const struct od_cuda_image od_cuda_images[];

@@ -155,26 +155,6 @@ static void find_library(struct od_matmul *matmul)
     }
 }
 
-/** Load the own kernels, so that none is loaded while a graph is recorded. */
-static enum od_status load_kernels(struct od_matmul *matmul, struct od_error *err)
-{
-    char name[48];
-    for (unsigned i = 0; i < 16; i++) {
-        const unsigned ta = i >> 3 & 1;
-        const unsigned tb = i >> 2 & 1;
-        const unsigned f32 = i >> 1 & 1;
-        const unsigned aligned = i & 1;
-        (void)snprintf(name, sizeof name, "od_matmul_%c%c_%s%s", ta ? 't' : 'n', tb ? 't' : 'n',
-                       f32 ? "f32" : "bf16", aligned ? "" : "_any");
-        const enum od_status status =
-            od_cuda_kernel(matmul->cuda, name, &matmul->kernels[ta][tb][f32][aligned], err);
-        if (status) {
-            return status;
-        }
-    }
-    return od_cuda_kernel(matmul->cuda, "od_add_bias", &matmul->add_bias, err);
-}
-
 enum od_status od_matmul_create(struct od_cuda *cuda, od_dev workspace, bool use_library,
                                 struct od_matmul **ret, struct od_error *err)
 {
@@ -185,7 +165,7 @@ enum od_status od_matmul_create(struct od_cuda *cuda, od_dev workspace, bool use
     memset(matmul, 0, sizeof *matmul);
     matmul->cuda = cuda;
     matmul->workspace = workspace;
-    const enum od_status status = load_kernels(matmul, err);
+    const enum od_status status = od_cuda_kernel(cuda, "od_add_bias", &matmul->add_bias, err);
     if (status) {
         od_free(matmul);
         return status;
@@ -464,11 +444,38 @@ enum od_status od_matmul_choose(struct od_matmul *matmul, const struct od_matmul
 
 // Running.
 
-static void run_own(struct od_matmul *matmul, const struct od_matmul_call *call)
+/**
+ * The kernel for a call, loaded when it is first needed: four in an image, and where they come as PTX,
+ * the driver compiles for seconds. NULL: the fault is noted.
+ */
+static struct od_cuda_kernel *own_kernel(struct od_matmul *matmul,
+                                         const struct od_matmul_call *call)
 {
     const bool aligned = alignment(call) == VECTOR_BYTES;
-    struct od_cuda_kernel *kernel =
-        matmul->kernels[call->a_transposed][call->b_transposed][call->d_is_float][aligned];
+    struct od_cuda_kernel **kernel =
+        &matmul->kernels[call->a_transposed][call->b_transposed][call->d_is_float][aligned];
+    struct od_error err = {0};
+    char name[48];
+    if (*kernel) {
+        return *kernel;
+    }
+    (void)snprintf(name, sizeof name, "od_matmul_%s%s_%c%c", aligned ? "" : "any_",
+                   call->d_is_float ? "f32" : "bf16", call->a_transposed ? 't' : 'n',
+                   call->b_transposed ? 't' : 'n');
+    const enum od_status status = od_cuda_kernel(matmul->cuda, name, kernel, &err);
+    if (status != OD_OK) {
+        od_cuda_fault(matmul->cuda, status, "%s", err.message);
+        *kernel = NULL;
+    }
+    return *kernel;
+}
+
+static void run_own(struct od_matmul *matmul, const struct od_matmul_call *call)
+{
+    struct od_cuda_kernel *kernel = own_kernel(matmul, call);
+    if (!kernel) {
+        return;
+    }
     od_dev a = call->a;
     od_dev b = call->b;
     od_dev c = call->c;

@@ -1,6 +1,6 @@
 /**
  * @file
- * The shape of the own matrix-product kernel, for the kernel (matmul.cu) and for the host that
+ * The shape of the own matrix-product kernel, for the kernel (matmul.cuh) and for the host that
  * starts it (matmul.c): a block makes a tile of D, each of its warps a part of the tile; operands
  * come in steps along k through a ring of stages in shared memory.
  * @thread No state.

@@ -1,14 +1,13 @@
-// The kernels for one head size, HEAD_DIM. Included by attention.cu once for each, no include guard.
+// The kernels for one head size, HEAD_DIM. Included by attention_dNN.cu, no include guard.
 
 #define D           HEAD_DIM
-#define NAMED(name) PASTE(name, HEAD_DIM)
 #define SHAPE(name) PASTE(PASTE(OD_ATTENTION_, name), HEAD_DIM)
 #define PITCH       OD_ATTENTION_PITCH(D)
 #define ROW_BYTES   (2 * PITCH)
 #define CHUNKS      (D / 8)  // 16-byte pieces of a row
 
 // Rows first .. first + rows of a matrix to shared memory; zeros from row `end` on.
-INLINE void NAMED(copy_rows_)(uint32_t to, const uint16_t *from, int64_t ld, int32_t first,
+INLINE void copy_rows(uint32_t to, const uint16_t *from, int64_t ld, int32_t first,
                               int32_t end, const int rows, const int threads)
 {
     if (threads % CHUNKS == 0) {  // a thread keeps to its column
@@ -41,7 +40,7 @@ INLINE void NAMED(copy_rows_)(uint32_t to, const uint16_t *from, int64_t ld, int
 }
 
 // Column `head` of a [T, H] matrix for rows first .. first + rows; zeros from row `end` on.
-INLINE void NAMED(copy_column_)(uint32_t to, const float *from, int32_t heads, int32_t head,
+INLINE void copy_column(uint32_t to, const float *from, int32_t heads, int32_t head,
                                 int32_t first, int32_t end, const int rows)
 {
     const int32_t r = (int32_t)threadIdx.x;
@@ -53,7 +52,7 @@ INLINE void NAMED(copy_column_)(uint32_t to, const float *from, int32_t heads, i
 }
 
 // A warp's 16 x D accumulators, times `factor`, as bf16 into 16 rows of shared memory.
-INLINE void NAMED(stage_tile_)(uint32_t to, const float c[][4], const int tiles, float factor_low,
+INLINE void stage_tile(uint32_t to, const float c[][4], const int tiles, float factor_low,
                                float factor_high)
 {
     const uint32_t lane = threadIdx.x % 32;
@@ -70,7 +69,7 @@ INLINE void NAMED(stage_tile_)(uint32_t to, const float c[][4], const int tiles,
 }
 
 // Rows of shared memory to rows first .. first + rows of a matrix, by one warp.
-INLINE void NAMED(store_rows_)(uint16_t *to, int64_t ld, int32_t first, int32_t rows, uint32_t from)
+INLINE void store_rows(uint16_t *to, int64_t ld, int32_t first, int32_t rows, uint32_t from)
 {
     for (int c = (int)threadIdx.x % 32; c < rows * CHUNKS; c += 32) {
         const int r = c / CHUNKS;
@@ -100,7 +99,7 @@ INLINE void NAMED(store_rows_)(uint16_t *to, int64_t ld, int32_t first, int32_t 
 #define COLS          (KEYS / 8)
 
 extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
-    NAMED(od_attention_fwd_d)(const struct od_attention_args args)
+    KERNEL_NAME(fwd)(const struct od_attention_args args)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     struct od_attention_tile tile;
@@ -137,12 +136,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
     const uint32_t b_k = s_k + LANE_SECOND;
     const uint32_t b_v = s_v + LANE_SECOND_T;
 
-    NAMED(copy_rows_)(s_q, q, args.ld_qkv, tile.row, end, BLOCK, THREADS);
-    NAMED(copy_rows_)(s_k, k, args.ld_qkv, start, end, KEYS, THREADS);
+    copy_rows(s_q, q, args.ld_qkv, tile.row, end, BLOCK, THREADS);
+    copy_rows(s_k, k, args.ld_qkv, start, end, KEYS, THREADS);
     for (int32_t key = start; key < end; key += KEYS) {
         copy_wait();
         __syncthreads();
-        NAMED(copy_rows_)(s_v, v, args.ld_qkv, key, end, KEYS, THREADS);
+        copy_rows(s_v, v, args.ld_qkv, key, end, KEYS, THREADS);
         const bool seen = key <= last_row && (window <= 0 || key + KEYS - 1 > row - window);
         float s[TILES][COLS][4] = {};
         if (seen) {
@@ -168,7 +167,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
         copy_wait();
         __syncthreads();
         if (key + KEYS < end) {
-            NAMED(copy_rows_)(s_k, k, args.ld_qkv, key + KEYS, end, KEYS, THREADS);
+            copy_rows(s_k, k, args.ld_qkv, key + KEYS, end, KEYS, THREADS);
         }
         if (!seen) {
             continue;
@@ -267,10 +266,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
             args.lse[(int64_t)(i + 8) * args.heads + head] =
                 (highest[t][1] * scale + log_2(high)) * (1.0F / LOG2E);
         }
-        NAMED(stage_tile_)(s_out + t * 16 * ROW_BYTES, o[t], D / 8, 1.0F / low, 1.0F / high);
+        stage_tile(s_out + t * 16 * ROW_BYTES, o[t], D / 8, 1.0F / low, 1.0F / high);
     }
     __syncwarp();
-    NAMED(store_rows_)(args.o + (int64_t)head * D, args.ld_o, row, min(end - row, 16 * TILES),
+    store_rows(args.o + (int64_t)head * D, args.ld_o, row, min(end - row, 16 * TILES),
                        s_out);
 }
 
@@ -291,7 +290,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, D <= 64 ? 2 : 1)
 #define COLS    (KEYS / 8)
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-    NAMED(od_attention_dq_d)(const struct od_attention_args args)
+    KERNEL_NAME(dq)(const struct od_attention_args args)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     struct od_attention_tile tile;
@@ -317,11 +316,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int32_t end = tile.row + tile.rows;
     const int32_t start = first_key(&tile, window, KEYS);
 
-    NAMED(copy_rows_)(s_q, q, args.ld_qkv, tile.row, end, BLOCK, THREADS);
-    NAMED(copy_rows_)(s_do, args.d_o + (int64_t)head * D, args.ld_do, tile.row, end, BLOCK,
+    copy_rows(s_q, q, args.ld_qkv, tile.row, end, BLOCK, THREADS);
+    copy_rows(s_do, args.d_o + (int64_t)head * D, args.ld_do, tile.row, end, BLOCK,
                       THREADS);
-    NAMED(copy_rows_)(s_k, k, args.ld_qkv, start, end, KEYS, THREADS);
-    NAMED(copy_rows_)(s_v, v, args.ld_qkv, start, end, KEYS, THREADS);
+    copy_rows(s_k, k, args.ld_qkv, start, end, KEYS, THREADS);
+    copy_rows(s_v, v, args.ld_qkv, start, end, KEYS, THREADS);
 
     float dq[TILES][D / 8][4] = {};
     float lse[TILES][2];
@@ -346,7 +345,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         copy_wait();
         __syncthreads();
         if (key + KEYS < end) {
-            NAMED(copy_rows_)(s_k + (stage ^ 1) * KEYS * ROW_BYTES, k, args.ld_qkv, key + KEYS, end,
+            copy_rows(s_k + (stage ^ 1) * KEYS * ROW_BYTES, k, args.ld_qkv, key + KEYS, end,
                               KEYS, THREADS);
         }
         const bool seen = key <= last_row && (window <= 0 || key + KEYS - 1 > row - window);
@@ -392,7 +391,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         }
         __syncthreads();
         if (key + KEYS < end) {
-            NAMED(copy_rows_)(s_v, v, args.ld_qkv, key + KEYS, end, KEYS, THREADS);
+            copy_rows(s_v, v, args.ld_qkv, key + KEYS, end, KEYS, THREADS);
         }
         if (!seen) {
             continue;
@@ -440,10 +439,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __syncwarp();
 #pragma unroll
     for (int t = 0; t < TILES; t++) {
-        NAMED(stage_tile_)(s_out + t * 16 * ROW_BYTES, dq[t], D / 8, args.scale, args.scale);
+        stage_tile(s_out + t * 16 * ROW_BYTES, dq[t], D / 8, args.scale, args.scale);
     }
     __syncwarp();
-    NAMED(store_rows_)(args.dqkv + (int64_t)head * D, args.ld_dqkv, row, min(end - row, 16 * TILES),
+    store_rows(args.dqkv + (int64_t)head * D, args.ld_dqkv, row, min(end - row, 16 * TILES),
                        s_out);
 }
 
@@ -466,7 +465,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #define PART_D  (D / PARTS)  // columns of dK and dV in a warp
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-    NAMED(od_attention_dkdv_d)(const struct od_attention_args args)
+    KERNEL_NAME(dkdv)(const struct od_attention_args args)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     struct od_attention_tile tile;
@@ -497,8 +496,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int32_t end = window > 0 ? min(tile.end, key_end - 1 + window) : tile.end;
     const int32_t steps = (end - tile.row + QUERIES - 1) / QUERIES;
 
-    NAMED(copy_rows_)(s_k, k, args.ld_qkv, tile.row, key_end, BLOCK, THREADS);
-    NAMED(copy_rows_)(s_v, v, args.ld_qkv, tile.row, key_end, BLOCK, THREADS);
+    copy_rows(s_k, k, args.ld_qkv, tile.row, key_end, BLOCK, THREADS);
+    copy_rows(s_v, v, args.ld_qkv, tile.row, key_end, BLOCK, THREADS);
 
     float dk[TILES][PART_D / 8][4] = {};
     float dv[TILES][PART_D / 8][4] = {};
@@ -509,10 +508,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 
     int32_t head = kv_head * group;
     int32_t query = tile.row;
-    NAMED(copy_rows_)(s_q, args.qkv + (int64_t)head * D, args.ld_qkv, query, end, QUERIES, THREADS);
-    NAMED(copy_rows_)(s_do, args.d_o + (int64_t)head * D, args.ld_do, query, end, QUERIES, THREADS);
-    NAMED(copy_column_)(s_lse, args.lse, args.heads, head, query, end, QUERIES);
-    NAMED(copy_column_)(s_delta, args.delta, args.heads, head, query, end, QUERIES);
+    copy_rows(s_q, args.qkv + (int64_t)head * D, args.ld_qkv, query, end, QUERIES, THREADS);
+    copy_rows(s_do, args.d_o + (int64_t)head * D, args.ld_do, query, end, QUERIES, THREADS);
+    copy_column(s_lse, args.lse, args.heads, head, query, end, QUERIES);
+    copy_column(s_delta, args.delta, args.heads, head, query, end, QUERIES);
 
     uint32_t stage = 0;
     for (int32_t step = 0; step < steps * group; step++, stage ^= 1) {
@@ -525,11 +524,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         __syncthreads();
         if (more) {
             const uint32_t other = stage ^ 1;
-            NAMED(copy_rows_)(s_q + other * QUERIES * ROW_BYTES, args.qkv + (int64_t)next_head * D,
+            copy_rows(s_q + other * QUERIES * ROW_BYTES, args.qkv + (int64_t)next_head * D,
                               args.ld_qkv, next_query, end, QUERIES, THREADS);
-            NAMED(copy_column_)(s_lse + other * QUERIES * 4, args.lse, args.heads, next_head,
+            copy_column(s_lse + other * QUERIES * 4, args.lse, args.heads, next_head,
                                 next_query, end, QUERIES);
-            NAMED(copy_column_)(s_delta + other * QUERIES * 4, args.delta, args.heads, next_head,
+            copy_column(s_delta + other * QUERIES * 4, args.delta, args.heads, next_head,
                                 next_query, end, QUERIES);
         }
         const bool seen = query + QUERIES - 1 >= row && (window <= 0 || query < last_row + window);
@@ -637,7 +636,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         }
         __syncthreads();
         if (more) {
-            NAMED(copy_rows_)(s_do, args.d_o + (int64_t)next_head * D, args.ld_do, next_query, end,
+            copy_rows(s_do, args.d_o + (int64_t)next_head * D, args.ld_do, next_query, end,
                               QUERIES, THREADS);
         }
         head = next_head;
@@ -647,16 +646,16 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int t = 0; t < TILES; t++) {
         const uint32_t at = (warp_row + t * 16) * ROW_BYTES + part * PART_D * 2;
-        NAMED(stage_tile_)(s_k + at, dk[t], PART_D / 8, args.scale, args.scale);
-        NAMED(stage_tile_)(s_v + at, dv[t], PART_D / 8, 1.0F, 1.0F);
+        stage_tile(s_k + at, dk[t], PART_D / 8, args.scale, args.scale);
+        stage_tile(s_v + at, dv[t], PART_D / 8, 1.0F, 1.0F);
     }
     __syncthreads();
     uint16_t *d_k = args.dqkv + (int64_t)(args.heads + kv_head) * D;
     const int32_t own = 16 * TILES / PARTS;  // rows that this warp writes out
     const int32_t at = (int32_t)(warp_row + part * own);
-    NAMED(store_rows_)(d_k, args.ld_dqkv, tile.row + at, min(tile.rows - at, own),
+    store_rows(d_k, args.ld_dqkv, tile.row + at, min(tile.rows - at, own),
                        s_k + (uint32_t)at * ROW_BYTES);
-    NAMED(store_rows_)(d_k + (int64_t)args.kv_heads * D, args.ld_dqkv, tile.row + at,
+    store_rows(d_k + (int64_t)args.kv_heads * D, args.ld_dqkv, tile.row + at,
                        min(tile.rows - at, own), s_v + (uint32_t)at * ROW_BYTES);
 }
 

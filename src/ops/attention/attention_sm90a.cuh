@@ -1,15 +1,14 @@
 // The kernels for one head size, HEAD_DIM, 64 or 128, by warpgroup products. Included by
-// attention.cu, no include guard. Two warpgroups of 64 rows each multiply; of the third, two warps
+// attention_dNN.cu, no include guard. Two warpgroups of 64 rows each multiply; of the third, two warps
 // copy each of the two streams. See attention_wgmma.cuh for tiles and pipes.
 
 #define D           HEAD_DIM
-#define NAMED(name) PASTE(name, HEAD_DIM)
 #define CHUNKS      (D / 8)
 #define THREADS     OD_ATTENTION_WG_THREADS
 #define BLOCK       OD_ATTENTION_WG_BLOCK
 
 // Rows first .. first + rows of a matrix to a tile by 64 threads; zeros from row `end` on.
-INLINE void NAMED(wg_copy_)(uint32_t to, const uint16_t *from, int64_t ld, int32_t first,
+INLINE void wg_copy(uint32_t to, const uint16_t *from, int64_t ld, int32_t first,
                             int32_t end, const int rows)
 {
     const int column = (int)threadIdx.x % CHUNKS;
@@ -28,7 +27,7 @@ INLINE void NAMED(wg_copy_)(uint32_t to, const uint16_t *from, int64_t ld, int32
 }
 
 // A column of a [T, H] matrix for at most 64 rows to shared memory; zeros from row `end` on.
-INLINE void NAMED(wg_copy_column_)(uint32_t to, const float *from, int32_t heads, int32_t head,
+INLINE void wg_copy_column(uint32_t to, const float *from, int32_t heads, int32_t head,
                                    int32_t first, int32_t end, const int rows)
 {
     const int32_t r = (int32_t)threadIdx.x % WG_FILLERS;
@@ -41,7 +40,7 @@ INLINE void NAMED(wg_copy_column_)(uint32_t to, const float *from, int32_t heads
 
 // The 64 x D accumulators of a warpgroup, times factors by row, through a tile of `BLOCK` rows in
 // shared memory to rows first .. of a matrix, 16 rows by each warp.
-INLINE void NAMED(wg_store_)(uint16_t *to, int64_t ld, int32_t first, int32_t rows, uint32_t tile,
+INLINE void wg_store(uint16_t *to, int64_t ld, int32_t first, int32_t rows, uint32_t tile,
                              int32_t tile_row, const float c[][4], float low, float high)
 {
     const uint32_t lane = threadIdx.x % 32;
@@ -84,7 +83,7 @@ INLINE void NAMED(wg_store_)(uint16_t *to, int64_t ld, int32_t first, int32_t ro
 
 // Masks scores, turns them into exponentials against the new maximum and gives the factors that
 // earlier sums and outputs shrink by.
-INLINE void NAMED(wg_softmax_)(float s[COLS][4], float highest[2], float sum[2], float shrink[2],
+INLINE void wg_softmax(float s[COLS][4], float highest[2], float sum[2], float shrink[2],
                                float scale, bool mask, int32_t key, int32_t row, int32_t window)
 {
     const int32_t lane = (int32_t)threadIdx.x % 32;
@@ -125,7 +124,7 @@ INLINE void NAMED(wg_softmax_)(float s[COLS][4], float highest[2], float sum[2],
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    NAMED(od_attention_fwd_sm90a_d)(const struct od_attention_args args)
+    KERNEL_NAME(fwd_sm90a)(const struct od_attention_args args)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     const int32_t warp = (int32_t)threadIdx.x / 32;
@@ -158,13 +157,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             const int32_t end = tile.row + tile.rows;
             if (!values) {
                 pipe_claim(&own, &pending);
-                NAMED(wg_copy_)(s_q + own.stage * BLOCK * D * 2, args.qkv + (int64_t)head * D,
+                wg_copy(s_q + own.stage * BLOCK * D * 2, args.qkv + (int64_t)head * D,
                                 args.ld_qkv, tile.row, end, BLOCK);
                 pipe_filled(&own, OWN, &pending);
             }
             for (int32_t key = first_key(&tile, window, KEYS); key < end; key += KEYS) {
                 pipe_claim(&pipe, &pending);
-                NAMED(wg_copy_)(to + pipe.stage * KEYS * D * 2, from, args.ld_qkv, key, end, KEYS);
+                wg_copy(to + pipe.stage * KEYS * D * 2, from, args.ld_qkv, key, end, KEYS);
                 pipe_filled(&pipe, STAGES, &pending);
             }
             if (warp == 8) {
@@ -209,7 +208,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         wg_settle(s, COLS);
         pipe_release(&keys, keys.stage);
         pipe_next(&keys, STAGES);
-        NAMED(wg_softmax_)(s, highest, sum, shrink, scale,
+        wg_softmax(s, highest, sum, shrink, scale,
                            key + KEYS - 1 > row || (window > 0 && key <= row + 15 - window), key,
                            row, window);
         wg_pack(p, s, KEYS);
@@ -229,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             wg_settle(s, COLS);
             pipe_release(&keys, keys.stage);
             pipe_next(&keys, STAGES);
-            NAMED(wg_softmax_)(s, highest, sum, shrink, scale,
+            wg_softmax(s, highest, sum, shrink, scale,
                                key + KEYS - 1 > row || (window > 0 && key <= row + 15 - window),
                                key, row, window);
             wg_wait();
@@ -266,7 +265,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                 (highest[1] * scale + log_2(high)) * (1.0F / LOG2E);
         }
         // A warp's queries are read by its own warpgroup alone, whose products are done.
-        NAMED(wg_store_)(args.o + (int64_t)head * D, args.ld_o, row, min(end - row, 16), tile_q,
+        wg_store(args.o + (int64_t)head * D, args.ld_o, row, min(end - row, 16), tile_q,
                          warp * 16, o, 1.0F / low, 1.0F / high);
         pipe_release(&own, own.stage);
         pipe_next(&own, OWN);
@@ -289,7 +288,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #define COLS   (KEYS / 8)
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    NAMED(od_attention_dq_sm90a_d)(const struct od_attention_args args)
+    KERNEL_NAME(dq_sm90a)(const struct od_attention_args args)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     const int32_t warp = (int32_t)threadIdx.x / 32;
@@ -326,13 +325,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                 args.qkv + (int64_t)(args.heads + (values ? args.kv_heads : 0) + kv_head) * D;
             const int32_t end = tile.row + tile.rows;
             pipe_claim(&own, &pending);
-            NAMED(wg_copy_)(to_own + own.stage * BLOCK * D * 2,
+            wg_copy(to_own + own.stage * BLOCK * D * 2,
                             (values ? args.d_o : args.qkv) + (int64_t)head * D, ld_own, tile.row,
                             end, BLOCK);
             pipe_filled(&own, OWN, &pending);
             for (int32_t key = first_key(&tile, window, KEYS); key < end; key += KEYS) {
                 pipe_claim(&pipe, &pending);
-                NAMED(wg_copy_)(to + pipe.stage * KEYS * D * 2, from, args.ld_qkv, key, end, KEYS);
+                wg_copy(to + pipe.stage * KEYS * D * 2, from, args.ld_qkv, key, end, KEYS);
                 pipe_filled(&pipe, STAGES, &pending);
             }
             if (warp == 8) {
@@ -435,7 +434,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         pipe_release(&keys, before);
         pipe_release(&own_do, own_do.stage);
         pipe_next(&own_do, OWN);
-        NAMED(wg_store_)(args.dqkv + (int64_t)head * D, args.ld_dqkv, row, min(end - row, 16),
+        wg_store(args.dqkv + (int64_t)head * D, args.ld_dqkv, row, min(end - row, 16),
                          tile_q, warp * 16, dq, args.scale, args.scale);
         pipe_release(&own_q, own_q.stage);
         pipe_next(&own_q, OWN);
@@ -456,7 +455,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #define COLS    (QUERIES / 8)
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    NAMED(od_attention_dkdv_sm90a_d)(const struct od_attention_args args)
+    KERNEL_NAME(dkdv_sm90a)(const struct od_attention_args args)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     const int32_t warp = (int32_t)threadIdx.x / 32;
@@ -497,7 +496,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             const int32_t key_end = tile.row + tile.rows;
             const int32_t end = window > 0 ? min(tile.end, key_end - 1 + window) : tile.end;
             pipe_claim(&own, &pending);
-            NAMED(wg_copy_)(to_own + own.stage * BLOCK * D * 2,
+            wg_copy(to_own + own.stage * BLOCK * D * 2,
                             args.qkv +
                                 (int64_t)(args.heads + (outputs ? args.kv_heads : 0) + kv_head) * D,
                             args.ld_qkv, tile.row, key_end, BLOCK);
@@ -506,9 +505,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                 const uint16_t *from = (outputs ? args.d_o : args.qkv) + (int64_t)head * D;
                 for (int32_t query = tile.row; query < end; query += QUERIES) {
                     pipe_claim(&pipe, &pending);
-                    NAMED(wg_copy_)(to + pipe.stage * QUERIES * D * 2, from, ld, query, end,
+                    wg_copy(to + pipe.stage * QUERIES * D * 2, from, ld, query, end,
                                     QUERIES);
-                    NAMED(wg_copy_column_)(to_sums + pipe.stage * QUERIES * 4, sums, args.heads,
+                    wg_copy_column(to_sums + pipe.stage * QUERIES * 4, sums, args.heads,
                                            head, query, end, QUERIES);
                     pipe_filled(&pipe, STAGES, &pending);
                 }
@@ -611,9 +610,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             query = query + QUERIES < end ? query + QUERIES : tile.row;
         }
         uint16_t *d_k = args.dqkv + (int64_t)(args.heads + kv_head) * D;
-        NAMED(wg_store_)(d_k, args.ld_dqkv, row, min(key_end - row, 16), s_k + own, warp * 16, dk,
+        wg_store(d_k, args.ld_dqkv, row, min(key_end - row, 16), s_k + own, warp * 16, dk,
                          args.scale, args.scale);
-        NAMED(wg_store_)(d_k + (int64_t)args.kv_heads * D, args.ld_dqkv, row,
+        wg_store(d_k + (int64_t)args.kv_heads * D, args.ld_dqkv, row,
                          min(key_end - row, 16), s_v + own, warp * 16, dv, 1.0F, 1.0F);
         pipe_release(&own_k, own_k.stage);
         pipe_release(&own_v, own_k.stage);

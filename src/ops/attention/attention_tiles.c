@@ -79,24 +79,24 @@ struct launches {
     struct od_attention_launch launch[4];  // by enum od_attention_kernel
 };
 
-#define LAUNCHES(d, ...)                                                                        \
-    {d,                                                                                         \
-     {{"od_attention_fwd_d" #d, OD_ATTENTION_FWD_BLOCK_##d, 32 * OD_ATTENTION_FWD_WARPS_##d,    \
-       OD_ATTENTION_FWD_SHARED_##d, false},                                                     \
-      {"od_attention_delta", OD_ATTENTION_FWD_BLOCK_##d, OD_ATTENTION_DELTA_THREADS, 0, false}, \
-      {"od_attention_dkdv_d" #d, OD_ATTENTION_DKDV_BLOCK_##d, 32 * OD_ATTENTION_DKDV_WARPS_##d, \
-       OD_ATTENTION_DKDV_SHARED_##d, false},                                                    \
-      {"od_attention_dq_d" #d, OD_ATTENTION_DQ_BLOCK_##d, 32 * OD_ATTENTION_DQ_WARPS_##d,       \
+#define LAUNCHES(d, ...)                                                                           \
+    {d,                                                                                            \
+     {{"od_attention_d" #d "_fwd", OD_ATTENTION_FWD_BLOCK_##d, 32 * OD_ATTENTION_FWD_WARPS_##d,    \
+       OD_ATTENTION_FWD_SHARED_##d, false},                                                        \
+      {"od_attention_delta", OD_ATTENTION_FWD_BLOCK_##d, OD_ATTENTION_DELTA_THREADS, 0, false},    \
+      {"od_attention_d" #d "_dkdv", OD_ATTENTION_DKDV_BLOCK_##d, 32 * OD_ATTENTION_DKDV_WARPS_##d, \
+       OD_ATTENTION_DKDV_SHARED_##d, false},                                                       \
+      {"od_attention_d" #d "_dq", OD_ATTENTION_DQ_BLOCK_##d, 32 * OD_ATTENTION_DQ_WARPS_##d,       \
        OD_ATTENTION_DQ_SHARED_##d, false}}},
 
 #define LAUNCHES_SM90A(d)                                                                  \
     {d,                                                                                    \
-     {{"od_attention_fwd_sm90a_d" #d, OD_ATTENTION_WG_BLOCK, OD_ATTENTION_WG_THREADS,      \
+     {{"od_attention_d" #d "_fwd_sm90a", OD_ATTENTION_WG_BLOCK, OD_ATTENTION_WG_THREADS,   \
        OD_ATTENTION_WG_FWD_SHARED(d), OD_ATTENTION_WG_FWD_OWN(d) == 2},                    \
       {"od_attention_delta", OD_ATTENTION_WG_BLOCK, OD_ATTENTION_DELTA_THREADS, 0, false}, \
-      {"od_attention_dkdv_sm90a_d" #d, OD_ATTENTION_WG_BLOCK, OD_ATTENTION_WG_THREADS,     \
+      {"od_attention_d" #d "_dkdv_sm90a", OD_ATTENTION_WG_BLOCK, OD_ATTENTION_WG_THREADS,  \
        OD_ATTENTION_WG_DKDV_SHARED(d), OD_ATTENTION_WG_DKDV_OWN(d) == 2},                  \
-      {"od_attention_dq_sm90a_d" #d, OD_ATTENTION_WG_BLOCK, OD_ATTENTION_WG_THREADS,       \
+      {"od_attention_d" #d "_dq_sm90a", OD_ATTENTION_WG_BLOCK, OD_ATTENTION_WG_THREADS,    \
        OD_ATTENTION_WG_DQ_SHARED(d), OD_ATTENTION_WG_DQ_OWN(d) == 2}}},
 
 static const struct launches launches[] = {OD_ATTENTION_SHAPES(LAUNCHES)};

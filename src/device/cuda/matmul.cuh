@@ -7,7 +7,7 @@
 // matmul_tile.h. Each warp multiplies its part of the tile with mma.sync m16n8k16; the operands
 // come in steps along k through a ring of stages (cp.async), and the next sixteen of k are read
 // from shared memory while the last sixteen are multiplied. Any m, n, k >= 0.
-// Alignment: operands and leading dimensions 16 bytes; the kernels _any take every alignment and
+// Alignment: operands and leading dimensions 16 bytes; the kernels any_ take every alignment and
 // load element by element. Bytes moved: every operand element once for each tile along the other
 // side, mostly out of the L2 cache.
 // Order: each element of D is one chain of fp32 sums over k in steps of 16, in rising order, inside
@@ -16,6 +16,9 @@
 //
 // One source for all: the flags of the body are constants in each kernel, so that the compiler
 // leaves out what a kernel does not use.
+
+#ifndef OD_DEVICE_MATMUL_CUH
+#define OD_DEVICE_MATMUL_CUH
 
 #include "device/cuda/matmul_tile.h"
 
@@ -354,31 +357,4 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
              aligned);                                                                            \
     }
 
-// A lies as [m, k] (n) or [k, m] (t), B as [k, n] (n) or [n, k] (t).
-KERNEL(od_matmul_nn_bf16, true, false, false, true)
-KERNEL(od_matmul_nt_bf16, true, true, false, true)
-KERNEL(od_matmul_tn_bf16, false, false, false, true)
-KERNEL(od_matmul_tt_bf16, false, true, false, true)
-KERNEL(od_matmul_nn_f32, true, false, true, true)
-KERNEL(od_matmul_nt_f32, true, true, true, true)
-KERNEL(od_matmul_tn_f32, false, false, true, true)
-KERNEL(od_matmul_tt_f32, false, true, true, true)
-KERNEL(od_matmul_nn_bf16_any, true, false, false, false)
-KERNEL(od_matmul_nt_bf16_any, true, true, false, false)
-KERNEL(od_matmul_tn_bf16_any, false, false, false, false)
-KERNEL(od_matmul_tt_bf16_any, false, true, false, false)
-KERNEL(od_matmul_nn_f32_any, true, false, true, false)
-KERNEL(od_matmul_nt_f32_any, true, true, true, false)
-KERNEL(od_matmul_tn_f32_any, false, false, true, false)
-KERNEL(od_matmul_tt_f32_any, false, true, true, false)
-
-// d[i][j] += bias[j], for a product whose library took no bias. Grid: rows, columns / 256.
-extern "C" __global__ void __launch_bounds__(256)
-    od_add_bias(bf16 *d, long long ldd, const float *bias, long long n)
-{
-    const long long col = (long long)blockIdx.y * 256 + threadIdx.x;
-    if (col < n) {
-        bf16 *at = d + (long long)blockIdx.x * ldd + col;
-        *at = (bf16)round_pair(widen(*at) + bias[col], 0.0f);
-    }
-}
+#endif
