@@ -1,7 +1,7 @@
 /**
  * @file
  * Causal attention over documents packed side by side, on a GPU: what the host needs to launch the
- * kernels of attention.cu. Plain C, read by both compilers.
+ * kernels of attention*.cu. Plain C, read by both compilers.
  *
  *     P = softmax(Q K^T * scale),  O = P V,  lse = log(sum(exp(Q K^T * scale)))
  *     dP = dO V^T,  dS = P * (dP - delta),  delta = sum(dO * O)
@@ -102,7 +102,7 @@ const struct od_attention_launch *od_attention_launch(enum od_attention_kernel k
 const struct od_attention_launch *od_attention_launch_sm90a(enum od_attention_kernel kind,
                                                             int32_t head_dim);
 
-// Used by attention.cu and attention_tiles.c.
+// Used by the kernels and attention_tiles.c.
 
 /** Tile shapes by head size D. Forward and dQ: warps, tiles of 16 query rows a warp, keys a step.
  *  dK and dV: warps, tiles of 16 keys a warp, queries a step, warps that share the columns. Chosen
