@@ -37,7 +37,7 @@ static inline bool have_gpu(void)
     if (od_cuda_count(&err) > 0) {
         return true;
     }
-    print_message("no GPU: %s\n", err.message);
+    print_message("# no GPU: %s\n", err.message);
     return false;
 }
 

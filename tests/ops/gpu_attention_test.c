@@ -143,7 +143,7 @@ static void check_window(int32_t heads, int32_t kv_heads, int32_t d, int32_t win
                                   .window = window});
         }
     }
-    print_message("%d and %d heads of %d, window %d\n", heads, kv_heads, d, window);
+    print_message("# %d and %d heads of %d, window %d\n", heads, kv_heads, d, window);
     send_long_batch(&f, starts, 4);
     od_gpu_run(f.gpu, &f.op[0]);
     expect(&f, y, ys, "y");

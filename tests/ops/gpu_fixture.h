@@ -211,7 +211,7 @@ static inline void expect(struct fixture *f, int32_t number, double *want, const
         }
     }
     error = sqrt(error / norm);
-    print_message("  %s [%lld, %lld]: %.2g\n", what, (long long)t.rows, (long long)t.cols, error);
+    print_message("#   %s [%lld, %lld]: %.2g\n", what, (long long)t.rows, (long long)t.cols, error);
     if (!(error <= (t.is_float ? FLOAT_BOUND : f->half_bound))) {
         fail_msg("%s: error %g, seed %llu", what, error, (unsigned long long)test_seed());
     }

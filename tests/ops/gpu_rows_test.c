@@ -86,7 +86,7 @@ static void check_activation(enum od_activation kind, bool gated, int64_t f_cols
             dxs[at + f_cols] = (double)dys[i] * value;
         }
     }
-    print_message("activation %d%s\n", (int)kind, gated ? ", gated" : "");
+    print_message("# activation %d%s\n", (int)kind, gated ? ", gated" : "");
     od_gpu_run(f.gpu, &f.op[0]);
     od_gpu_run(f.gpu, &f.op[1]);
     expect(&f, y, ys, "y");
@@ -184,7 +184,7 @@ static void check_layer_norm(int64_t cols, bool accumulate)
         stats[2 * t] = mean;
         stats[2 * t + 1] = rstd;
     }
-    print_message("layer norm%s\n", accumulate ? ", adding" : "");
+    print_message("# layer norm%s\n", accumulate ? ", adding" : "");
     od_gpu_run(f.gpu, &f.op[0]);
     expect(&f, y, ys, "y");
     expect(&f, aux, stats, "mean and rstd");
@@ -280,7 +280,7 @@ static void check_head_norm(int32_t heads, int32_t kv_heads, int32_t d, bool acc
             rstds[i / (normed + kv_heads) * normed + head] = rstd;
         }
     }
-    print_message("norm of %d and %d heads of %d%s\n", heads, kv_heads, d,
+    print_message("# norm of %d and %d heads of %d%s\n", heads, kv_heads, d,
                   accumulate ? ", adding" : "");
     od_gpu_run(f.gpu, &f.op[0]);
     expect(&f, y, ys, "y");
@@ -378,7 +378,7 @@ static void check_positions(int64_t cols, int64_t rows)
             dws[position * cols + c] += (double)dys[t * cols + c];
         }
     }
-    print_message("%lld positions\n", (long long)rows);
+    print_message("# %lld positions\n", (long long)rows);
     send_batch(&f);
     od_gpu_run(f.gpu, &f.op[0]);
     od_gpu_run(f.gpu, &f.op[1]);
@@ -443,7 +443,7 @@ static void check_bias(int64_t n, int64_t k, int64_t spare, bool residual, bool 
         }
     }
     od_gpu_run(f.gpu, &f.op[0]);
-    print_message("bias of %lld outputs%s, %s\n", (long long)n, residual ? " and a residual" : "",
+    print_message("# bias of %lld outputs%s, %s\n", (long long)n, residual ? " and a residual" : "",
                   od_matmul_library(od_gpu_matmul(f.gpu)));
     expect(&f, y, ys, "y");
     od_gpu_run(f.gpu, &f.op[1]);

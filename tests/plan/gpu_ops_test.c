@@ -142,7 +142,7 @@ static void compare(struct bench *b, const struct od_op *op, int32_t cpu_number,
     error = norm > 0.0 ? sqrt(error / norm) : sqrt(error);
     if (!(error <= bound_of(op->kind))) {
         b->failures++;
-        print_message("op %d %s, tensor '%s' [%lld, %lld]: error %.3g\n", (int)op->kind, what,
+        print_message("# op %d %s, tensor '%s' [%lld, %lld]: error %.3g\n", (int)op->kind, what,
                       t->name, (long long)rows, (long long)t->cols, error);
     }
     if (error > b->worst[op->kind] || error != error) {
@@ -171,7 +171,7 @@ static void compare_decoded(struct bench *b, const struct od_op *op, const struc
     }
     if (different > 0) {
         b->failures++;
-        print_message("%lld of %lld decoded values differ\n", (long long)different,
+        print_message("# %lld of %lld decoded values differ\n", (long long)different,
                       (long long)count);
     }
     od_free(got);
@@ -347,7 +347,7 @@ static void check(const struct od_spec *spec, struct od_program_options options,
     }
     struct od_adamw_stats stats;
     assert_ok(od_gpu_finish(b->gpu, &stats, &err), &err);
-    print_message("D %d, %lld channels, %s%s: loss %.6f, CPU %.6f; errors", spec->head_dim,
+    print_message("# D %d, %lld channels, %s%s: loss %.6f, CPU %.6f; errors", spec->head_dim,
                   (long long)spec->channels,
                   options.mode == OD_PROGRAM_TRAIN_LORA ? "lora" : "full",
                   use_library ? "" : ", own products", stats.loss_sum, b->batch.loss_sum);
@@ -468,7 +468,7 @@ static void other_families(void **state)
     }
     for (int i = 0; i < 2 * FAMILIES; i++) {
         const struct od_spec spec = family_spec(i % FAMILIES);
-        print_message("%s:\n", spec.family);
+        print_message("# %s:\n", spec.family);
         check(&spec,
               (struct od_program_options){.mode = i < FAMILIES ? OD_PROGRAM_TRAIN_FULL
                                                                : OD_PROGRAM_TRAIN_LORA,

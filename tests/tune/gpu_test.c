@@ -203,7 +203,7 @@ static void follow(enum od_method method)
     run(llama, method, ON_GPU_WITHOUT_GRAPHS, 1, STEPS, &plain);
     run(llama, method, ON_GPU, 4, STEPS, &parts);
     for (int i = 0; i < STEPS; i++) {
-        print_message("step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f), in parts %.5f\n", i + 1,
+        print_message("# step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f), in parts %.5f\n", i + 1,
                       cpu.loss[i], cpu.norm[i], gpu.loss[i], gpu.norm[i], parts.loss[i]);
     }
     for (int i = 0; i < STEPS; i++) {
@@ -284,7 +284,7 @@ static void other_families_follow(void **state)
         run(config, method, ON_GPU, 1, FEW, &gpu);
         run(config, method, ON_GPU_WITHOUT_GRAPHS, 1, FEW, &plain);
         for (int i = 0; i < FEW; i++) {
-            print_message("%s, %s, step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f)\n",
+            print_message("# %s, %s, step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f)\n",
                           families[f / 2].name, f % 2 == 0 ? "full" : "lora", i + 1, cpu.loss[i],
                           cpu.norm[i], gpu.loss[i], gpu.norm[i]);
         }
