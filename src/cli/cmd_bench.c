@@ -162,7 +162,7 @@ static void print_gpu(const struct od_bench_train_gpu_result *r, const char *met
     (void)fflush(stdout);
 }
 
-static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *method,
+static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *method, int64_t rank,
                         int64_t document)
 {
     char name[80];
@@ -175,20 +175,22 @@ static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *m
     }
     (void)snprintf(name, sizeof name, "%s %s", method, r->shape);
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_hash);
-    return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sI ss sf sf sf}", "case", name,
-                     "method", method, "seq_len", (json_int_t)document, "date", date, "gpu", r->gpu,
-                     "driver", r->driver, "libraries", r->library, "commit", od_commit,
+    return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sI sI sI ss sf sf sf}", "case",
+                     name, "method", method, "seq_len", (json_int_t)document, "date", date, "gpu",
+                     r->gpu, "driver", r->driver, "libraries", r->library, "commit", od_commit,
                      "tokens_per_s", r->tokens_per_s, "ceiling_tflops",
                      0.5e-12 * (r->ceiling_before + r->ceiling_after), "share_of_ceiling", r->share,
                      "plan_bytes", (json_int_t)r->plan_bytes, "driver_peak_bytes",
                      (json_int_t)r->driver_peak_bytes, "keep", r->keep, "lean_layers",
-                     (json_int_t)r->lean_layers, "weights_hash", hash, "step_s", r->step_s,
+                     (json_int_t)r->lean_layers, "host_bytes", (json_int_t)r->host_bytes, "rank",
+                     (json_int_t)rank, "weights_hash", hash, "step_s", r->step_s,
                      "predicted_step_s", r->predicted_s, "energy_j_per_step", r->energy_j);
 }
 
 struct gpu_choice {
     const char *shape;
     const char *method;
+    int64_t rank;
     int64_t documents;
     int64_t accumulation;
     int64_t steps;
@@ -210,6 +212,7 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
     const struct od_bench_train_gpu_options options = {.shape = choice->shape ? choice->shape
                                                                               : "llama-2-7b",
                                                        .lora = strcmp(choice->method, "full") != 0,
+                                                       .rank = choice->rank,
                                                        .quant = quant,
                                                        .max_bytes = choice->vram,
                                                        .document = document,
@@ -228,7 +231,7 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
     }
     const enum od_status status = od_bench_train_gpu(&options, &result, err);
     if (status == OD_OK && cli->json) {
-        json_t *row = gpu_json(&result, choice->method, document);
+        json_t *row = gpu_json(&result, choice->method, options.lora ? options.rank : 0, document);
         (void)json_dumpf(row, stdout, JSON_COMPACT);
         (void)putchar('\n');
         json_decref(row);
@@ -247,7 +250,8 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
                                            .document = 256,
                                            .allow_vector = !cli->no_vector,
                                            .seconds = 5.0};
-    struct gpu_choice choice = {.method = "lora", .documents = 2, .accumulation = 1, .steps = 20};
+    struct gpu_choice choice = {
+        .method = "lora", .rank = 16, .documents = 2, .accumulation = 1, .steps = 20};
     int64_t document = 0;
     struct od_option options[] = {
         OD_OPTION_INT_OF(0, "channels", "C", &bench.channels, "width, a multiple of 32", "256"),
@@ -257,13 +261,15 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_INT_OF(0, "document", "N", &document, "tokens of a document",
                          "256, on a GPU 2048"),
         OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
-        OD_OPTION_TEXT_OF(0, "shape", "NAME", &choice.shape,
-                          "GPU: llama-2-7b, mistral-7b, llama-2-13b, qwen2.5-14b, codellama-34b, "
-                          "llama-2-70b, gpt2-1.5b, "
-                          "tinyllama-1.1b, llama-160m",
-                          "llama-2-7b"),
+        OD_OPTION_TEXT_OF(
+            0, "shape", "NAME", &choice.shape,
+            "GPU: llama-2-7b, mistral-7b, llama-3-8b, llama-2-13b, qwen2.5-14b, codellama-34b, "
+            "llama-2-70b, gpt2-1.5b, "
+            "tinyllama-1.1b, llama-160m",
+            "llama-2-7b"),
         OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora, qlora, int8 or full",
                           "lora"),
+        OD_OPTION_INT_OF(0, "rank", "R", &choice.rank, "GPU: rank of the adapters", "16"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &choice.vram_text,
                           "GPU: most that the process may take on the card (24GB)", "all of it"),
         OD_OPTION_INT_OF(0, "documents", "N", &choice.documents, "GPU: documents of a pass", "2"),

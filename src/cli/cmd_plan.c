@@ -38,6 +38,8 @@ static void card_json(struct od_json_writer *w, const struct od_card_forecast *f
     od_json_member_int(w, "training_bytes", (int64_t)f->training_bytes);
     od_json_member_text(w, "keep", od_keep_name(f->keep));
     od_json_member_int(w, "lean_layers", f->lean_layers);
+    od_json_member_bool(w, "embedding_on_host", f->embedding_on_host);
+    od_json_member_int(w, "host_bytes", (int64_t)f->host_bytes);
     od_json_member_number(w, "step_seconds", f->step_s);
     od_json_member_number(w, "seconds", f->seconds);
     od_json_member_number(w, "joules", f->joules);
@@ -128,7 +130,11 @@ static void print_card(const struct od_forecast *forecast, const struct od_card_
     row("activations and scratch", (double)(f->bytes - f->weight_bytes - f->training_bytes));
     row("total", (double)f->bytes);
     row("may take", (double)f->cap_bytes);
-    (void)printf("layers keep for the backward pass: %s\n", kept(f));
+    if (f->host_bytes > 0) {
+        row("beside it, in the host", (double)f->host_bytes);
+    }
+    (void)printf("layers keep for the backward pass: %s%s\n", kept(f),
+                 f->embedding_on_host ? "; the embedding lies with the host" : "");
     od_seconds_text(f->seconds, seconds);
     (void)printf("time: %lld steps, %lld tokens, about %s (%.3g s a step), %.3g kWh%s\n",
                  (long long)forecast->steps, (long long)forecast->tokens, seconds, f->step_s,

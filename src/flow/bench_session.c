@@ -78,7 +78,7 @@ enum od_status od_bench_session_open(const struct od_spec *spec, const struct od
         ret->recipe = (struct od_recipe){.base_config = ret->config,
                                          .method = work->lora ? OD_METHOD_LORA : OD_METHOD_FULL,
                                          .quant = work->quant,
-                                         .lora_r = 16,
+                                         .lora_r = work->rank > 0 ? work->rank : 16,
                                          .lora_alpha = 32.0,
                                          .lora_target_count = work->lora ? TARGETS : 0,
                                          .sequence_len = work->document,

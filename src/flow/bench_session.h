@@ -20,7 +20,8 @@
 
 /** What is trained. */
 struct od_bench_work {
-    bool lora;             ///< rank 16 on all linear layers; false: full
+    bool lora;             ///< on all linear layers; false: full
+    int64_t rank;          ///< of the adapters; 0: 16
     enum od_quant quant;   ///< of the frozen weights
     int64_t document;      ///< tokens of a document, all learned but the first
     int64_t documents;     ///< per pass

@@ -47,6 +47,7 @@ static const struct {
     {"llama-2-13b", LLAMA(32000, 5120, 13824, 40, 40, 40, 128, 4096)},
     {"codellama-34b", LLAMA(32016, 8192, 22016, 48, 64, 8, 128, 16384)},
     {"llama-2-70b", LLAMA(32000, 8192, 28672, 80, 64, 8, 128, 4096)},
+    {"llama-3-8b", LLAMA(128256, 4096, 14336, 32, 32, 8, 128, 131072)},
     {"qwen2.5-14b",
      {.family = "qwen2",
       .vocab = 152064,
@@ -269,6 +270,7 @@ static enum od_status run(const struct od_spec *spec,
 {
     struct od_bench_session bench;
     const struct od_bench_work work = {.lora = options->lora,
+                                       .rank = options->rank,
                                        .quant = options->quant,
                                        .document = options->document,
                                        .documents = options->documents,
@@ -295,6 +297,7 @@ static enum od_status run(const struct od_spec *spec,
     result->plan_bytes = od_session_bytes(session);
     result->keep = od_keep_name(session->program.options.keep);
     result->lean_layers = session->program.options.lean_layers;
+    result->host_bytes = (uint64_t)session->plan.host_bytes;
     const struct od_card *card = od_card_titled(info->name);
     if (card) {
         result->predicted_s =

@@ -22,7 +22,8 @@
 
 struct od_bench_train_gpu_options {
     const char *shape;     ///< name of a shape
-    bool lora;             ///< rank 16 on all linear layers; false: full
+    bool lora;             ///< on all linear layers; false: full
+    int64_t rank;          ///< of the adapters; 0: 16
     enum od_quant quant;   ///< of the frozen weights
     uint64_t max_bytes;    ///< cap on what the process may take on the card; 0: none
     int64_t document;      ///< S
@@ -53,6 +54,7 @@ struct od_bench_train_gpu_result {
     double predicted_s;   ///< of a step, from the operations and the card's rates; 0: not known
     const char *keep;     ///< what layers keep for the backward pass
     int64_t lean_layers;  ///< that keep one level less
+    uint64_t host_bytes;  ///< pinned memory of the host
     uint64_t plan_bytes;
     uint64_t driver_peak_bytes;  ///< that the driver counts as taken since before the plan
     uint64_t process_bytes;      ///< NVML; 0: not known

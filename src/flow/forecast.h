@@ -53,6 +53,8 @@ struct od_card_forecast {
     int64_t rows;       ///< of a pass that would fit where the recipe's do not; 0: none
     enum od_keep keep;  ///< what the layers keep
     int64_t lean_layers;
+    bool embedding_on_host;
+    size_t host_bytes;  ///< pinned memory of the host
     int64_t layers;
     double step_s;
     double seconds;

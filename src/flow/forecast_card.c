@@ -35,6 +35,8 @@ static void tell(const struct od_recipe *recipe, const struct od_forecast *forec
     f->training_bytes = roles[OD_ROLE_ADAPTER] + roles[OD_ROLE_GRADIENT] + roles[OD_ROLE_MOMENT];
     f->keep = fit->program.options.keep;
     f->lean_layers = fit->program.options.lean_layers;
+    f->embedding_on_host = fit->program.options.embedding_on_host;
+    f->host_bytes = fit->plan.host_bytes;
     f->layers = fit->program.spec.layers;
     // A pass covers all its rows, whatever a pack fills of them.
     f->step_s = (double)recipe->gradient_accumulation_steps *

@@ -192,6 +192,10 @@ void od_build_backward(struct od_builder *b)
         case OD_OP_POSITIONS_BWD:
         case OD_OP_ACTIVATION_BWD:
         case OD_OP_ADD:
+        case OD_OP_STORE:
+        case OD_OP_STORED:
+        case OD_OP_FETCH:
+        case OD_OP_FETCHED:
         case OD_OP_HEAD_LOGITS:
         case OD_OP_COUNT: b->failed = true; break;
         }

@@ -219,7 +219,12 @@ void od_build_inputs(struct od_builder *b)
 int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t *ret_weight)
 {
     const struct od_spec *spec = &b->program.spec;
+    const struct od_program_options *options = &b->program.options;
     *ret_weight = od_build_weight(b, spec->vocab, spec->channels, "embedding");
+    if (options->embedding_on_host && options->half && !spec->tied && !b->failed &&
+        options->mode == OD_PROGRAM_TRAIN_LORA) {
+        b->program.tensors[*ret_weight].role = OD_ROLE_HOST;
+    }
     od_build_weight_part(b, *ret_weight, 0, spec->vocab, "%s", file_name);
     const int32_t y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens,
                                       spec->channels, "embedding.y");

@@ -62,10 +62,10 @@ void od_build_gpt2(struct od_builder *b)
     int32_t x = od_build_embedding(b, "transformer.wte.weight", &embedding);
     positions(b, x);
     for (int64_t i = 0; i < spec->layers; i++) {
-        od_build_layer(b, i);
+        od_build_layer(b, i, x);
         x = block(b, x, i);
     }
-    od_build_layer(b, spec->layers);
+    od_build_layer(b, spec->layers, x);
     x = od_build_norm(b, x, "norm", "transformer.ln_f");
     od_build_head(b, x, embedding);
 }

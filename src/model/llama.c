@@ -83,10 +83,10 @@ void od_build_llama(struct od_builder *b)
     od_build_inputs(b);
     int32_t x = od_build_embedding(b, "model.embed_tokens.weight", &embedding);
     for (int64_t i = 0; i < spec->layers; i++) {
-        od_build_layer(b, i);
+        od_build_layer(b, i, x);
         x = block(b, x, i);
     }
-    od_build_layer(b, spec->layers);
+    od_build_layer(b, spec->layers, x);
     x = od_build_norm(b, x, "norm", "model.norm");
     od_build_head(b, x, embedding);
 }

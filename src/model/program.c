@@ -44,6 +44,7 @@ static enum od_dtype dtype_of(const struct od_builder *b, enum od_role role)
     case OD_ROLE_INPUT: return OD_DTYPE_I32;
     case OD_ROLE_COPY:
     case OD_ROLE_CACHE:
+    case OD_ROLE_HOST:
     case OD_ROLE_ACTIVATION:
     case OD_ROLE_WORK: return half ? OD_DTYPE_BF16 : OD_DTYPE_F32;
     case OD_ROLE_WEIGHT:
@@ -439,7 +440,7 @@ enum od_status od_program_build(const struct od_spec *spec,
     }
     const size_t layers = (size_t)spec->layers;
     b.tensor_capacity = (int32_t)(layers * 200 + 96);
-    b.op_capacity = (int32_t)(layers * 40 + 32);
+    b.op_capacity = (int32_t)(layers * 44 + 32);
     b.part_capacity = (int32_t)(layers * 24 + 16);
     b.param_capacity = (int32_t)(layers * 16 + 8);
     struct od_arena *arena = &b.program.arena;
@@ -455,9 +456,11 @@ enum od_status od_program_build(const struct od_spec *spec,
     b.layer_op = od_arena_alloc(arena, layers + 1, sizeof *b.layer_op);
     b.again = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.again);
     b.folded = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.folded);
+    b.host_of = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.host_of);
+    b.next_fetch = od_arena_alloc(arena, (size_t)b.tensor_capacity, sizeof *b.next_fetch);
     if (!b.program.tensors || !b.program.ops || !b.program.weights || !b.program.adapters ||
         !b.program.params || !b.gradient_of || !b.flows || !b.fold_of || !b.layer_op || !b.again ||
-        !b.folded) {
+        !b.folded || !b.host_of || !b.next_fetch) {
         od_arena_release(arena);
         return od_fail(err, OD_E_MEMORY, "no memory for a program of %zu layers", layers);
     }
@@ -471,6 +474,7 @@ enum od_status od_program_build(const struct od_spec *spec,
     if (options->mode != OD_PROGRAM_INFER) {
         od_build_drop(&b);
         od_build_backward(&b);
+        od_build_match(&b);
     }
     add_position_order(&b);
     if (b.failed) {
@@ -530,6 +534,10 @@ double od_program_flops_per_token(const struct od_program *program)
         case OD_OP_ACTIVATION:
         case OD_OP_ACTIVATION_BWD:
         case OD_OP_ADD:
+        case OD_OP_STORE:
+        case OD_OP_STORED:
+        case OD_OP_FETCH:
+        case OD_OP_FETCHED:
         case OD_OP_COUNT: break;
         }
     }

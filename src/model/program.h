@@ -33,6 +33,7 @@ enum od_role {
     OD_ROLE_CONSTANT,    ///< tables
     OD_ROLE_INPUT,       ///< of the batch (int32)
     OD_ROLE_CACHE,       ///< keys and values
+    OD_ROLE_HOST,        ///< what a GPU's program keeps in the host's memory
     OD_ROLE_ACTIVATION,  ///< lives from `first` to `last`
     OD_ROLE_WORK,        ///< scratch, lives during operations `first` to `last`
     OD_ROLE_COUNT
@@ -115,6 +116,7 @@ enum od_keep {
     OD_KEEP_ATTENTION,  ///< and the products that feed an activation
     OD_KEEP_SUMS,       ///< and everything but the attention's output and the layer's input
     OD_KEEP_INPUT,      ///< nothing but the layer's input
+    OD_KEEP_HOST,       ///< and that in the host's memory, copied beside the work
     OD_KEEP_COUNT
 };
 
@@ -138,6 +140,9 @@ struct od_program_options {
      *  layers come first because what they make again has room once the last ones are done. */
     enum od_keep keep;
     int64_t lean_layers;
+    /** GPU, LORA: an embedding that is not the head, too, lies in the host's memory, which the GPU reads
+     *  a row for a token from. */
+    bool embedding_on_host;
     int64_t head_rows;  ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };
 

@@ -18,7 +18,10 @@ struct od_builder {
     int32_t param_capacity;
     int32_t *layer_op;  ///< [layers + 1] first operation of each layer, and the one behind the last
     int32_t *again;     ///< tensor + 1 that holds a dropped tensor's values anew; -1: dropped
-    bool *folded;       ///< X A^T lies in this tensor's spare columns
+    int32_t *host_of;   ///< tensor + 1 with the host that a layer's input is stored in
+    int32_t *next_fetch;   ///< tensor + 1 that is fetched when this one has come
+    int32_t last_stored;   ///< tensor + 1 of the layer before
+    bool *folded;          ///< X A^T lies in this tensor's spare columns
     int32_t *gradient_of;  ///< gradient tensor + 1 of each tensor; 0: none yet
     bool *flows;           ///< a trained weight lies before this tensor
     int64_t *fold_of;      ///< spare columns that the gradient of a tensor needs
@@ -79,10 +82,12 @@ void od_build_decoded_again(struct od_builder *b, struct od_op *op);
 /** Gradient tensor of a trained tensor, or -1. */
 int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor);
 
-/** Layer `index` begins with the next operation; the number of layers: all are done. */
-void od_build_layer(struct od_builder *b, int64_t index);
+/** Layer `index` begins here with input `x`; the number of layers: all are done. */
+void od_build_layer(struct od_builder *b, int64_t index, int32_t x);
 /** Mark what the options do not keep. */
 void od_build_drop(struct od_builder *b);
+/** Once all is built: what lies with the host has the shape of what it is copied from and to. */
+void od_build_match(struct od_builder *b);
 /** The tensor that has the values of a forward tensor in the backward pass: itself, or one that is
  *  computed again here. */
 int32_t od_build_again(struct od_builder *b, int32_t number);

@@ -567,6 +567,13 @@ static void head_logits(struct call *call)
     times_weight(call, batch->logit_rows, gathered, tensor(call, OD_SLOT_Y), false);
 }
 
+// Here the host's memory is the only one: what a GPU would copy away is copied, too.
+static void copy_rows(const struct call *call, enum od_slot to, enum od_slot from)
+{
+    memcpy(tensor(call, to), tensor(call, from),
+           (size_t)(call->batch->tokens * call->op->n) * sizeof(float));
+}
+
 static void rotate(struct call *call, enum od_slot slot, float direction)
 {
     call->y = tensor(call, slot);
@@ -629,6 +636,10 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
         call.x = tensor(&call, OD_SLOT_X);
         od_pool_run(pool, tokens * op->n, ELEMENT_GRAIN, add_elements, &call);
         break;
+    case OD_OP_STORE: copy_rows(&call, OD_SLOT_AUX, OD_SLOT_X); break;
+    case OD_OP_FETCH: copy_rows(&call, OD_SLOT_Y, OD_SLOT_AUX); break;
+    case OD_OP_STORED:
+    case OD_OP_FETCHED: break;
     case OD_OP_HEAD_LOSS: head_loss(&call); break;
     case OD_OP_HEAD_LOGITS: head_logits(&call); break;
     case OD_OP_COUNT: assert(false); break;

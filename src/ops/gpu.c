@@ -482,6 +482,10 @@ static enum od_gpu_part part_of(enum od_op_kind kind)
     case OD_OP_GLU_BWD:
     case OD_OP_ACTIVATION_BWD: return OD_GPU_PART_GLU_BWD;
     case OD_OP_ADD: return OD_GPU_PART_ADD;
+    case OD_OP_STORE:
+    case OD_OP_STORED:
+    case OD_OP_FETCH:
+    case OD_OP_FETCHED: return OD_GPU_PART_COPY;
     case OD_OP_HEAD_LOSS: return OD_GPU_PART_HEAD;
     case OD_OP_LINEAR:
     case OD_OP_LINEAR_BWD:
@@ -492,6 +496,25 @@ static enum od_gpu_part part_of(enum od_op_kind kind)
     return OD_GPU_PART_OTHER;
 }
 
+// What the backward pass will fetch; a pass without one stores nothing.
+static void store(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor host = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
+    assert(host.is_host && host.bytes == x.bytes);
+    if (gpu->now.want_gradient) {
+        od_cuda_aside_download(gpu->cuda, address(host.at), x.at, x.bytes);
+    }
+}
+
+static void fetch(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    const struct od_gpu_tensor host = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX);
+    assert(host.is_host && host.bytes == y.bytes);
+    od_cuda_aside_upload(gpu->cuda, y.at, address(host.at), y.bytes);
+}
+
 void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
 {
     switch (op->kind) {
@@ -500,6 +523,14 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
     case OD_OP_ATTENTION: attention(gpu, op, false); break;
     case OD_OP_ATTENTION_BWD: attention(gpu, op, true); break;
     case OD_OP_HEAD_LOSS: head_loss(gpu, op); break;
+    case OD_OP_STORE: store(gpu, op); break;
+    case OD_OP_FETCH: fetch(gpu, op); break;
+    case OD_OP_STORED:
+    case OD_OP_FETCHED:
+        if (gpu->now.want_gradient) {
+            od_cuda_aside_join(gpu->cuda);
+        }
+        break;
     case OD_OP_EMBED:
     case OD_OP_EMBED_BWD:
     case OD_OP_POSITIONS:

@@ -36,6 +36,7 @@ struct od_gpu_tensor {
     int64_t cols;
     int64_t stride;  ///< elements from row to row
     bool is_float;   ///< fp32; else bf16 (or int32 for inputs)
+    bool is_host;    ///< pinned memory of the host, which `at` is the address of
     size_t bytes;    ///< all of it, spare rows and columns too
 };
 
@@ -81,7 +82,8 @@ struct od_gpu_inputs {
 
 /** What a program needs from a GPU. Everything is borrowed for od_gpu_open only. */
 struct od_gpu_layout {
-    const struct od_gpu_tensor *tensors;  ///< `at` counts from the start of the arena
+    const struct od_gpu_tensor
+        *tensors;  ///< `at` counts from the start of the arena, or of the host's
     int32_t tensor_count;
     const struct od_op *ops;
     int32_t op_count;
@@ -92,7 +94,8 @@ struct od_gpu_layout {
     int64_t tokens;
     size_t persistent_bytes;  ///< cleared at the start
     size_t plan_bytes;
-    bool use_library;  ///< cuBLASLt where it is found
+    size_t host_bytes;  ///< pinned, for the tensors that lie there
+    bool use_library;   ///< cuBLASLt where it is found
 };
 
 /** What the libraries' kernels and the recorded graphs take beside the one allocation, at most. */
@@ -139,6 +142,7 @@ enum od_gpu_part {
     OD_GPU_PART_GLU_BWD,
     OD_GPU_PART_ADD,
     OD_GPU_PART_HEAD,  ///< logits, loss and their gradients
+    OD_GPU_PART_COPY,  ///< waiting for copies to and from the host
     OD_GPU_PART_OPTIMIZER,
     OD_GPU_PART_OTHER,  ///< batch, clearing
     OD_GPU_PART_COUNT

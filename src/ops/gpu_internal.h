@@ -128,6 +128,7 @@ struct od_gpu {
     int64_t position_count;  ///< learned positions, or `tokens`
     int32_t window;          ///< the longest of the attention operations; 0: none
     od_dev memory;
+    void *host;  ///< pinned
     // behind the plan
     od_dev chunks;  ///< [chunk_count] of struct od_adamw_chunk
     od_dev partials;

@@ -264,6 +264,25 @@ static enum od_status copy_layout(struct od_gpu *gpu, const struct od_gpu_layout
     return OD_OK;
 }
 
+// From offsets to addresses.
+static enum od_status place_tensors(struct od_gpu *gpu, const struct od_gpu_layout *layout,
+                                    struct od_error *err)
+{
+    if (layout->host_bytes > 0) {
+        const enum od_status status =
+            od_cuda_host_alloc(gpu->cuda, layout->host_bytes, &gpu->host, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        memset(gpu->host, 0xFF, layout->host_bytes);  // as no number, too
+    }
+    for (int32_t i = 0; i < gpu->tensor_count; i++) {
+        struct od_gpu_tensor *t = &gpu->tensors[i];
+        t->at += t->is_host ? (od_dev)(uintptr_t)gpu->host : gpu->memory;
+    }
+    return OD_OK;
+}
+
 enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *layout,
                            struct od_gpu **ret, struct od_error *err)
 {
@@ -277,13 +296,11 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     if ((status = copy_layout(gpu, layout, err)) != OD_OK ||
         (status = find_kernels(gpu, err)) != OD_OK ||
         (status = od_cuda_alloc(cuda, extras.end, &gpu->memory, err)) != OD_OK ||
-        (status = take_host_memory(gpu, err)) != OD_OK) {
+        (status = take_host_memory(gpu, err)) != OD_OK ||
+        (status = place_tensors(gpu, layout, err)) != OD_OK) {
         goto done;
     }
     find_bounds(gpu);
-    for (int32_t i = 0; i < gpu->tensor_count; i++) {
-        gpu->tensors[i].at += gpu->memory;
-    }
     gpu->chunks = gpu->memory + extras.chunks;
     gpu->partials = gpu->memory + extras.partials;
     gpu->stats = gpu->memory + extras.stats;
@@ -338,6 +355,7 @@ void od_gpu_close(struct od_gpu *gpu)
     }
     od_free(gpu->profile.event);
     od_free(gpu->profile.part);
+    od_cuda_host_free(gpu->cuda, gpu->host);
     od_cuda_host_free(gpu->cuda, gpu->host_scalars);
     od_cuda_host_free(gpu->cuda, gpu->host_stats);
     od_cuda_free(gpu->cuda, gpu->memory);

@@ -402,6 +402,7 @@ static const char *const part_names[OD_GPU_PART_COUNT] = {"embedding",
                                                           "activations backward",
                                                           "sums",
                                                           "head and loss",
+                                                          "copies",
                                                           "optimiser",
                                                           "other"};
 

@@ -44,6 +44,10 @@ enum od_op_kind {
     OD_OP_ACTIVATION,        ///< Y[T,F] = act(X[T,F])
     OD_OP_ACTIVATION_BWD,    ///< DX[T,F]
     OD_OP_ADD,               ///< Y += X
+    OD_OP_STORE,             ///< begin to copy X[T,C] into the host's AUX
+    OD_OP_STORED,            ///< until that is done X must stay
+    OD_OP_FETCH,             ///< begin to copy the host's AUX into Y[T,C]
+    OD_OP_FETCHED,           ///< from here on Y may be read
     OD_OP_HEAD_LOSS,         ///< losses of the rows with a target; DX and DW when asked
     OD_OP_HEAD_LOGITS,       ///< Y[R,V] = X[rows] W^T for the batch's logit rows
     OD_OP_COUNT
@@ -64,7 +68,7 @@ enum od_slot {
     OD_SLOT_W,    ///< weight
     OD_SLOT_RES,  ///< residual that is added to the output
     OD_SLOT_BIAS,
-    OD_SLOT_AUX,  ///< RSTD, LSE, the rotation table, or the key/value cache
+    OD_SLOT_AUX,  ///< RSTD, LSE, the rotation table, the key/value cache, or what lies with the host
     OD_SLOT_A,    ///< adapters' A, stacked [n r, K]
     OD_SLOT_B,    ///< adapters' B, stacked [rows, r]
     OD_SLOT_XA,   ///< scaled X A^T [T, n r]; kept for the backward pass

@@ -159,6 +159,10 @@ static double seconds_of(const struct pass *p, const struct od_op *op)
     case OD_OP_EMBED:
     case OD_OP_EMBED_BWD:
     case OD_OP_POSITIONS_BWD: return traffic(p, 2.0 * values, STREAM);
+    case OD_OP_STORE:  // copied beside the work
+    case OD_OP_STORED:
+    case OD_OP_FETCH:
+    case OD_OP_FETCHED:
     case OD_OP_ATTENTION_CACHED:
     case OD_OP_HEAD_LOGITS:
     case OD_OP_COUNT: break;

@@ -10,8 +10,8 @@
 #include "plan/layout.h"
 #include "plan/plan.h"
 
-static const char *const keep_names[OD_KEEP_COUNT] = {"all", "products", "attention", "sums",
-                                                      "input"};
+static const char *const keep_names[OD_KEEP_COUNT] = {"all",  "products", "attention",
+                                                      "sums", "input",    "host"};
 
 const char *od_keep_name(enum od_keep keep)
 {
@@ -25,7 +25,16 @@ void od_fit_release(struct od_fit *fit)
     *fit = (struct od_fit){0};
 }
 
-// Step `at` of the way from everything kept (0) to nothing (4 times the layers).
+// Where the layers keep least. The last two keep one level more: their backward pass comes while all
+// others still hold what they keep, so what they make again adds to the peak. Only a GPU has a host.
+static int64_t leanest_of(const struct od_spec *spec, const struct od_program_options *options)
+{
+    const int64_t level = options->half ? OD_KEEP_HOST : OD_KEEP_INPUT;
+    return level * spec->layers - (spec->layers > 1 ? 2 : 0);
+}
+
+// Step `at` of the way from everything kept (0) to nothing (5 times the layers); one step more leaves
+// the embedding with the host.
 static enum od_status make_at(const struct od_spec *spec, const struct od_program_options *given,
                               int64_t at, bool use_library, struct od_fit *ret,
                               struct od_error *err)
@@ -33,6 +42,8 @@ static enum od_status make_at(const struct od_spec *spec, const struct od_progra
     struct od_program_options options = *given;
     struct od_fit fit = {0};
     struct od_layout layout;
+    options.embedding_on_host = options.half && at > leanest_of(spec, given);
+    at -= options.embedding_on_host;
     options.keep = (enum od_keep)(at / spec->layers);
     options.lean_layers = at % spec->layers;
     enum od_status status = od_program_build(spec, &options, &fit.program, err);
@@ -55,11 +66,9 @@ static enum od_status make_at(const struct od_spec *spec, const struct od_progra
     return OD_OK;
 }
 
-// The way's end. The last two layers keep one level more: their backward pass comes while all others
-// still hold what they keep, so what they make again adds to the peak.
-static int64_t end_of(const struct od_spec *spec)
+static int64_t end_of(const struct od_spec *spec, const struct od_program_options *options)
 {
-    return (int64_t)OD_KEEP_INPUT * spec->layers - (spec->layers > 1 ? 2 : 0);
+    return leanest_of(spec, options) + (options->half ? 1 : 0);
 }
 
 enum od_status od_fit_make(const struct od_spec *spec, const struct od_program_options *options,
@@ -68,7 +77,7 @@ enum od_status od_fit_make(const struct od_spec *spec, const struct od_program_o
 {
     const bool trains = options->mode != OD_PROGRAM_INFER;
     int64_t low = 0;  // does not fit
-    int64_t high = trains ? end_of(spec) : 0;
+    int64_t high = trains ? end_of(spec, options) : 0;
     enum od_status status = make_at(spec, options, 0, use_library, ret, err);
     if (status != OD_OK || budget == 0 || ret->bytes <= budget || high == 0) {
         return status;
@@ -103,7 +112,7 @@ int64_t od_fit_tokens(const struct od_spec *spec, const struct od_program_option
         struct od_fit fit;
         const int64_t middle = low + (high - low) / 2;
         fewer.tokens = middle * step;
-        if (make_at(spec, &fewer, end_of(spec), use_library, &fit, NULL) != OD_OK) {
+        if (make_at(spec, &fewer, end_of(spec, &fewer), use_library, &fit, NULL) != OD_OK) {
             return 0;
         }
         if (fit.bytes <= budget) {

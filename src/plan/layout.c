@@ -36,6 +36,7 @@ enum od_status od_layout_make(const struct od_program *p, const struct od_plan *
             .cols = t->cols,
             .stride = stride,
             .is_float = t->dtype == OD_DTYPE_F32,
+            .is_host = t->role == OD_ROLE_HOST,
             .bytes = (size_t)((t->rows + t->pad_rows) * stride) * od_dtype_size(t->dtype)};
     }
     for (int32_t i = 0; i < p->param_count; i++) {
@@ -69,6 +70,7 @@ enum od_status od_layout_make(const struct od_program *p, const struct od_plan *
                                         .tokens = p->options.tokens,
                                         .persistent_bytes = plan->persistent_bytes,
                                         .plan_bytes = plan->total_bytes,
+                                        .host_bytes = plan->host_bytes,
                                         .use_library = use_library};
     *ret = layout;
     return OD_OK;

@@ -137,7 +137,10 @@ enum od_status od_plan_make(const struct od_program *program, struct od_plan *re
             return od_fail(err, OD_E_LIMIT, "tensor '%s' [%lld, %lld] does not fit", tensor->name,
                            (long long)tensor->rows, (long long)tensor->cols);
         }
-        if (!is_transient(tensor->role)) {
+        if (tensor->role == OD_ROLE_HOST && program->options.half) {
+            plan.offset[i] = plan.host_bytes;
+            plan.host_bytes += bytes;  // their sum fits: see role_bytes
+        } else if (!is_transient(tensor->role)) {
             plan.offset[i] = plan.persistent_bytes;
             if (!od_size_add(plan.persistent_bytes, bytes, &plan.persistent_bytes)) {
                 od_plan_release(&plan);
@@ -164,9 +167,9 @@ void od_plan_release(struct od_plan *plan)
     *plan = (struct od_plan){0};
 }
 
-static const char *const role_names[OD_ROLE_COUNT] = {
-    "weight",   "copy",  "adapter", "gradient",   "moment",
-    "constant", "input", "cache",   "activation", "work"};
+static const char *const role_names[OD_ROLE_COUNT] = {"weight", "copy",       "adapter", "gradient",
+                                                      "moment", "constant",   "input",   "cache",
+                                                      "host",   "activation", "work"};
 
 enum od_status od_plan_write(const struct od_plan *plan, const struct od_program *program,
                              struct od_buf *out, struct od_error *err)
@@ -177,6 +180,7 @@ enum od_status od_plan_write(const struct od_plan *plan, const struct od_program
     od_json_member_int(&w, "total_bytes", (int64_t)plan->total_bytes);
     od_json_member_int(&w, "persistent_bytes", (int64_t)plan->persistent_bytes);
     od_json_member_int(&w, "transient_bytes", (int64_t)plan->transient_bytes);
+    od_json_member_int(&w, "host_bytes", (int64_t)plan->host_bytes);
     od_json_key(&w, "role_bytes");
     od_json_object_begin(&w);
     for (int i = 0; i < OD_ROLE_COUNT; i++) {
@@ -188,6 +192,7 @@ enum od_status od_plan_write(const struct od_plan *plan, const struct od_program
     if (program->options.mode != OD_PROGRAM_INFER) {
         od_json_member_text(&w, "keep", od_keep_name(program->options.keep));
         od_json_member_int(&w, "lean_layers", program->options.lean_layers);
+        od_json_member_bool(&w, "embedding_on_host", program->options.embedding_on_host);
     }
     od_json_member_int(&w, "operations", program->op_count);
     od_json_key(&w, "tensors");

@@ -26,6 +26,7 @@ struct od_plan {
     size_t total_bytes;  ///< of the arena
     size_t persistent_bytes;
     size_t transient_bytes;
+    size_t host_bytes;  ///< beside the arena: what a GPU's program keeps with the host
     size_t role_bytes[OD_ROLE_COUNT];  ///< sums by role, before sharing
     int32_t tensor_count;
 };

@@ -83,6 +83,7 @@ struct od_session_options {
     bool on_gpu;      ///< compute on a GPU
     int gpu;          ///< which
     bool no_library;  ///< GPU: own matrix products even where cuBLASLt is found
+    bool keep_least;  ///< GPU: layers keep as little as when memory is short; the bits are the same
     bool random;      ///< GPU: random base weights, made on the card (benchmarks)
     int threads;      ///< 0: all processors
     bool allow_vector;

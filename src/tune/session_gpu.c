@@ -61,8 +61,8 @@ static enum od_status open_card(struct od_session *s, const struct od_session_op
     struct od_fit fit = {0};
     enum od_status status = od_cuda_open(options->gpu, &s->cuda, err);
     if (status != OD_OK || (status = budget_of(s, options, &budget, err)) != OD_OK ||
-        (status = od_fit_make(&s->spec, program, budget, !options->no_library, &fit, err)) !=
-            OD_OK) {
+        (status = od_fit_make(&s->spec, program, options->keep_least ? 1 : budget,
+                              !options->no_library, &fit, err)) != OD_OK) {
         return status;
     }
     s->program = fit.program;

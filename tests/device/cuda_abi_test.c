@@ -180,6 +180,7 @@ typedef PFN_cuLaunchKernel_v4000 form_cuLaunchKernel;
 typedef PFN_cuStreamCreate_v2000 form_cuStreamCreate;
 typedef PFN_cuStreamDestroy_v4000 form_cuStreamDestroy;
 typedef PFN_cuStreamSynchronize_v2000 form_cuStreamSynchronize;
+typedef PFN_cuStreamWaitEvent_v3020 form_cuStreamWaitEvent;
 typedef PFN_cuStreamBeginCapture_v10010 form_cuStreamBeginCapture;
 typedef PFN_cuStreamEndCapture_v10000 form_cuStreamEndCapture;
 typedef PFN_cuGraphInstantiateWithFlags_v11040 form_cuGraphInstantiateWithFlags;
@@ -215,6 +216,7 @@ static void test_headers(void **state)
     SHAPE(cuMemcpy2DAsync, NULL, NULL);
     SHAPE(cuMemsetD8Async, 0, 0, 0, NULL);
     SHAPE(cuLaunchKernel, NULL, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL);
+    SHAPE(cuStreamWaitEvent, NULL, NULL, 0);
     SHAPE(cuStreamBeginCapture, NULL, CU_STREAM_CAPTURE_MODE_RELAXED);
     SHAPE(cuGraphInstantiateWithFlags, NULL, NULL, 0);
     SHAPE(cuEventElapsedTime, NULL, NULL, NULL);

@@ -71,7 +71,7 @@ static void levels_that_do_not_exist_are_refused(void **state)
     struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_FULL,
                                          .tokens = TINY_TOKENS,
                                          .threads = 1,
-                                         .keep = OD_KEEP_INPUT,
+                                         .keep = OD_KEEP_HOST,
                                          .lean_layers = 1};
     assert_int_equal(od_program_build(&tiny_spec, &options, &program, &err), OD_E_ARGUMENT);
     options.keep = OD_KEEP_ALL;

@@ -13,7 +13,7 @@
 #include "ops/gpu.h"
 #include "support.h"
 
-enum { LAYERS = 3, WAY = OD_KEEP_INPUT * LAYERS - 1 };
+enum { LAYERS = 3, WAY_CPU = OD_KEEP_INPUT * LAYERS - 1, WAY_GPU = OD_KEEP_HOST * LAYERS };
 
 static const struct od_spec spec = {.family = "llama",
                                     .vocab = 512,
@@ -27,7 +27,7 @@ static const struct od_spec spec = {.family = "llama",
                                     .norm_eps = 1e-5F,
                                     .rope_theta = 10000.0,
                                     .init_std = 0.02,
-                                    .tied = true,
+                                    .tied = false,
                                     .bos = -1,
                                     .eos = -1};
 
@@ -48,6 +48,8 @@ static uint64_t bytes_of(const struct od_program_options *options, int64_t at)
     struct od_error err = {0};
     struct od_program_options one = *options;
     struct od_fit fit;
+    one.embedding_on_host = at + 1 == WAY_GPU;
+    at -= one.embedding_on_host;
     one.keep = (enum od_keep)(at / LAYERS);
     one.lean_layers = at % LAYERS;
     // A budget of nothing gives the leanest: the way's end; so build each by hand.
@@ -62,31 +64,33 @@ static void every_budget(bool half)
 {
     struct od_error err = {0};
     const struct od_program_options options = options_of(half);
-    uint64_t plan_bytes[WAY];
+    uint64_t plan_bytes[WAY_GPU];
+    const int way = half ? WAY_GPU : WAY_CPU;
     uint64_t beside = 0;
     struct od_fit fit;
-    for (int i = 0; i < WAY; i++) {
+    for (int i = 0; i < way; i++) {
         plan_bytes[i] = bytes_of(&options, i);
     }
-    assert_true(plan_bytes[WAY - 1] < plan_bytes[0] * 3 / 4);
+    assert_true(plan_bytes[way - 1] < plan_bytes[0] * 3 / 4);
     assert_ok(od_fit_make(&spec, &options, 0, true, &fit, &err), &err);
     assert_int_equal(fit.program.options.keep, OD_KEEP_ALL);
     assert_int_equal(fit.plan.total_bytes, plan_bytes[0]);
     beside = fit.bytes - fit.plan.total_bytes;
     assert_true(half ? beside > OD_GPU_RESERVE_BYTES : beside == 0);
     od_fit_release(&fit);
-    for (int i = 0; i < WAY; i++) {
+    for (int i = 0; i < way; i++) {
         for (int less = 0; less < 2; less++) {
             const uint64_t budget = plan_bytes[i] + beside - (uint64_t)less;
             assert_ok(od_fit_make(&spec, &options, budget, true, &fit, &err), &err);
-            const int64_t at =
-                (int64_t)fit.program.options.keep * LAYERS + fit.program.options.lean_layers;
+            const int64_t at = (int64_t)fit.program.options.keep * LAYERS +
+                               fit.program.options.lean_layers +
+                               fit.program.options.embedding_on_host;
             assert_int_equal(fit.plan.total_bytes, plan_bytes[at]);
-            if (plan_bytes[WAY - 1] + beside <= budget) {
+            if (plan_bytes[way - 1] + beside <= budget) {
                 assert_true(fit.bytes <= budget);
                 assert_true(at == 0 || plan_bytes[at - 1] + beside > budget);
             } else {
-                assert_int_equal(at, WAY - 1);
+                assert_int_equal(at, way - 1);
                 assert_true(fit.bytes > budget);
             }
             od_fit_release(&fit);

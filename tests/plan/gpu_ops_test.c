@@ -96,6 +96,15 @@ static void write_tensor(struct bench *b, int32_t number, int64_t rows, const fl
 {
     const struct od_gpu_tensor t = od_gpu_tensor(b->gpu, number);
     struct od_error err = {0};
+    if (t.is_host) {
+        uint16_t *to = (uint16_t *)(uintptr_t)t.at;
+        for (int64_t i = 0; i < rows * t.cols; i++) {
+            uint32_t bits;
+            memcpy(&bits, &from[i], sizeof bits);
+            to[i / t.cols * t.stride + i % t.cols] = (uint16_t)(bits >> 16);
+        }
+        return;
+    }
     if (t.is_float) {
         od_cuda_upload(b->cuda, t.at, from, (size_t)(rows * t.cols) * 4u);
         assert_ok(od_cuda_sync(b->cuda, &err), &err);
@@ -204,6 +213,9 @@ static void compare_op(struct bench *b, int32_t index)
     assert_int_equal(op->kind, other->kind);
     od_cpu_run(&b->cpu, op, b->arrays.tensor, &b->batch);
     od_gpu_run(b->gpu, other);
+    if (op->kind == OD_OP_STORE || op->kind == OD_OP_STORED || op->kind == OD_OP_FETCH) {
+        return;  // seen when it is fetched
+    }
     if (op->quant != OD_QUANT_NONE && (!backward || op->slot[OD_SLOT_DX] >= 0)) {
         compare_decoded(b, op, other);
     }
@@ -368,7 +380,7 @@ static void check(const struct od_spec *spec, struct od_program_options options,
     od_free(b);
 }
 
-// Three shapes: even, ragged, and grouped heads with an untied head.
+// Three shapes: even; ragged; grouped heads. The last two have a head of their own.
 static const struct od_spec specs[] = {
     {.family = "llama",
      .vocab = 512,
@@ -397,7 +409,7 @@ static const struct od_spec specs[] = {
      .norm_eps = 1e-5F,
      .rope_theta = 10000.0,
      .init_std = 0.02,
-     .tied = true,
+     .tied = false,
      .bos = -1,
      .eos = -1},
     {.family = "llama",
@@ -548,6 +560,29 @@ static void operations_that_come_again(void **state)
     }
 }
 
+static void inputs_that_lie_with_the_host(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int i = 0; i < SPECS; i++) {
+        check(&specs[i],
+              (struct od_program_options){.mode = i == 1 ? OD_PROGRAM_TRAIN_FULL
+                                                         : OD_PROGRAM_TRAIN_LORA,
+                                          .quant = i == 0 ? OD_QUANT_NF4 : OD_QUANT_NONE,
+                                          .keep = i == 2 ? OD_KEEP_INPUT : OD_KEEP_HOST,
+                                          .lean_layers = i == 2 ? 1 : 0,
+                                          .embedding_on_host = true,
+                                          .tokens = 640,
+                                          .threads = 2,
+                                          .lora_r = 8,
+                                          .lora_scale = 1.5F,
+                                          .lora_targets = OD_TARGET_ALL},
+              true);
+    }
+}
+
 static void every_operation_of_full_tuning(void **state)
 {
     (void)state;
@@ -586,6 +621,7 @@ int main(void)
         cmocka_unit_test(every_operation_of_lora),
         cmocka_unit_test(every_operation_on_quantised_weights),
         cmocka_unit_test(operations_that_come_again),
+        cmocka_unit_test(inputs_that_lie_with_the_host),
         cmocka_unit_test(every_operation_of_full_tuning),
         cmocka_unit_test(without_the_library),
         cmocka_unit_test(other_families),

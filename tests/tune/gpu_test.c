@@ -28,7 +28,7 @@ enum { STEPS = 10, VOCAB = 512, DOCUMENTS = 200, TOKENS_MAX = 1 << 16 };
 
 static const char llama[] =
     "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", \"vocab_size\": 512,\n"
-    "\"hidden_size\": 256, \"intermediate_size\": 688, \"num_hidden_layers\": 3,\n"
+    "\"hidden_size\": 256, \"intermediate_size\": 688, \"num_hidden_layers\": 4,\n"
     "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"max_position_embeddings\": 512,\n"
     "\"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"initializer_range\": 0.05,\n"
     "\"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\"}\n";
@@ -100,7 +100,7 @@ struct curve {
     uint64_t hash;
 };
 
-enum place { ON_CPU, ON_GPU, ON_GPU_WITHOUT_GRAPHS };
+enum place { ON_CPU, ON_GPU, ON_GPU_WITHOUT_GRAPHS, ON_GPU_KEEPING_LEAST };
 
 // Every linear layer that the model of a config file has.
 static void adapt_all(struct od_recipe *recipe, const char *path)
@@ -157,8 +157,11 @@ static void run_as(const struct way *way, struct curve *ret)
         adapt_all(&recipe, path);
     }
     make_data(&data);
-    const struct od_session_options options = {
-        .on_gpu = way->place != ON_CPU, .threads = 2, .allow_vector = true, .dataset = &data};
+    const struct od_session_options options = {.on_gpu = way->place != ON_CPU,
+                                               .keep_least = way->place == ON_GPU_KEEPING_LEAST,
+                                               .threads = 2,
+                                               .allow_vector = true,
+                                               .dataset = &data};
     assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
     if (way->place == ON_GPU_WITHOUT_GRAPHS) {
         od_gpu_use_graphs(session.gpu, false);
@@ -197,10 +200,12 @@ static void follow(enum od_method method)
     struct curve again;
     struct curve parts;
     struct curve plain;
+    struct curve lean;
     run(llama, method, ON_CPU, 1, STEPS, &cpu);
     run(llama, method, ON_GPU, 1, STEPS, &gpu);
     run(llama, method, ON_GPU, 1, STEPS, &again);
     run(llama, method, ON_GPU_WITHOUT_GRAPHS, 1, STEPS, &plain);
+    run(llama, method, ON_GPU_KEEPING_LEAST, 1, STEPS, &lean);
     run(llama, method, ON_GPU, 4, STEPS, &parts);
     for (int i = 0; i < STEPS; i++) {
         print_message("# step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f), in parts %.5f\n", i + 1,
@@ -215,6 +220,7 @@ static void follow(enum od_method method)
     assert_true(method == OD_METHOD_LORA || gpu.loss[STEPS - 1] < gpu.loss[0] - 0.1);
     assert_int_equal(gpu.hash, again.hash);
     assert_int_equal(gpu.hash, plain.hash);
+    assert_int_equal(gpu.hash, lean.hash);
     assert_int_not_equal(gpu.hash, 0);
 }
 
@@ -280,9 +286,11 @@ static void other_families_follow(void **state)
         struct curve cpu;
         struct curve gpu;
         struct curve plain;
+        struct curve lean;
         run(config, method, ON_CPU, 1, FEW, &cpu);
         run(config, method, ON_GPU, 1, FEW, &gpu);
         run(config, method, ON_GPU_WITHOUT_GRAPHS, 1, FEW, &plain);
+        run(config, method, ON_GPU_KEEPING_LEAST, 1, FEW, &lean);
         for (int i = 0; i < FEW; i++) {
             print_message("# %s, %s, step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f)\n",
                           families[f / 2].name, f % 2 == 0 ? "full" : "lora", i + 1, cpu.loss[i],
@@ -293,6 +301,7 @@ static void other_families_follow(void **state)
             assert_true(fabs(gpu.norm[i] - cpu.norm[i]) < 3e-2 * cpu.norm[i]);
         }
         assert_int_equal(gpu.hash, plain.hash);
+        assert_int_equal(gpu.hash, lean.hash);
         assert_int_not_equal(gpu.hash, 0);
     }
 }

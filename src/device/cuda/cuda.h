@@ -10,7 +10,7 @@
  *     od_cuda_launch(cuda, kernel, (struct od_cuda_grid){.x = 132, .threads = 256}, args);
  *     status = od_cuda_sync(cuda, err);
  *
- * Work is queued on one stream, in order. Calls that queue work remember the first failure instead
+ * Work is queued on one stream, in order; copies may run beside it. Calls that queue work remember the first failure instead
  * of returning it; od_cuda_sync and od_cuda_check report it. A GPU that falls off during a run is
  * reported there, too.
  *
@@ -92,6 +92,12 @@ void od_cuda_copy(struct od_cuda *cuda, od_dev to, od_dev from, size_t bytes);
 void od_cuda_copy_rows(struct od_cuda *cuda, od_dev to, size_t to_pitch, od_dev from,
                        size_t from_pitch, size_t width, size_t rows);
 void od_cuda_fill(struct od_cuda *cuda, od_dev to, uint8_t value, size_t bytes);
+
+// Copies beside the work: each begins when the work that was queued before it is done, and runs while
+// work that is queued later does. Pinned host memory. What is queued behind a join waits for them.
+void od_cuda_aside_upload(struct od_cuda *cuda, od_dev to, const void *from, size_t bytes);
+void od_cuda_aside_download(struct od_cuda *cuda, void *to, od_dev from, size_t bytes);
+void od_cuda_aside_join(struct od_cuda *cuda);
 
 /** The kernel of that name in the images. @memory Lends: lives as long as `cuda`. */
 enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_cuda_kernel **ret,

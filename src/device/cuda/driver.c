@@ -46,6 +46,9 @@ struct od_cuda {
     bool has_context;
     bool is_recording;
     void *stream;
+    void *aside;      ///< for copies beside the work
+    void *work_done;  ///< events between the two
+    void *copy_done;
     void **modules;  ///< [od_cuda_image_count]
     struct od_cuda_kernel *kernels;
     struct od_nvml *nvml;
@@ -377,6 +380,15 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
     if (result == OD_CU_SUCCESS) {
         result = api->cuStreamCreate(&cuda->stream, OD_CU_STREAM_NON_BLOCKING);
     }
+    if (result == OD_CU_SUCCESS) {
+        result = api->cuStreamCreate(&cuda->aside, OD_CU_STREAM_NON_BLOCKING);
+    }
+    if (result == OD_CU_SUCCESS) {
+        result = api->cuEventCreate(&cuda->work_done, OD_CU_EVENT_NO_TIME);
+    }
+    if (result == OD_CU_SUCCESS) {
+        result = api->cuEventCreate(&cuda->copy_done, OD_CU_EVENT_NO_TIME);
+    }
     if (result != OD_CU_SUCCESS) {
         status = fail_with(api, result, err, "cannot start work on the GPU");
         goto done;
@@ -401,6 +413,15 @@ void od_cuda_close(struct od_cuda *cuda)
     if (cuda->stream) {
         (void)cuda->api.cuStreamSynchronize(cuda->stream);
         (void)cuda->api.cuStreamDestroy(cuda->stream);
+    }
+    if (cuda->aside) {
+        (void)cuda->api.cuStreamDestroy(cuda->aside);
+    }
+    if (cuda->work_done) {
+        (void)cuda->api.cuEventDestroy(cuda->work_done);
+    }
+    if (cuda->copy_done) {
+        (void)cuda->api.cuEventDestroy(cuda->copy_done);
     }
     for (uint64_t i = 0; cuda->modules && i < od_cuda_image_count; i++) {
         if (cuda->modules[i]) {
@@ -537,6 +558,34 @@ void od_cuda_download(struct od_cuda *cuda, void *to, od_dev from, size_t bytes)
         queued(cuda, cuda->api.cuMemcpyDtoHAsync(to, from, bytes, cuda->stream),
                "copy from the GPU", "");
     }
+}
+
+// What is queued aside next begins after the work that is queued now.
+static void begin_aside(struct od_cuda *cuda)
+{
+    queued(cuda, cuda->api.cuEventRecord(cuda->work_done, cuda->stream), "record an event", "");
+    queued(cuda, cuda->api.cuStreamWaitEvent(cuda->aside, cuda->work_done, 0), "order two streams",
+           "");
+}
+
+void od_cuda_aside_upload(struct od_cuda *cuda, od_dev to, const void *from, size_t bytes)
+{
+    begin_aside(cuda);
+    queued(cuda, cuda->api.cuMemcpyHtoDAsync(to, from, bytes, cuda->aside), "copy to the GPU", "");
+}
+
+void od_cuda_aside_download(struct od_cuda *cuda, void *to, od_dev from, size_t bytes)
+{
+    begin_aside(cuda);
+    queued(cuda, cuda->api.cuMemcpyDtoHAsync(to, from, bytes, cuda->aside), "copy from the GPU",
+           "");
+}
+
+void od_cuda_aside_join(struct od_cuda *cuda)
+{
+    queued(cuda, cuda->api.cuEventRecord(cuda->copy_done, cuda->aside), "record an event", "");
+    queued(cuda, cuda->api.cuStreamWaitEvent(cuda->stream, cuda->copy_done, 0), "order two streams",
+           "");
 }
 
 void od_cuda_copy(struct od_cuda *cuda, od_dev to, od_dev from, size_t bytes)

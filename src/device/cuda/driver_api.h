@@ -68,6 +68,7 @@ enum {
     OD_CU_FUNC_DYNAMIC_SHARED_BYTES = 8,
     OD_CU_STREAM_NON_BLOCKING = 1,
     OD_CU_EVENT_BLOCKING_SYNC = 1,
+    OD_CU_EVENT_NO_TIME = 2,
     OD_CU_CAPTURE_RELAXED = 2,
     OD_CU_MEMORY_DEVICE = 2
 };
@@ -131,6 +132,7 @@ typedef int (*od_cu_find)(const char *name, void **ret, int version, uint64_t fl
     X(cuStreamCreate, (void **stream, unsigned flags))                                        \
     X(cuStreamDestroy, (void *stream))                                                        \
     X(cuStreamSynchronize, (void *stream))                                                    \
+    X(cuStreamWaitEvent, (void *stream, void *event, unsigned flags))                         \
     X(cuStreamBeginCapture, (void *stream, int mode))                                         \
     X(cuStreamEndCapture, (void *stream, void **graph))                                       \
     X(cuGraphInstantiateWithFlags, (void **exec, void *graph, unsigned long long flags))      \
