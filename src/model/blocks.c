@@ -159,10 +159,13 @@ void od_build_head(struct od_builder *b, int32_t x, int32_t embedding)
             od_build_tensor(b, OD_ROLE_ACTIVATION, options->logit_rows, spec->vocab, "logits");
         return;
     }
+    if (options->half && !b->failed) {
+        b->program.tensors[w].pad_rows = od_head_columns(spec->vocab) - spec->vocab;
+    }
     const int64_t rows = options->head_rows > 0 ? options->head_rows : OD_HEAD_CHUNK_ROWS;
     op->slot[OD_SLOT_WORK] = od_build_tensor(
         b, OD_ROLE_WORK, rows,
-        (options->half ? od_round_up(spec->vocab, 8) : spec->vocab) + 2 * spec->channels,
+        (options->half ? od_head_columns(spec->vocab) : spec->vocab) + 2 * spec->channels,
         "head.work");
     if (options->half) {
         op->slot[OD_SLOT_AUX] =

@@ -186,6 +186,26 @@ int32_t od_build_bias(struct od_builder *b, int64_t count, const char *name)
     return od_build_vectors(b, count, 1, full);
 }
 
+// A linear layer's bias [count, 1]: in half, products want it as bf16, without spare columns.
+static int32_t linear_bias(struct od_builder *b, int64_t count, const char *name)
+{
+    const int32_t bias = od_build_bias(b, count, name);
+    if (b->failed || !b->program.options.half) {
+        return bias;
+    }
+    if (b->program.options.mode != OD_PROGRAM_TRAIN_FULL) {
+        b->program.tensors[bias].dtype = OD_DTYPE_BF16;
+        return bias;
+    }
+    const int32_t copy = od_build_tensor(b, OD_ROLE_COPY, count, 1, "%.53s.bias.bf16", name);
+    if (!b->failed) {
+        b->program.tensors[copy].vectors = true;
+        b->program.tensors[copy].master = bias;
+        b->program.params[b->program.param_count - 1].copy = copy;
+    }
+    return copy;
+}
+
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
 {
     const bool trained = b->program.options.mode == OD_PROGRAM_TRAIN_FULL;
@@ -314,7 +334,7 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
 {
     const bool quantised = b->program.options.quant != OD_QUANT_NONE;
     const int32_t w = quantised ? -1 : od_build_weight(b, layer->n, layer->k, layer->name);
-    const int32_t bias = layer->bias ? od_build_bias(b, layer->n, layer->name) : -1;
+    const int32_t bias = layer->bias ? linear_bias(b, layer->n, layer->name) : -1;
     const int32_t y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens, layer->n,
                                       "%.50s.y", layer->name);
     struct od_op *op = od_build_op(b, OD_OP_LINEAR);
@@ -335,12 +355,12 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
     return y;
 }
 
-// Rows of bf16 start at 16 bytes.
+// Rows of bf16 start at 16 bytes; biases are one run.
 static void align_rows(struct od_program *program)
 {
     for (int32_t i = 0; i < program->tensor_count; i++) {
         struct od_tensor *tensor = &program->tensors[i];
-        if (tensor->dtype == OD_DTYPE_BF16) {
+        if (tensor->dtype == OD_DTYPE_BF16 && !tensor->vectors) {
             tensor->pad = od_round_up(od_tensor_stride(tensor), 8) - tensor->cols;
         }
     }

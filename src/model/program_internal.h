@@ -68,7 +68,7 @@ struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind);
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
 /** Norm weights: fp32 in every layout, never decayed. */
 int32_t od_build_vectors(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
-/** A bias [count, 1], kept as norm weights are. */
+/** A norm's bias [count, 1], kept as norm weights are. */
 int32_t od_build_bias(struct od_builder *b, int64_t count, const char *name);
 void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int64_t rows,
                           const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -384,7 +384,7 @@ static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *
 
     od_gpu_launch(gpu, OD_GPU_GATHER_ROWS, (unsigned)padded, 1, gather);
     product(gpu, &(struct od_matmul_call){.m = padded,
-                                          .n = v,
+                                          .n = h->ld_logits,
                                           .k = c,
                                           .a = h->gathered,
                                           .lda = c,
@@ -401,7 +401,7 @@ static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *
     if (h->dx.at != 0) {
         product(gpu, &(struct od_matmul_call){.m = padded,
                                               .n = c,
-                                              .k = v,
+                                              .k = h->ld_logits,
                                               .a = h->logits,
                                               .lda = h->ld_logits,
                                               .b = h->w.at,
@@ -440,7 +440,7 @@ static void head_loss(struct od_gpu *gpu, const struct od_op *op)
                      .losses = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at,
                      .rows = od_gpu_input(gpu, gpu->inputs.label_rows),
                      .logits = work.at,
-                     .ld_logits = (op->n + 7) / 8 * 8};
+                     .ld_logits = od_head_columns(op->n)};
     od_dev sum = gpu->stats + offsetof(struct od_adamw_stats, loss_sum);
     od_dev count = od_gpu_count_at(gpu, OD_GPU_COUNT_LABELS);
     const int64_t labels = gpu->now.labels;

@@ -205,6 +205,11 @@ void od_gpu_clear(struct od_gpu *gpu)
 static void cast_rows(struct od_gpu *gpu, od_dev to, int64_t ld_to, od_dev from, int64_t rows,
                       int64_t cols, float scale)
 {
+    if (ld_to == cols) {  // one run
+        cols *= rows;
+        ld_to = cols;
+        rows = 1;
+    }
     int64_t ld_from = cols;
     void *args[] = {&to, &ld_to, &from, &ld_from, &cols, &scale};
     od_gpu_launch(gpu, OD_GPU_CAST_ROWS, (unsigned)rows,

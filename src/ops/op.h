@@ -156,6 +156,14 @@ struct od_batch {
  *  rows whose sums a GPU adds in order. */
 enum { OD_HEAD_CHUNK_ROWS = 128, OD_ATTENTION_TILE_ROWS = 64, OD_NORM_SPLITS = 64 };
 
+/** Columns of logits on a GPU: those behind the vocabulary are products with rows of W that are zero, and
+ *  make every size one that fast products take. */
+static inline int64_t od_head_columns(int64_t vocab)
+{
+    enum { STEP = 64 };
+    return (vocab + STEP - 1) / STEP * STEP;
+}
+
 /** Floats of scratch per thread that ATTENTION and its gradient need for documents of up to
  *  `tokens` tokens: two tiles of scores and a row of sums. */
 static inline int64_t od_attention_work_floats(int64_t tokens)

@@ -409,7 +409,7 @@ static void check_bias(int64_t n, int64_t k, int64_t spare, bool residual, bool 
     const int32_t y = tensor(&f, TOKENS, n, n + spare, false);
     const int32_t res = tensor(&f, TOKENS, n, n + spare, false);
     const int32_t dy = tensor(&f, TOKENS, n, n + spare, false);
-    const int32_t bias = full(&f, 1, n);
+    const int32_t bias = half(&f, 1, n);
     const int32_t dbias = full(&f, 1, n);
     give(&f, OD_SLOT_X, x);
     give(&f, OD_SLOT_W, w);

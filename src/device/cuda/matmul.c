@@ -272,7 +272,7 @@ static bool describe_bias(struct od_matmul *matmul, struct entry *entry)
 {
     const struct od_lt_api *lt = &matmul->lt;
     const uint32_t epilogue = OD_LT_EPILOGUE_BIAS;
-    const int32_t type = OD_LT_R_32F;
+    const int32_t type = OD_LT_R_16BF;
     const void *somewhere = (const void *)(uintptr_t)matmul->workspace;
     return !entry->shape.has_bias ||
            (lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_EPILOGUE, &epilogue,

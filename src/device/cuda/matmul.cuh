@@ -245,7 +245,7 @@ static __device__ __forceinline__ void store(void *d, const void *c, long long a
 static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
                                             long long ldb, const void *c, long long ldc, void *d,
                                             long long ldd, long long m, long long n, long long k,
-                                            float alpha, const float *bias, bool a_k_fast,
+                                            float alpha, const bf16 *bias, bool a_k_fast,
                                             bool b_k_fast, bool f32, bool aligned)
 {
     extern __shared__ __align__(128) char shared[];
@@ -333,8 +333,8 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
 #pragma unroll
         for (int j = 0; j < FRAGS_B * 2; j++) {
             const long long col = col0 + warp_n + j * 8 + (lane & 3) * 2;
-            const float b0 = bias && !f32 && col < n ? bias[col] : 0.0f;
-            const float b1 = bias && !f32 && col + 1 < n ? bias[col + 1] : 0.0f;
+            const float b0 = bias && !f32 && col < n ? widen(bias[col]) : 0.0f;
+            const float b1 = bias && !f32 && col + 1 < n ? widen(bias[col + 1]) : 0.0f;
 #pragma unroll
             for (int h = 0; h < 2; h++) {
                 const long long row = row0 + warp_m + i * 16 + h * 8 + (lane >> 2);
@@ -351,7 +351,7 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
     extern "C" __global__ void __launch_bounds__(THREADS, OD_BLOCKS)                                      \
         name(const bf16 *a, long long lda, const bf16 *b, long long ldb, const void *c,           \
              long long ldc, void *d, long long ldd, long long m, long long n, long long k,        \
-             float alpha, const float *bias)                                                      \
+             float alpha, const bf16 *bias)                                                      \
     {                                                                                             \
         body(a, lda, b, ldb, c, ldc, d, ldd, m, n, k, alpha, bias, a_k_fast, b_k_fast, f32,       \
              aligned);                                                                            \

@@ -9,7 +9,7 @@
  * a stream uses the same private workspace.
  *
  * An algorithm is chosen once for a shape: from a list that was measured before (device.json), by
- * measuring when asked, by the library's own heuristic otherwise. Where the library takes no fp32
+ * measuring when asked, by the library's own heuristic otherwise. Where the library takes no
  * bias, a small kernel adds it afterwards.
  *
  * @source cuBLASLt 12 and 13 (cublasLt.h).
@@ -40,7 +40,7 @@ struct od_matmul_call {
     bool b_transposed;  ///< B lies as [n, k], as weights do
     od_dev c;           ///< added when not 0; the type of D; may be D itself
     int64_t ldc;
-    od_dev bias;  ///< [n] fp32, added to every row when not 0; D is bf16 then
+    od_dev bias;  ///< [n] bf16, added to every row when not 0; D is bf16 then
     od_dev d;
     int64_t ldd;
     bool d_is_float;  ///< D (and C) are fp32; else bf16

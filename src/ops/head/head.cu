@@ -44,7 +44,7 @@ OD_KERNEL od_scatter_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t l
 }
 
 // losses[first + i] = lse - logit of the target; with `gradient` the row becomes (softmax - onehot) *
-// *scale, and rows past the last labelled one become zero. `targets` is by row of the pass, `rows`
+// *scale; columns past the vocabulary and rows past the last labelled one become zero. `targets` is by row of the pass, `rows`
 // says which that is.
 OD_KERNEL od_cross_entropy(od_bf16 *logits, int64_t ld, int64_t v, const int32_t *rows,
                            const int32_t *labels, int64_t first, const int32_t *targets,
@@ -53,7 +53,7 @@ OD_KERNEL od_cross_entropy(od_bf16 *logits, int64_t ld, int64_t v, const int32_t
     od_bf16 *row = logits + (int64_t)blockIdx.x * ld;
     const float scale = *loss_scale;
     if (first + blockIdx.x >= *labels) {
-        for (int64_t c = threadIdx.x; c < v; c += OD_GPU_THREADS) {
+        for (int64_t c = threadIdx.x; c < ld; c += OD_GPU_THREADS) {
             row[c] = od_round(0.0f);
         }
         return;
@@ -108,6 +108,9 @@ OD_KERNEL od_cross_entropy(od_bf16 *logits, int64_t ld, int64_t v, const int32_t
     }
     for (int64_t c = whole + threadIdx.x; c < v; c += OD_GPU_THREADS) {
         row[c] = od_round((__expf(od_f32(row[c]) - lse) - (c == target ? 1.0f : 0.0f)) * scale);
+    }
+    for (int64_t c = v + threadIdx.x; c < ld; c += OD_GPU_THREADS) {
+        row[c] = od_round(0.0f);
     }
 }
 
