@@ -219,7 +219,7 @@ void od_build_inputs(struct od_builder *b)
 int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t *ret_weight)
 {
     const struct od_spec *spec = &b->program.spec;
-    *ret_weight = od_build_weight(b, spec->vocab, spec->channels, "embedding");
+    *ret_weight = od_build_table(b, spec->vocab, spec->channels, "embedding");
     od_build_weight_part(b, *ret_weight, 0, spec->vocab, "%s", file_name);
     const int32_t y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens,
                                       spec->channels, "embedding.y");
