@@ -103,10 +103,11 @@ enum od_status od_safetensors_read_raw_part(const struct od_safetensors *st,
 /** A tensor to be written. */
 struct od_tensor_out {
     const char *name;
-    enum od_dtype dtype;  ///< F32, F16 or BF16: the values are rounded to it (nearest, ties even)
+    enum od_dtype dtype;  ///< F32, F16, BF16: values are rounded to it (nearest, ties even); or U8
     int rank;
     int64_t shape[OD_TENSOR_RANK_MAX];
-    const float *data;  ///< [product of shape]; not used by od_safetensors_create
+    const float *data;     ///< [product of shape]; not used by od_safetensors_create
+    const uint8_t *bytes;  ///< of U8: the same, instead of `data`
 };
 
 /** A key and a text for `__metadata__`. */
@@ -134,13 +135,14 @@ struct od_safetensors_writer;
  * Start writing. Headers go out at once; nothing appears under its name before the commit.
  * @memory Gives *ret: od_safetensors_commit or od_safetensors_abort. Borrows everything in `plan`
  *         until then.
- * @error  OD_E_ARGUMENT for a name twice, a dtype that is no float, a shape that makes no sense or
+ * @error  OD_E_ARGUMENT for a name twice, a dtype that is not written, a shape that makes no sense or
  *         a tensor that would not be aligned to its type (put wider types first).
  */
 enum od_status od_safetensors_create(const struct od_safetensors_plan *plan,
                                      struct od_safetensors_writer **ret,
                                      struct od_error *err) OD_MUST_CHECK;
-/** Append `count` values: all tensors' values in the order of the plan, in pieces of any size. */
+/** Append `count` values: all tensors' values in the order of the plan, in pieces of any size. Not of
+ *  U8: OD_E_ARGUMENT. */
 enum od_status od_safetensors_put(struct od_safetensors_writer *writer, const float *values,
                                   int64_t count, struct od_error *err) OD_MUST_CHECK;
 /**

@@ -66,7 +66,7 @@ static enum od_status check_tensor(const struct od_tensor_out *tensor, struct od
         od_utf8_invalid_at(tensor->name, name_bytes) != name_bytes) {
         return od_fail(err, OD_E_ARGUMENT, "'%.80s' is no name for a tensor", tensor->name);
     }
-    if (!od_dtype_is_float(tensor->dtype)) {
+    if (!od_dtype_is_float(tensor->dtype) && tensor->dtype != OD_DTYPE_U8) {
         return od_fail(err, OD_E_ARGUMENT, "tensor '%s' cannot be written as %s", tensor->name,
                        od_dtype_name(tensor->dtype));
     }
@@ -378,6 +378,9 @@ enum od_status od_safetensors_put(struct od_safetensors_writer *writer, const fl
                            plan->path);
         }
         const struct od_tensor_out *tensor = &plan->tensors[writer->tensor];
+        if (tensor->dtype == OD_DTYPE_U8) {
+            return od_fail(err, OD_E_ARGUMENT, "tensor '%s' holds bytes, no values", tensor->name);
+        }
         const int64_t left = count_of(tensor) - writer->element;
         const int64_t part = left < count ? left : count;
         const enum od_status status = put_values(&writer->shards[writer->shard].writer,
@@ -391,6 +394,19 @@ enum od_status od_safetensors_put(struct od_safetensors_writer *writer, const fl
         skip_complete(writer);
     }
     return OD_OK;
+}
+
+// All of the next tensor, which is one of bytes.
+static enum od_status put_bytes(struct od_safetensors_writer *writer, const uint8_t *bytes,
+                                size_t count, struct od_error *err)
+{
+    const enum od_status status =
+        od_writer_write(&writer->shards[writer->shard].writer, bytes, count, err);
+    if (status == OD_OK) {
+        writer->element += (int64_t)count;
+        skip_complete(writer);
+    }
+    return status;
 }
 
 static size_t shard_of(const struct od_safetensors_writer *writer, size_t tensor)
@@ -512,8 +528,10 @@ enum od_status od_safetensors_write(const struct od_safetensors_plan *plan, stru
         return status;
     }
     for (size_t i = 0; i < plan->count && status == OD_OK; i++) {
-        status =
-            od_safetensors_put(writer, plan->tensors[i].data, count_of(&plan->tensors[i]), err);
+        const struct od_tensor_out *tensor = &plan->tensors[i];
+        status = tensor->dtype == OD_DTYPE_U8 && bytes_of(tensor) > 0
+                     ? put_bytes(writer, tensor->bytes, bytes_of(tensor), err)
+                     : od_safetensors_put(writer, tensor->data, count_of(tensor), err);
     }
     if (status != OD_OK) {
         od_safetensors_abort(writer);

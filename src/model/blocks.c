@@ -223,7 +223,7 @@ int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t 
 {
     const struct od_spec *spec = &b->program.spec;
     const struct od_program_options *options = &b->program.options;
-    *ret_weight = od_build_weight(b, spec->vocab, spec->channels, "embedding");
+    *ret_weight = od_build_table(b, spec->vocab, spec->channels, "embedding");
     if (options->embedding_on_host && options->half && !spec->tied && !b->failed &&
         options->mode == OD_PROGRAM_TRAIN_LORA) {
         b->program.tensors[*ret_weight].role = OD_ROLE_HOST;

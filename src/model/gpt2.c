@@ -46,7 +46,7 @@ static int32_t block(struct od_builder *b, int32_t x, int64_t index)
 static void positions(struct od_builder *b, int32_t x)
 {
     const struct od_spec *spec = &b->program.spec;
-    const int32_t w = od_build_weight(b, spec->max_positions, spec->channels, "positions");
+    const int32_t w = od_build_table(b, spec->max_positions, spec->channels, "positions");
     od_build_weight_part(b, w, 0, spec->max_positions, "transformer.wpe.weight");
     struct od_op *op = od_build_op(b, OD_OP_POSITIONS);
     op->n = spec->channels;

@@ -11,6 +11,7 @@
 #include "formats/nf4.h"
 #include "model/program_internal.h"
 #include "model/spec.h"
+#include "ops/adamw/adamw_8bit.h"
 #include "ops/op.h"
 
 static const char *const target_names[] = {"q_proj",  "k_proj",    "v_proj", "o_proj", "gate_proj",
@@ -148,7 +149,19 @@ void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int
     }
 }
 
-static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay)
+// Moments as codes and a scale a block of them.
+static void add_codes(struct od_builder *b, const struct od_tensor *t, struct od_param *param)
+{
+    const int64_t blocks = od_adamw_8bit_blocks(t->rows * t->cols);
+    param->m_scales = od_build_tensor(b, OD_ROLE_MOMENT, 1, blocks, "m.%.51s.scales", t->name);
+    param->v_scales = od_build_tensor(b, OD_ROLE_MOMENT, 1, blocks, "v.%.51s.scales", t->name);
+    if (!b->failed) {
+        b->program.tensors[param->m].dtype = OD_DTYPE_U8;
+        b->program.tensors[param->v].dtype = OD_DTYPE_U8;
+    }
+}
+
+static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay, bool is_table)
 {
     if (b->failed || b->program.param_count == b->param_capacity) {
         b->failed = true;
@@ -158,10 +171,15 @@ static int32_t add_param(struct od_builder *b, int32_t tensor, bool decay)
     struct od_param *param = &b->program.params[b->program.param_count++];
     param->tensor = tensor;
     param->copy = -1;
+    param->m_scales = -1;
+    param->v_scales = -1;
     param->decay = decay;
     param->gradient = od_build_tensor(b, OD_ROLE_GRADIENT, t.rows, t.cols, "d.%.58s", t.name);
     param->m = od_build_tensor(b, OD_ROLE_MOMENT, t.rows, t.cols, "m.%.58s", t.name);
     param->v = od_build_tensor(b, OD_ROLE_MOMENT, t.rows, t.cols, "v.%.58s", t.name);
+    if (b->program.options.moments_8bit && !is_table && t.rows * t.cols >= OD_ADAMW_8BIT_MIN) {
+        add_codes(b, &t, param);
+    }
     return param->gradient;
 }
 
@@ -173,7 +191,7 @@ int32_t od_build_vectors(struct od_builder *b, int64_t rows, int64_t cols, const
         return -1;
     }
     b->program.tensors[tensor].vectors = true;
-    if (trained && add_param(b, tensor, false) < 0) {
+    if (trained && add_param(b, tensor, false, false) < 0) {
         return -1;
     }
     return tensor;
@@ -206,14 +224,15 @@ static int32_t linear_bias(struct od_builder *b, int64_t count, const char *name
     return copy;
 }
 
-int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
+static int32_t build_matrix(struct od_builder *b, int64_t rows, int64_t cols, const char *name,
+                            bool is_table)
 {
     const bool trained = b->program.options.mode == OD_PROGRAM_TRAIN_FULL;
     const int32_t tensor = od_build_tensor(b, OD_ROLE_WEIGHT, rows, cols, "%s", name);
     if (b->failed) {
         return -1;
     }
-    if (trained && add_param(b, tensor, true) < 0) {
+    if (trained && add_param(b, tensor, true, is_table) < 0) {
         return -1;
     }
     if (!b->program.options.half) {
@@ -229,6 +248,16 @@ int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const 
         b->program.params[b->program.param_count - 1].copy = copy;
     }
     return copy;
+}
+
+int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
+{
+    return build_matrix(b, rows, cols, name, false);
+}
+
+int32_t od_build_table(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
+{
+    return build_matrix(b, rows, cols, name, true);
 }
 
 int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor)
@@ -295,8 +324,8 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
     if (b->failed) {
         return;
     }
-    (void)add_param(b, op->slot[OD_SLOT_A], true);
-    (void)add_param(b, op->slot[OD_SLOT_B], true);
+    (void)add_param(b, op->slot[OD_SLOT_A], true, false);
+    (void)add_param(b, op->slot[OD_SLOT_B], true, false);
     count = 0;
     for (int i = 0; i < layer->part_count; i++) {
         if ((layer->part[i].target & b->program.options.lora_targets) == 0) {
@@ -459,7 +488,7 @@ enum od_status od_program_build(const struct od_spec *spec,
         return status;
     }
     const size_t layers = (size_t)spec->layers;
-    b.tensor_capacity = (int32_t)(layers * 200 + 96);
+    b.tensor_capacity = (int32_t)(layers * 236 + 96);
     b.op_capacity = (int32_t)(layers * 44 + 32);
     b.part_capacity = (int32_t)(layers * 24 + 16);
     b.param_capacity = (int32_t)(layers * 16 + 8);

@@ -66,14 +66,17 @@ struct od_part {
     enum od_quant quant;  ///< `tensor` holds codes, `rows` and `cols` are those of the values
     int32_t scales;       ///< tensor of the scales
     int64_t scales_at;    ///< bytes from its start
+    bool is_bytes;        ///< `tensor` is U8, and so is the file's
 };
 
 /** A trained tensor with its gradient and moments. */
 struct od_param {
     int32_t tensor;
     int32_t gradient;
-    int32_t m;
+    int32_t m;  ///< fp32, or codes (U8) whose scales are m_scales
     int32_t v;
+    int32_t m_scales;  ///< [1, blocks], ops/adamw/adamw_8bit.h; -1: m and v are fp32
+    int32_t v_scales;
     int32_t copy;  ///< bf16 copy that the operations read; -1: they read the tensor itself
     bool decay;    ///< weight decay applies (matrices)
 };
@@ -143,6 +146,9 @@ struct od_program_options {
     /** GPU, LORA: an embedding that is not the head, too, lies in the host's memory, which the GPU reads
      *  a row for a token from. */
     bool embedding_on_host;
+    /** Moments of tensors of OD_ADAMW_8BIT_MIN elements or more are 8-bit codes; those of tables of
+     *  embeddings are not. */
+    bool moments_8bit;
     int64_t head_rows;  ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };
 

@@ -66,6 +66,8 @@ void od_build_pad(struct od_builder *b, int32_t tensor, int64_t pad);
 struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind);
 /** A base weight; with its gradient and moments where it is trained. */
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
+/** The same for a table of embeddings, whose moments are never codes. */
+int32_t od_build_table(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
 /** Norm weights: fp32 in every layout, never decayed. */
 int32_t od_build_vectors(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
 /** A norm's bias [count, 1], kept as norm weights are. */

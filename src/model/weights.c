@@ -76,6 +76,12 @@ static float *values_of(const struct od_part *part, struct od_error *err)
     return values;
 }
 
+// Where the bytes of a part of bytes begin.
+static uint8_t *bytes_of(const struct od_part *part, float *const *tensors)
+{
+    return (uint8_t *)(void *)tensors[part->tensor] + part->row * part->cols;
+}
+
 // to [cols, rows] from [rows, cols], in squares that stay in the cache.
 static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
 {
@@ -120,6 +126,17 @@ static enum od_status read_values(const struct od_safetensors *st,
     return status;
 }
 
+static enum od_status read_bytes(const struct od_safetensors *st, const struct od_tensor_info *info,
+                                 const struct od_part *part, const char *path, uint8_t *to,
+                                 struct od_error *err)
+{
+    if (info->dtype != OD_DTYPE_U8) {
+        return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is %s, not U8", path, part->name,
+                       od_dtype_name(info->dtype));
+    }
+    return od_safetensors_read_raw(st, info, to, err);
+}
+
 static enum od_status read_quantised(const struct od_safetensors *st,
                                      const struct od_tensor_info *info, const struct od_part *part,
                                      const char *path, float *const *tensors, struct od_error *err)
@@ -136,6 +153,19 @@ static enum od_status read_quantised(const struct od_safetensors *st,
     return status;
 }
 
+static enum od_status read_part(const struct od_safetensors *st, const struct od_tensor_info *info,
+                                const struct od_part *part, const char *path, float *const *tensors,
+                                struct od_error *err)
+{
+    if (part->is_bytes) {
+        return read_bytes(st, info, part, path, bytes_of(part, tensors), err);
+    }
+    if (part->quant != OD_QUANT_NONE) {
+        return read_quantised(st, info, part, path, tensors, err);
+    }
+    return read_values(st, info, part, path, tensors[part->tensor] + part->row * part->cols, err);
+}
+
 enum od_status od_parts_read_open(const struct od_safetensors *st, const struct od_part *parts,
                                   int32_t count, float *const *tensors, const char *path,
                                   struct od_error *err)
@@ -148,10 +178,7 @@ enum od_status od_parts_read_open(const struct od_safetensors *st, const struct 
         }
         enum od_status status = check_shape(part, info, path, err);
         if (status == OD_OK) {
-            status = part->quant == OD_QUANT_NONE
-                         ? read_values(st, info, part, path,
-                                       tensors[part->tensor] + part->row * part->cols, err)
-                         : read_quantised(st, info, part, path, tensors, err);
+            status = read_part(st, info, part, path, tensors, err);
         }
         if (status != OD_OK) {
             return status;
@@ -469,9 +496,13 @@ static struct od_tensor_out *describe_parts(const struct od_part *parts, int32_t
         const struct od_part *part = &parts[i];
         out[i] = (struct od_tensor_out){
             .name = part->name,
-            .dtype = dtype,
+            .dtype = part->is_bytes ? OD_DTYPE_U8 : dtype,
             .rank = part->rank,
             .data = tensors ? tensors[part->tensor] + part->row * part->cols : NULL};
+        if (part->is_bytes && tensors) {
+            out[i].data = NULL;
+            out[i].bytes = bytes_of(part, tensors);
+        }
         if (part->rank == 1) {
             out[i].shape[0] = part->rows * part->cols;
         } else {

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
+#include "ops/adamw/adamw_8bit.h"
 #include "ops/kernels.h"
 #include "ops/op.h"
 
@@ -65,5 +66,8 @@ double od_cpu_sum_squares(struct od_cpu *cpu, const float *x, int64_t count, dou
 /** AdamW on a tensor. */
 void od_cpu_adamw(struct od_cpu *cpu, float *w, float *m, float *v, const float *g, int64_t count,
                   const struct od_adamw_step *step);
+/** AdamW on a tensor whose moments are 8-bit codes. */
+void od_cpu_adamw_8bit(struct od_cpu *cpu, const struct od_adamw_8bit *tensor,
+                       const struct od_adamw_maps *maps, const struct od_adamw_step *step);
 
 #endif

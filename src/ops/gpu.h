@@ -46,6 +46,8 @@ struct od_gpu_param {
     int32_t gradient;
     int32_t m;
     int32_t v;
+    int32_t m_scales;  ///< -1: m and v are fp32; else 8-bit codes (ops/adamw/adamw_8bit.h)
+    int32_t v_scales;
     int32_t copy;
     bool decay;
 };
@@ -177,9 +179,11 @@ enum od_status od_gpu_write(struct od_gpu *gpu, int32_t tensor, const float *fro
 enum od_status od_gpu_read(struct od_gpu *gpu, int32_t tensor, float *to,
                            struct od_error *err) OD_MUST_CHECK;
 
-/** Bytes [at, at + count) of a tensor from the host; waits. */
+/** Bytes [at, at + count) of a tensor from and to the host; waits. */
 enum od_status od_gpu_write_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t at, const void *from,
                                   size_t count, struct od_error *err) OD_MUST_CHECK;
+enum od_status od_gpu_read_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t at, void *to,
+                                 size_t count, struct od_error *err) OD_MUST_CHECK;
 
 /** A piece of a tensor of a file: elements [first, first + count) of a [rows, cols] part. */
 struct od_gpu_piece {

@@ -57,6 +57,7 @@ enum od_gpu_kernel {
     OD_GPU_SQUARE_PARTS,
     OD_GPU_NORM_FINISH,
     OD_GPU_ADAMW,
+    OD_GPU_ADAMW_8BIT,
     OD_GPU_WEIGHT_HASH,
     OD_GPU_CAST_ROWS,
     OD_GPU_ADD,
@@ -134,10 +135,12 @@ struct od_gpu {
     od_dev partials;
     od_dev stats;
     od_dev scalars;
+    od_dev maps;  ///< struct od_adamw_maps
     od_dev bad;
     od_dev parts;  ///< fp32 sums of OD_NORM_SPLITS parts of the rows, until they are added up
     od_dev queue;  ///< of attention's tiles: two words, zero between launches
     int64_t chunk_count;
+    bool has_codes;  ///< some moments are 8-bit codes
     struct od_gpu_now now;
     struct od_gpu_slot slot[OD_GPU_SLOTS];
     int next_slot;

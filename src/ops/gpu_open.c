@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
+#include "ops/adamw/adamw_8bit.h"
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu.h"
@@ -48,6 +49,7 @@ static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_square_parts",
                                                               "od_norm_finish",
                                                               "od_adamw",
+                                                              "od_adamw_8bit",
                                                               "od_weight_hash",
                                                               "od_cast_rows",
                                                               "od_add",
@@ -150,6 +152,7 @@ struct extras {
     size_t partials;
     size_t stats;
     size_t scalars;
+    size_t maps;
     size_t bad;
     size_t queue;
     size_t parts;
@@ -166,7 +169,8 @@ static struct extras lay_out(const struct od_gpu_layout *layout)
     at.partials = at.chunks + round_up(chunks * sizeof(struct od_adamw_chunk));
     at.stats = at.partials + round_up(chunks * sizeof(double));
     at.scalars = at.stats + round_up(sizeof(struct od_adamw_stats));
-    at.bad = at.scalars + round_up(sizeof(struct od_adamw_scalars));
+    at.maps = at.scalars + round_up(sizeof(struct od_adamw_scalars));
+    at.bad = at.maps + round_up(sizeof(struct od_adamw_maps));
     at.queue = at.bad + round_up(sizeof(uint64_t));
     at.parts = at.queue + round_up(2 * sizeof(int32_t));
     at.ring = at.parts + round_up((size_t)parts_floats(layout) * sizeof(float));
@@ -179,7 +183,7 @@ size_t od_gpu_bytes(const struct od_gpu_layout *layout)
     return lay_out(layout).end + OD_GPU_RESERVE_BYTES;
 }
 
-// The table of chunks of all trained tensors.
+// The table of chunks of all trained tensors, and the maps of moments that are codes.
 static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
 {
     struct od_adamw_chunk *chunks = od_alloc((size_t)gpu->chunk_count + 1, sizeof *chunks);
@@ -192,19 +196,28 @@ static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
         const struct od_gpu_param *p = &gpu->params[i];
         const struct od_gpu_tensor *t = &gpu->tensors[p->tensor];
         const int64_t size = t->rows * t->cols;
+        const bool codes = p->m_scales >= 0;
+        gpu->has_codes = gpu->has_codes || codes;
         for (int64_t at = 0; at < size; at += OD_ADAMW_CHUNK) {
             const uint64_t bytes = (uint64_t)at * sizeof(float);
+            const uint64_t moment_bytes = codes ? (uint64_t)at : bytes;
+            const uint64_t scale_bytes = bytes / OD_ADAMW_8BIT_BLOCK;
             chunks[count++] = (struct od_adamw_chunk){
                 .w = t->at + bytes,
-                .m = gpu->tensors[p->m].at + bytes,
-                .v = gpu->tensors[p->v].at + bytes,
+                .m = gpu->tensors[p->m].at + moment_bytes,
+                .v = gpu->tensors[p->v].at + moment_bytes,
                 .g = gpu->tensors[p->gradient].at + bytes,
+                .m_scales = codes ? gpu->tensors[p->m_scales].at + scale_bytes : 0,
+                .v_scales = codes ? gpu->tensors[p->v_scales].at + scale_bytes : 0,
                 .count = (int32_t)(size - at < OD_ADAMW_CHUNK ? size - at : OD_ADAMW_CHUNK),
                 .decays = p->decay,
                 .index = index + (uint64_t)at};
         }
         index += (uint64_t)size;
     }
+    struct od_adamw_maps maps;
+    od_adamw_maps_make(&maps);
+    od_cuda_upload(gpu->cuda, gpu->maps, &maps, sizeof maps);
     od_cuda_upload(gpu->cuda, gpu->chunks, chunks, (size_t)count * sizeof *chunks);
     const enum od_status status = od_cuda_sync(gpu->cuda, err);
     od_free(chunks);
@@ -305,6 +318,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     gpu->partials = gpu->memory + extras.partials;
     gpu->stats = gpu->memory + extras.stats;
     gpu->scalars = gpu->memory + extras.scalars;
+    gpu->maps = gpu->memory + extras.maps;
     gpu->bad = gpu->memory + extras.bad;
     gpu->queue = gpu->memory + extras.queue;
     gpu->parts = gpu->memory + extras.parts;

@@ -256,12 +256,15 @@ void od_gpu_update(struct od_gpu *gpu, const struct od_adamw_scalars *scalars)
     const unsigned chunks = (unsigned)gpu->chunk_count;
     void *square_args[] = {&gpu->partials, &gpu->chunks};
     void *norm_args[] = {&gpu->stats, &gpu->partials, &gpu->chunk_count, &gpu->scalars};
-    void *adamw_args[] = {&gpu->chunks, &gpu->stats, &gpu->scalars};
+    void *adamw_args[] = {&gpu->chunks, &gpu->stats, &gpu->scalars, &gpu->maps};
     *gpu->host_scalars = *scalars;  // the last step has passed: od_gpu_finish
     od_cuda_upload(gpu->cuda, gpu->scalars, gpu->host_scalars, sizeof *scalars);
     od_gpu_launch(gpu, OD_GPU_SQUARE_PARTS, chunks, 1, square_args);
     od_gpu_launch(gpu, OD_GPU_NORM_FINISH, 1, 1, norm_args);
     od_gpu_launch(gpu, OD_GPU_ADAMW, chunks, 1, adamw_args);
+    if (gpu->has_codes) {
+        od_gpu_launch(gpu, OD_GPU_ADAMW_8BIT, chunks, 1, adamw_args);
+    }
     od_gpu_refresh(gpu);
     od_gpu_mark(gpu, OD_GPU_PART_OPTIMIZER);
 }
@@ -305,6 +308,13 @@ enum od_status od_gpu_write_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t a
                                   size_t count, struct od_error *err)
 {
     od_cuda_upload(gpu->cuda, gpu->tensors[tensor].at + at, from, count);
+    return od_cuda_sync(gpu->cuda, err);
+}
+
+enum od_status od_gpu_read_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t at, void *to,
+                                 size_t count, struct od_error *err)
+{
+    od_cuda_download(gpu->cuda, to, gpu->tensors[tensor].at + at, count);
     return od_cuda_sync(gpu->cuda, err);
 }
 

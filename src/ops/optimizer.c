@@ -1,6 +1,7 @@
 #include <stdint.h>
 
 #include "base/threads.h"
+#include "ops/adamw/adamw_8bit.h"
 #include "ops/cpu.h"
 #include "ops/kernels.h"
 
@@ -58,4 +59,25 @@ void od_cpu_adamw(struct od_cpu *cpu, float *w, float *m, float *v, const float 
 {
     struct adamw work = {cpu, w, m, v, g, step};
     od_pool_run(cpu->pool, count, ELEMENT_GRAIN, adamw_elements, &work);
+}
+
+struct adamw_8bit {
+    const struct od_adamw_8bit *tensor;
+    const struct od_adamw_maps *maps;
+    const struct od_adamw_step *step;
+};
+
+static void adamw_8bit_blocks(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct adamw_8bit *work = context;
+    (void)thread;
+    od_adamw_8bit_step(work->tensor, work->maps, work->step, first, last);
+}
+
+void od_cpu_adamw_8bit(struct od_cpu *cpu, const struct od_adamw_8bit *tensor,
+                       const struct od_adamw_maps *maps, const struct od_adamw_step *step)
+{
+    struct adamw_8bit work = {tensor, maps, step};
+    od_pool_run(cpu->pool, od_adamw_8bit_blocks(tensor->count), ELEMENT_GRAIN / OD_ADAMW_8BIT_BLOCK,
+                adamw_8bit_blocks, &work);
 }

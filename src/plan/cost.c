@@ -185,11 +185,12 @@ double od_cost_pass(const struct od_program *program, const struct od_card *card
 double od_cost_update(const struct od_program *program, const struct od_card *card)
 {
     const struct pass pass = {.card = card};
-    double values = 0.0;
+    double bytes = 0.0;
     for (int32_t i = 0; i < program->param_count; i++) {
-        const struct od_tensor *t = &program->tensors[program->params[i].tensor];
-        values += (double)t->rows * (double)t->cols;
+        const struct od_param *param = &program->params[i];
+        const struct od_tensor *t = &program->tensors[param->tensor];
+        // Gradient cleared, its norm, then all of w, m, v read and written, and a copy.
+        bytes += (param->m_scales < 0 ? 38.0 : 26.0) * (double)t->rows * (double)t->cols;
     }
-    // Gradient cleared, its norm, then all of w, m, v read and written, and a copy.
-    return traffic(&pass, 38.0 * values, STREAM);
+    return traffic(&pass, bytes, STREAM);
 }

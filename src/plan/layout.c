@@ -45,6 +45,8 @@ enum od_status od_layout_make(const struct od_program *p, const struct od_plan *
                                                  .gradient = param->gradient,
                                                  .m = param->m,
                                                  .v = param->v,
+                                                 .m_scales = param->m_scales,
+                                                 .v_scales = param->v_scales,
                                                  .copy = param->copy,
                                                  .decay = param->decay};
     }

@@ -271,9 +271,14 @@ enum od_status od_arrays_make_beside(const struct od_program *program, struct od
         goto done;
     }
     for (int32_t i = 0; i < program->param_count; i++) {
-        wanted[program->params[i].tensor] = true;
-        wanted[program->params[i].m] = true;
-        wanted[program->params[i].v] = true;
+        const struct od_param *param = &program->params[i];
+        wanted[param->tensor] = true;
+        wanted[param->m] = true;
+        wanted[param->v] = true;
+        if (param->m_scales >= 0) {
+            wanted[param->m_scales] = true;
+            wanted[param->v_scales] = true;
+        }
     }
     for (int32_t i = 0; i < program->tensor_count; i++) {
         const struct od_tensor *tensor = &program->tensors[i];

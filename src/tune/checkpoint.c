@@ -1,6 +1,7 @@
 // checkpoints/step-N/
 //     trained.safetensors    F32, one tensor per trained tensor, the program's names
-//     optimizer.safetensors  F32, m.NAME and v.NAME
+//     optimizer.safetensors  F32, m.NAME and v.NAME; of moments that are 8-bit codes m.NAME.scales
+//                            and v.NAME.scales as F32, and m.NAME and v.NAME as U8 behind all F32
 //     state.json             place in the data, seconds, hash, digest of the inputs
 //     manifest.json          {"files": {NAME: SHA-256}}; written last
 
@@ -33,25 +34,51 @@ enum { FILE_COUNT = 3 };
 static struct od_part whole(const struct od_program *program, int32_t number)
 {
     const struct od_tensor *tensor = &program->tensors[number];
-    struct od_part part = {.tensor = number, .rows = tensor->rows, .cols = tensor->cols, .rank = 2};
+    struct od_part part = {.tensor = number,
+                           .rows = tensor->rows,
+                           .cols = tensor->cols,
+                           .rank = 2,
+                           .is_bytes = tensor->dtype == OD_DTYPE_U8};
     (void)snprintf(part.name, sizeof part.name, "%s", tensor->name);
     return part;
 }
 
-static enum od_status state_parts(const struct od_program *program, struct od_part **ret_parts,
+// The parts of a checkpoint: weights, then moments.
+struct parts {
+    struct od_part *part;  ///< [weights + moments]
+    int32_t weights;
+    int32_t moments;
+};
+
+static void add_moment(const struct od_program *program, int32_t number, struct parts *parts)
+{
+    parts->part[parts->weights + parts->moments++] = whole(program, number);
+}
+
+// Of moments those that are fp32 first: a file puts wider types first.
+static enum od_status state_parts(const struct od_program *program, struct parts *ret,
                                   struct od_error *err)
 {
-    const size_t count = (size_t)program->param_count;
-    struct od_part *parts = od_alloc(3 * count + 1, sizeof *parts);
-    if (!parts) {
+    const int32_t count = program->param_count;
+    struct parts parts = {.part = od_alloc(5 * (size_t)count + 1, sizeof *parts.part),
+                          .weights = count};
+    if (!parts.part) {
         return od_fail(err, OD_E_MEMORY, "no memory for a checkpoint");
     }
-    for (size_t i = 0; i < count; i++) {
-        parts[i] = whole(program, program->params[i].tensor);
-        parts[count + 2 * i] = whole(program, program->params[i].m);
-        parts[count + 2 * i + 1] = whole(program, program->params[i].v);
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_param *param = &program->params[i];
+        parts.part[i] = whole(program, param->tensor);
+        add_moment(program, param->m_scales < 0 ? param->m : param->m_scales, &parts);
+        add_moment(program, param->m_scales < 0 ? param->v : param->v_scales, &parts);
     }
-    *ret_parts = parts;
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_param *param = &program->params[i];
+        if (param->m_scales >= 0) {
+            add_moment(program, param->m, &parts);
+            add_moment(program, param->v, &parts);
+        }
+    }
+    *ret = parts;
     return OD_OK;
 }
 
@@ -166,8 +193,7 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
     char final[OD_PATH_MAX_BYTES];
     char path[OD_PATH_MAX_BYTES];
     char name[64];
-    struct od_part *parts = NULL;
-    const int32_t count = session->program.param_count;
+    struct parts parts = {0};
     enum od_status status;
 
     (void)snprintf(name, sizeof name, "step-%lld", (long long)state->place.step);
@@ -181,11 +207,11 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
         (status = od_dir_remove(temp, err)) != OD_OK ||
         (status = od_dir_make(temp, err)) != OD_OK ||
         (status = od_path_join(path, temp, file_names[0], err)) != OD_OK ||
-        (status = od_parts_write(parts, count, session->arrays.tensor, path, OD_DTYPE_F32, err)) !=
-            OD_OK ||
-        (status = od_path_join(path, temp, file_names[1], err)) != OD_OK ||
-        (status = od_parts_write(parts + count, 2 * count, session->arrays.tensor, path,
+        (status = od_parts_write(parts.part, parts.weights, session->arrays.tensor, path,
                                  OD_DTYPE_F32, err)) != OD_OK ||
+        (status = od_path_join(path, temp, file_names[1], err)) != OD_OK ||
+        (status = od_parts_write(parts.part + parts.weights, parts.moments, session->arrays.tensor,
+                                 path, OD_DTYPE_F32, err)) != OD_OK ||
         (status = od_path_join(path, temp, file_names[2], err)) != OD_OK ||
         (status = write_state(state, path, err)) != OD_OK ||
         (status = write_manifest(temp, err)) != OD_OK ||
@@ -201,7 +227,7 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
     }
 
 done:
-    od_free(parts);
+    od_free(parts.part);
     return status;
 }
 
@@ -269,8 +295,7 @@ static enum od_status restore(struct od_session *session, const char *folder, co
                               struct od_checkpoint_state *ret, struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
-    struct od_part *parts = NULL;
-    const int32_t count = session->program.param_count;
+    struct parts parts = {0};
     enum od_status status;
     if ((status = od_path_join(path, folder, file_names[2], err)) != OD_OK ||
         (status = read_state(path, ret, err)) != OD_OK) {
@@ -283,10 +308,11 @@ static enum od_status restore(struct od_session *session, const char *folder, co
     }
     if ((status = state_parts(&session->program, &parts, err)) != OD_OK ||
         (status = od_path_join(path, folder, file_names[0], err)) != OD_OK ||
-        (status = od_parts_read(parts, count, session->arrays.tensor, path, err)) != OD_OK ||
-        (status = od_path_join(path, folder, file_names[1], err)) != OD_OK ||
-        (status = od_parts_read(parts + count, 2 * count, session->arrays.tensor, path, err)) !=
+        (status = od_parts_read(parts.part, parts.weights, session->arrays.tensor, path, err)) !=
             OD_OK ||
+        (status = od_path_join(path, folder, file_names[1], err)) != OD_OK ||
+        (status = od_parts_read(parts.part + parts.weights, parts.moments, session->arrays.tensor,
+                                path, err)) != OD_OK ||
         (status = od_session_store(session, err)) != OD_OK) {
         goto done;
     }
@@ -302,7 +328,7 @@ static enum od_status restore(struct od_session *session, const char *folder, co
     status = od_session_seek(session, err);
 
 done:
-    od_free(parts);
+    od_free(parts.part);
     return status;
 }
 
@@ -312,21 +338,21 @@ enum od_status od_checkpoint_weights(struct od_session *session, const char *fol
     char name[64];
     char path[OD_PATH_MAX_BYTES];
     char file[OD_PATH_MAX_BYTES];
-    struct od_part *parts = NULL;
+    struct parts parts = {0};
     enum od_status status;
     (void)snprintf(name, sizeof name, "step-%lld", (long long)step);
     if ((status = od_path_join(path, folder, name, err)) != OD_OK ||
         (status = verify(path, err)) != OD_OK ||
         (status = state_parts(&session->program, &parts, err)) != OD_OK ||
         (status = od_path_join(file, path, file_names[0], err)) != OD_OK ||
-        (status = od_parts_read(parts, session->program.param_count, session->arrays.tensor, file,
-                                err)) != OD_OK) {
+        (status = od_parts_read(parts.part, parts.weights, session->arrays.tensor, file, err)) !=
+            OD_OK) {
         goto done;
     }
     status = od_session_store(session, err);
 
 done:
-    od_free(parts);
+    od_free(parts.part);
     return status;
 }
 

@@ -459,7 +459,8 @@ static uint64_t checkpoint_bytes(const struct od_session *session)
     uint64_t bytes = 0;
     for (int32_t i = 0; i < session->program.param_count; i++) {
         const struct od_tensor *t = &session->program.tensors[session->program.params[i].tensor];
-        bytes += 3 * sizeof(float) * (uint64_t)(t->rows * t->cols);
+        const uint64_t moments = session->program.params[i].m_scales < 0 ? 2 * sizeof(float) : 2;
+        bytes += (sizeof(float) + moments) * (uint64_t)(t->rows * t->cols);
     }
     return bytes;
 }

@@ -16,6 +16,7 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "ops/adamw/adamw_8bit.h"
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/cpu.h"
 #include "ops/gpu.h"
@@ -45,25 +46,14 @@ enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *r
     return status == OD_OK ? od_spec_read(path, ret, err) : status;
 }
 
-// What a recipe may say and the engine cannot do yet.
-static enum od_status check_built(const struct od_recipe *recipe, struct od_error *err)
-{
-    if (recipe->optimizer && strcmp(recipe->optimizer, "adamw") != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED, "'optimizer: %s' is not built yet: 'adamw' is",
-                       recipe->optimizer);
-    }
-    return OD_OK;
-}
-
 enum od_status od_session_program_options(const struct od_recipe *recipe,
                                           const struct od_spec *spec, int threads,
                                           struct od_program_options *ret, struct od_error *err)
 {
-    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_FULL, .threads = threads};
-    const enum od_status status = check_built(recipe, err);
-    if (status != OD_OK) {
-        return status;
-    }
+    struct od_program_options options = {
+        .mode = OD_PROGRAM_TRAIN_FULL,
+        .threads = threads,
+        .moments_8bit = recipe->optimizer && strcmp(recipe->optimizer, "adamw_8bit") == 0};
     if (!od_count_mul(recipe->sequence_len, recipe->micro_batch_size, &options.tokens)) {
         return od_fail(err, OD_E_LIMIT, "sequence_len times micro_batch_size does not fit");
     }
@@ -342,6 +332,7 @@ enum od_status od_session_open(const struct od_recipe *recipe,
     struct od_session *s = ret;
     enum od_status status;
     *s = (struct od_session){.recipe = recipe};
+    od_adamw_maps_make(&s->maps);
     if ((status = od_session_spec(recipe, &s->spec, err)) != OD_OK ||
         (!options->dataset && (status = open_tokenizer(s, err)) != OD_OK) ||
         (status = open_plan(s, options, err)) != OD_OK ||
@@ -464,10 +455,22 @@ static void update_cpu(struct od_session *s, double lr, double norm)
     for (int32_t i = 0; i < s->program.param_count; i++) {
         const struct od_param *param = &s->program.params[i];
         const struct od_tensor *tensor = &s->program.tensors[param->tensor];
+        const int64_t count = tensor->rows * tensor->cols;
+        float *const *at = s->arrays.tensor;
         step.decay = param->decay ? decay : 1.0F;
-        od_cpu_adamw(&s->cpu, s->arrays.tensor[param->tensor], s->arrays.tensor[param->m],
-                     s->arrays.tensor[param->v], s->arrays.tensor[param->gradient],
-                     tensor->rows * tensor->cols, &step);
+        if (param->m_scales < 0) {
+            od_cpu_adamw(&s->cpu, at[param->tensor], at[param->m], at[param->v],
+                         at[param->gradient], count, &step);
+            continue;
+        }
+        const struct od_adamw_8bit codes = {.w = at[param->tensor],
+                                            .m = (uint8_t *)(void *)at[param->m],
+                                            .v = (uint8_t *)(void *)at[param->v],
+                                            .m_scales = at[param->m_scales],
+                                            .v_scales = at[param->v_scales],
+                                            .g = at[param->gradient],
+                                            .count = count};
+        od_cpu_adamw_8bit(&s->cpu, &codes, &s->maps, &step);
     }
 }
 

@@ -20,6 +20,7 @@
 #include "device/cuda/cuda.h"
 #include "model/program.h"
 #include "model/weights.h"
+#include "ops/adamw/adamw_8bit.h"
 #include "ops/cpu.h"
 #include "ops/gpu.h"
 #include "plan/plan.h"
@@ -60,7 +61,8 @@ struct od_session {
     struct od_cpu cpu;     ///< where it computes when `gpu` is NULL
     struct od_cuda *cuda;  ///< where it computes otherwise
     struct od_gpu *gpu;
-    uint64_t card_free_bytes;  ///< before the plan was taken
+    uint64_t card_free_bytes;   ///< before the plan was taken
+    struct od_adamw_maps maps;  ///< of moments that are 8-bit codes
     struct od_program program;
     struct od_plan plan;
     struct od_arrays arrays;  ///< on a GPU: inputs, and what is trained (od_session_fetch)

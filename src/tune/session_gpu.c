@@ -266,14 +266,30 @@ enum od_status od_session_gpu_weights(struct od_session *s,
     return od_cuda_sync(s->cuda, err);
 }
 
+// The tensors of a trained one that a checkpoint holds: itself and its moments.
+enum { KEPT = 5 };
+static void kept_of(const struct od_param *p, int32_t numbers[KEPT])
+{
+    const int32_t all[KEPT] = {p->tensor, p->m, p->v, p->m_scales, p->v_scales};
+    memcpy(numbers, all, sizeof all);
+}
+
+static size_t kept_bytes(const struct od_tensor *tensor)
+{
+    return (size_t)(tensor->rows * tensor->cols) * od_dtype_size(tensor->dtype);
+}
+
 enum od_status od_session_fetch(const struct od_session *s, struct od_error *err)
 {
     enum od_status status = OD_OK;
     for (int32_t i = 0; s->gpu && status == OD_OK && i < s->program.param_count; i++) {
-        const struct od_param *p = &s->program.params[i];
-        const int32_t numbers[] = {p->tensor, p->m, p->v};
-        for (int j = 0; status == OD_OK && j < 3; j++) {
-            status = od_gpu_read(s->gpu, numbers[j], s->arrays.tensor[numbers[j]], err);
+        int32_t numbers[KEPT];
+        kept_of(&s->program.params[i], numbers);
+        for (int j = 0; status == OD_OK && j < KEPT; j++) {
+            if (numbers[j] >= 0) {
+                status = od_gpu_read_bytes(s->gpu, numbers[j], 0, s->arrays.tensor[numbers[j]],
+                                           kept_bytes(&s->program.tensors[numbers[j]]), err);
+            }
         }
     }
     return status;
@@ -286,10 +302,13 @@ enum od_status od_session_store(struct od_session *s, struct od_error *err)
         return OD_OK;
     }
     for (int32_t i = 0; status == OD_OK && i < s->program.param_count; i++) {
-        const struct od_param *p = &s->program.params[i];
-        const int32_t numbers[] = {p->tensor, p->m, p->v};
-        for (int j = 0; status == OD_OK && j < 3; j++) {
-            status = od_gpu_write(s->gpu, numbers[j], s->arrays.tensor[numbers[j]], err);
+        int32_t numbers[KEPT];
+        kept_of(&s->program.params[i], numbers);
+        for (int j = 0; status == OD_OK && j < KEPT; j++) {
+            if (numbers[j] >= 0) {
+                status = od_gpu_write_bytes(s->gpu, numbers[j], 0, s->arrays.tensor[numbers[j]],
+                                            kept_bytes(&s->program.tensors[numbers[j]]), err);
+            }
         }
     }
     od_gpu_refresh(s->gpu);

@@ -282,6 +282,36 @@ static void writes_a_file(void **state)
     od_free(bytes);
 }
 
+// Bytes are written as they are; they cannot be put as values.
+static void writes_bytes(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_safetensors *st = NULL;
+    struct od_safetensors_writer *writer = NULL;
+    static const uint8_t raw[7] = {0, 255, 1, 128, 127, 3, 200};
+    uint8_t got[7];
+    float values[6];
+    const char *path = in_folder(test_folder(), "bytes.safetensors");
+    const struct od_tensor_out mixed[] = {
+        {.name = "w", .dtype = OD_DTYPE_F32, .rank = 2, .shape = {2, 3}, .data = some},
+        {.name = "c", .dtype = OD_DTYPE_U8, .rank = 2, .shape = {7, 1}, .bytes = raw},
+        {.name = "empty", .dtype = OD_DTYPE_U8, .rank = 1, .shape = {0}}};
+    const struct od_safetensors_plan plan = {.path = path, .tensors = mixed, .count = 3};
+    assert_ok(od_safetensors_write(&plan, &err), &err);
+    assert_ok(od_safetensors_open(path, &st, &err), &err);
+    assert_int_equal(od_safetensors_find(st, "c")->dtype, OD_DTYPE_U8);
+    assert_ok(od_safetensors_read_raw(st, od_safetensors_find(st, "c"), got, &err), &err);
+    assert_memory_equal(got, raw, sizeof raw);
+    assert_ok(od_safetensors_read_f32(st, od_safetensors_find(st, "w"), values, &err), &err);
+    assert_memory_equal(values, some, sizeof some);
+    od_safetensors_close(st);
+    assert_ok(od_safetensors_create(&plan, &writer, &err), &err);
+    assert_ok(od_safetensors_put(writer, some, 6, &err), &err);
+    assert_int_equal(od_safetensors_put(writer, some, 1, &err), OD_E_ARGUMENT);
+    od_safetensors_abort(writer);
+}
+
 static void writes_in_pieces(void **state)
 {
     (void)state;
@@ -460,9 +490,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_file),        cmocka_unit_test(refuses_bad_headers),
         cmocka_unit_test(refuses_bad_lengths), cmocka_unit_test(reads_shards),
-        cmocka_unit_test(writes_a_file),       cmocka_unit_test(writes_in_pieces),
-        cmocka_unit_test(writes_shards),       cmocka_unit_test(refuses_bad_plans),
-        cmocka_unit_test(write_faults),        cmocka_unit_test(reads_stories),
+        cmocka_unit_test(writes_a_file),       cmocka_unit_test(writes_bytes),
+        cmocka_unit_test(writes_in_pieces),    cmocka_unit_test(writes_shards),
+        cmocka_unit_test(refuses_bad_plans),   cmocka_unit_test(write_faults),
+        cmocka_unit_test(reads_stories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

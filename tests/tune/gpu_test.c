@@ -21,6 +21,7 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "support.h"
+#include "tune/checkpoint.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 
@@ -125,9 +126,11 @@ struct way {
     int steps;
     double held_out;  // documents
     bool evaluate;
+    const char *optimizer;
+    int checkpoint;  // after so many steps; 0: none
 };
 
-static void run_as(const struct way *way, struct curve *ret)
+static void train(const struct way *way, int64_t from, struct curve *ret)
 {
     struct od_error err = {0};
     struct od_session session;
@@ -144,6 +147,7 @@ static void run_as(const struct way *way, struct curve *ret)
                                .micro_batch_size = 4 / way->accumulation,
                                .gradient_accumulation_steps = way->accumulation,
                                .max_steps = STEPS,
+                               .optimizer = way->optimizer,
                                .learning_rate = way->method == OD_METHOD_LORA ? 1e-2 : 1e-3,
                                .lr_scheduler = OD_SCHEDULE_LINEAR,
                                .weight_decay = 0.01,
@@ -166,12 +170,25 @@ static void run_as(const struct way *way, struct curve *ret)
     if (way->place == ON_GPU_WITHOUT_GRAPHS) {
         od_gpu_use_graphs(session.gpu, false);
     }
-    for (int i = 0; i < way->steps; i++) {
+    char folder[OD_PATH_MAX_BYTES];
+    struct od_checkpoint_state state = {.best_step = -1};
+    assert_ok(od_path_join(folder, test_folder(), "checkpoints", &err), &err);
+    if (from > 0) {
+        bool found = false;
+        assert_ok(od_checkpoint_read(&session, folder, "", &state, &found, &err), &err);
+        assert_true(found && session.place.step == from);
+    }
+    for (int i = (int)from; i < way->steps; i++) {
         struct od_step_report report;
         assert_ok(od_session_step(&session, &report, &err), &err);
         ret->loss[i] = report.loss;
         ret->norm[i] = report.grad_norm;
         ret->evaluation[i] = 0.0;
+        if (way->checkpoint == i + 1) {
+            state.place = session.place;
+            state.weight_hash = od_session_weight_hash(&session);
+            assert_ok(od_checkpoint_write(&session, folder, &state, 0, -1, &err), &err);
+        }
         if (way->evaluate) {
             struct od_eval_report evaluation;
             assert_ok(od_session_evaluate(&session, &evaluation, &err), &err);
@@ -180,6 +197,11 @@ static void run_as(const struct way *way, struct curve *ret)
     }
     ret->hash = od_session_weight_hash(&session);
     od_session_close(&session);
+}
+
+static void run_as(const struct way *way, struct curve *ret)
+{
+    train(way, 0, ret);
 }
 
 static void run(const char *config, enum od_method method, enum place place, int64_t accumulation,
@@ -273,6 +295,44 @@ static void evaluations(void **state)
     }
 }
 
+// 8-bit moments: the CPU's losses, and the same bits when a new session goes on from a checkpoint.
+static void eight_bit_moments(void **state)
+{
+    enum { AT = 4 };
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int m = 0; m < 2; m++) {
+        struct way way = {.config = llama,
+                          .method = m == 0 ? OD_METHOD_LORA : OD_METHOD_FULL,
+                          .place = ON_CPU,
+                          .accumulation = 1,
+                          .steps = STEPS,
+                          .optimizer = "adamw_8bit"};
+        struct curve cpu;
+        struct curve gpu;
+        struct curve rest;
+        struct curve plain;
+        run_as(&way, &cpu);
+        way.place = ON_GPU;
+        way.checkpoint = AT;
+        run_as(&way, &gpu);
+        way.checkpoint = 0;
+        train(&way, AT, &rest);
+        way.optimizer = "adamw";
+        run_as(&way, &plain);
+        for (int i = 0; i < STEPS; i++) {
+            print_message("# step %d: CPU %.5f, GPU %.5f, fp32 moments %.5f\n", i + 1, cpu.loss[i],
+                          gpu.loss[i], plain.loss[i]);
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+        }
+        assert_memory_equal(&gpu.loss[AT], &rest.loss[AT], (STEPS - AT) * sizeof gpu.loss[0]);
+        assert_int_equal(gpu.hash, rest.hash);
+        assert_int_not_equal(gpu.hash, plain.hash);
+    }
+}
+
 static void other_families_follow(void **state)
 {
     enum { FEW = 5 };
@@ -310,6 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lora_follows), cmocka_unit_test(full_follows),
-        cmocka_unit_test(evaluations), cmocka_unit_test(other_families_follow)};
+        cmocka_unit_test(evaluations), cmocka_unit_test(eight_bit_moments),
+        cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ OD_KERNEL od_adamw(const struct od_adamw_chunk *chunks, const struct od_adamw_st
     float *v = (float *)chunk.v;
     const float *g = (const float *)chunk.g;
     const float decay = chunk.decays ? s.decay : 1.0f;
-    if (stats->finite == 0.0) {
+    if (chunk.m_scales != 0 || stats->finite == 0.0) {  // od_adamw_8bit's
         return;
     }
     for (int32_t i = (int32_t)threadIdx.x; i < chunk.count; i += OD_GPU_THREADS) {

@@ -12,12 +12,14 @@
 /** Elements that one block updates. */
 enum { OD_ADAMW_CHUNK = 8192 };
 
-/** A piece of a trained tensor: fp32, on the device. */
+/** A piece of a trained tensor: fp32, on the device; m and v fp32, or codes with scales. */
 struct od_adamw_chunk {
     uint64_t w;
     uint64_t m;
     uint64_t v;
     uint64_t g;
+    uint64_t m_scales;  ///< 0: m and v are fp32; else codes (adamw_8bit.h)
+    uint64_t v_scales;
     int32_t count;
     int32_t decays;  ///< weight decay applies
     uint64_t index;  ///< of the first element among all trained ones
