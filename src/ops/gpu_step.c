@@ -205,7 +205,7 @@ void od_gpu_clear(struct od_gpu *gpu)
 static void cast_rows(struct od_gpu *gpu, od_dev to, int64_t ld_to, od_dev from, int64_t rows,
                       int64_t cols, float scale)
 {
-    if (ld_to == cols) {  // one run
+    if (ld_to == cols && rows * cols <= OD_GPU_THREADS_PER_BLOCK * (int64_t)UINT16_MAX) {  // one run
         cols *= rows;
         ld_to = cols;
         rows = 1;

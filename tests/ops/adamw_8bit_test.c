@@ -288,10 +288,8 @@ static void same_as_bitsandbytes(void **state)
     od_adamw_maps_make(&made);
     read_floats(json, "m_map", theirs.m, 256);
     read_floats(json, "v_map", theirs.v, 256);
-    for (int i = 0; i < 256; i++) {
-        assert_true(fabsf(made.m[i] - theirs.m[i]) <= 1.2e-7F * fabsf(theirs.m[i]));
-        assert_true(fabsf(made.v[i] - theirs.v[i]) <= 1.2e-7F * fabsf(theirs.v[i]));
-    }
+    assert_memory_equal(made.m, theirs.m, sizeof made.m);
+    assert_memory_equal(made.v, theirs.v, sizeof made.v);
     memset(&s, 0, sizeof s);
     for (int64_t i = 0; i < count; i++) {
         s.w[i] = recorded_value(i, 0);
@@ -313,9 +311,9 @@ static void same_as_bitsandbytes(void **state)
         read_floats(step, "m_scales", want.m_scales, blocks);
         read_floats(step, "v_scales", want.v_scales, blocks);
         read_floats(step, "w", want.w, (size_t)(count + 15) / 16);
-        for (size_t b = 0; b < blocks; b++) {
-            assert_true(fabsf(s.m_scales[b] - want.m_scales[b]) <= 1e-6F * want.m_scales[b]);
-            assert_true(fabsf(s.v_scales[b] - want.v_scales[b]) <= 1e-6F * want.v_scales[b]);
+        for (size_t b = 0; b < blocks; b++) {  // theirs is 1 - beta2 in fp32, 1e-6 off
+            assert_true(fabsf(s.m_scales[b] - want.m_scales[b]) <= 2e-6F * want.m_scales[b]);
+            assert_true(fabsf(s.v_scales[b] - want.v_scales[b]) <= 2e-6F * want.v_scales[b]);
         }
         drop_empty_blocks(&s, &want, count);
         compare_codes(s.m, want.m, count, "m");

@@ -127,7 +127,8 @@ struct way {
     double held_out;  // documents
     bool evaluate;
     const char *optimizer;
-    int checkpoint;  // after so many steps; 0: none
+    int checkpoint;      // after so many steps; 0: none
+    const char *folder;  // of checkpoints
 };
 
 static void train(const struct way *way, int64_t from, struct curve *ret)
@@ -170,12 +171,10 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
     if (way->place == ON_GPU_WITHOUT_GRAPHS) {
         od_gpu_use_graphs(session.gpu, false);
     }
-    char folder[OD_PATH_MAX_BYTES];
     struct od_checkpoint_state state = {.best_step = -1};
-    assert_ok(od_path_join(folder, test_folder(), "checkpoints", &err), &err);
     if (from > 0) {
         bool found = false;
-        assert_ok(od_checkpoint_read(&session, folder, "", &state, &found, &err), &err);
+        assert_ok(od_checkpoint_read(&session, way->folder, "", &state, &found, &err), &err);
         assert_true(found && session.place.step == from);
     }
     for (int i = (int)from; i < way->steps; i++) {
@@ -187,7 +186,7 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
         if (way->checkpoint == i + 1) {
             state.place = session.place;
             state.weight_hash = od_session_weight_hash(&session);
-            assert_ok(od_checkpoint_write(&session, folder, &state, 0, -1, &err), &err);
+            assert_ok(od_checkpoint_write(&session, way->folder, &state, 0, -1, &err), &err);
         }
         if (way->evaluate) {
             struct od_eval_report evaluation;
@@ -309,7 +308,8 @@ static void eight_bit_moments(void **state)
                           .place = ON_CPU,
                           .accumulation = 1,
                           .steps = STEPS,
-                          .optimizer = "adamw_8bit"};
+                          .optimizer = "adamw_8bit",
+                          .folder = test_folder()};
         struct curve cpu;
         struct curve gpu;
         struct curve rest;

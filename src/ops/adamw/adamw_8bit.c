@@ -15,11 +15,12 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Bound i of `parts` equal parts between 0.1 and 1, counted from the nearer end.
+// Bound i of `parts` equal parts between 0.1 and 1, counted from the nearer end, with one rounding as
+// the compiled torch.linspace does it.
 static float bound(int i, int parts)
 {
     const float step = (1.0F - 0.1F) / (float)parts;
-    return i < (parts + 1) / 2 ? 0.1F + step * (float)i : 1.0F - step * (float)(parts - i);
+    return i < (parts + 1) / 2 ? fmaf(step, (float)i, 0.1F) : fmaf(-step, (float)(parts - i), 1.0F);
 }
 
 static void make_map(float map[OD_ADAMW_8BIT_CODES], int signs)
