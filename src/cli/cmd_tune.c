@@ -152,6 +152,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const char *watch = NULL;
     bool resume = false;
     bool keys = false;
+    bool tensorboard = false;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
                           "runs/NAME for NAME.yaml"),
@@ -166,6 +167,8 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "watch", "[HOST:]PORT", &watch,
                           "show the run as a live page in a browser; HOST is 127.0.0.1 unless said",
                           "no page"),
+        OD_OPTION_FLAG_OF(0, "tensorboard", &tensorboard,
+                          "write the curves for TensorBoard, too, into RUN/tensorboard"),
     };
     const struct od_command_spec spec = {
         .name = "tune",
@@ -222,6 +225,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const struct od_tune_options run_options = {.recipe_path = args.values[0],
                                                 .run_dir = run_dir,
                                                 .resume = resume,
+                                                .tensorboard = tensorboard,
                                                 .on_gpu = device.on_gpu,
                                                 .gpu_optional = device.optional,
                                                 .gpu = device.gpu,
