@@ -312,6 +312,7 @@ static enum od_status steps(struct run *run, struct od_error *err)
     enum od_status status = OD_OK;
     char note[96] = "";
     od_progress_start(&progress, "step", session->total_steps);
+    progress.from = session->place.step;
     while (status == OD_OK && goes_on(run)) {
         struct od_step_report report;
         if (run->options->stop && *run->options->stop) {
