@@ -86,6 +86,19 @@ uint64_t od_xxh64(const void *bytes, size_t size, uint64_t seed)
     return XXH3_64bits_withSeed(bytes, size, seed);
 }
 
+uint32_t od_crc32c(const void *bytes, size_t size)
+{
+    const unsigned char *from = bytes;
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= from[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? UINT32_C(0x82f63b78) : 0);
+        }
+    }
+    return ~crc;
+}
+
 void od_hash_hex(uint64_t hash, char out[OD_XXH_HEX_BYTES])
 {
     (void)snprintf(out, OD_XXH_HEX_BYTES, "%016llx", (unsigned long long)hash);

@@ -1,10 +1,14 @@
 #include "base/log.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,7 +16,11 @@
 #include "base/status.h"
 #include "base/text.h"
 
-enum { BAR_CELLS = 24 };
+enum { BAR_CELLS = 24, LEFT_BYTES = 64, DEFAULT_COLUMNS = 80 };
+// An end that is nearer than this needs no clock, one beyond that is none.
+static const double END_FROM_S = 60.0;
+static const double LEFT_MAX_S = 1e9;
+static const double DAY_S = 86400.0;
 static const double SHOW_EVERY_TERMINAL_S = 0.1;
 static const double SHOW_EVERY_PLAIN_S = 10.0;
 
@@ -88,37 +96,161 @@ void od_progress_start(struct od_progress *progress, const char *what, int64_t t
         .what = what, .total = total, .start_s = now, .last_s = now, .active = true};
 }
 
-static void show(const struct od_progress *progress, int64_t done, const char *note, bool last)
+// " 4 min 05 s left, ends 14:32"; nothing while there is no pace.
+static void left_text(const struct od_progress *progress, int64_t done, double spent_s,
+                      double wall_s, bool with_end, char out[LEFT_BYTES])
 {
-    char bar[BAR_CELLS + 1];
-    char left[24];
-    const double spent = od_clock_s() - progress->start_s;
+    char span[24];
+    struct tm end;
+    const int64_t here = done - progress->from;
+    const double left_s =
+        here > 0 ? spent_s / (double)here * (double)(progress->total - done) : 0.0;
+    time_t end_s = 0;
+    out[0] = '\0';
+    if (here <= 0 || progress->total <= 0 || !(left_s < LEFT_MAX_S)) {
+        return;
+    }
+    end_s = (time_t)(wall_s + left_s);
+    od_seconds_text(left_s, span);
+    const int length = snprintf(out, LEFT_BYTES, "  %s left", span);
+    if (with_end && left_s >= END_FROM_S && localtime_r(&end_s, &end)) {
+        const size_t room = LEFT_BYTES - (size_t)length;
+        if (left_s < DAY_S) {
+            (void)strftime(out + length, room, ", ends %H:%M", &end);
+        } else {
+            (void)strftime(out + length, room, ", ends %a %H:%M", &end);
+        }
+    }
+}
 
+static size_t columns_of(const char *text)
+{
+    size_t columns = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        columns += ((unsigned char)*at & 0xC0) != 0x80;  // bytes that begin a character
+    }
+    return columns;
+}
+
+// Leave at most `columns` characters.
+static void cut(char *text, size_t columns)
+{
+    size_t seen = 0;
+    for (char *at = text; *at != '\0'; at++) {
+        seen += ((unsigned char)*at & 0xC0) != 0x80;
+        if (seen > columns) {
+            *at = '\0';
+            return;
+        }
+    }
+}
+
+/** What a line has; see od_progress in the header. */
+struct layout {
+    int cells;  ///< of the bar
+    bool end;   ///< the clock's time at the end
+    bool what;  ///< the word in front
+};
+
+static void bar_text(double share, int cells, char out[BAR_CELLS + 4])
+{
+    const int full = (int)(fmin(fmax(share, 0.0), 1.0) * cells);
+    int size = 0;
+    if (cells > 0) {
+        out[size++] = '[';
+        for (int i = 0; i < cells; i++) {
+            out[size++] = i < full ? '#' : '.';
+        }
+        out[size++] = ']';
+        out[size++] = ' ';
+    }
+    out[size] = '\0';
+}
+
+static void put_line(const struct od_progress *progress, int64_t done, const char *note,
+                     double spent_s, double wall_s, const struct layout *layout,
+                     char out[OD_PROGRESS_LINE_BYTES])
+{
+    char bar[BAR_CELLS + 4];
+    char left[LEFT_BYTES];
+    char total[24] = "";
+    const bool known = progress->total > 0;
+    if (known) {
+        (void)snprintf(total, sizeof total, "/%lld", (long long)progress->total);
+    }
+    bar_text(known ? (double)done / (double)progress->total : 0.0, known ? layout->cells : 0, bar);
+    left_text(progress, done, spent_s, wall_s, layout->end, left);
+    (void)snprintf(out, OD_PROGRESS_LINE_BYTES, "%s%s%s%lld%s%s%s%s",
+                   layout->what ? progress->what : "", layout->what ? " " : "", bar,
+                   (long long)done, total, left, note[0] != '\0' ? "  " : "", note);
+}
+
+void od_progress_line(const struct od_progress *progress, int64_t done, const char *note,
+                      double spent_s, double wall_s, int columns, char out[OD_PROGRESS_LINE_BYTES])
+{
+    static const struct layout layouts[] = {{BAR_CELLS, true, true},
+                                            {BAR_CELLS / 2, true, true},
+                                            {BAR_CELLS / 2, false, true},
+                                            {0, true, true},
+                                            {0, false, true},
+                                            {0, false, false}};
+    static const struct layout plain = {0, true, true};
+    if (columns <= 0) {
+        put_line(progress, done, note, spent_s, wall_s, &plain, out);
+        return;
+    }
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        put_line(progress, done, note, spent_s, wall_s, &layouts[i], out);
+        // The last column is left free: some terminals go to the next line when it is written.
+        if (columns_of(out) < (size_t)columns) {
+            return;
+        }
+    }
+    cut(out, (size_t)columns - 1);
+}
+
+static int terminal_columns(void)
+{
+    struct winsize size = {0};
+    if (!log_terminal) {
+        return 0;
+    }
+    const bool told = ioctl(fileno(log_to), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return told ? size.ws_col : DEFAULT_COLUMNS;
+}
+
+static void show(const struct od_progress *progress, int64_t done, const char *note)
+{
+    char line[OD_PROGRESS_LINE_BYTES];
     if (!od_log_is_on(OD_LOG_INFO)) {
         return;
     }
+    od_progress_line(progress, done, note, od_clock_s() - progress->start_s, (double)time(NULL),
+                     terminal_columns(), line);
     pthread_mutex_lock(&log_lock);
     wipe_bar();
-    if (progress->total > 0) {
-        const double share = (double)done / (double)progress->total;
-        const int full = (int)(share * (double)BAR_CELLS);
-        for (int i = 0; i < BAR_CELLS; i++) {
-            bar[i] = i < full ? '#' : '.';
-        }
-        bar[BAR_CELLS] = '\0';
-        od_seconds_text(last || done <= 0 ? spent : spent * (1.0 / share - 1.0), left);
-        if (log_terminal && !last) {
-            (void)fprintf(log_to, "%s [%s] %lld/%lld  %s left  %s", progress->what, bar,
-                          (long long)done, (long long)progress->total, left, note);
-        } else {
-            (void)fprintf(log_to, "%s %lld/%lld  %s%s  %s\n", progress->what, (long long)done,
-                          (long long)progress->total, left, last ? "" : " left", note);
-        }
-    } else {
-        (void)fprintf(log_to, "%s %lld  %s%s", progress->what, (long long)done, note,
-                      log_terminal && !last ? "" : "\n");
+    (void)fprintf(log_to, "%s%s", line, log_terminal ? "" : "\n");
+    bar_shown = log_terminal;
+    (void)fflush(log_to);
+    pthread_mutex_unlock(&log_lock);
+}
+
+// The last line stays, on a terminal too: how much was done in which time.
+static void show_end(const struct od_progress *progress, int64_t done, const char *note)
+{
+    char spent[24];
+    char total[24] = "";
+    if (!od_log_is_on(OD_LOG_INFO)) {
+        return;
     }
-    bar_shown = log_terminal && !last;
+    od_seconds_text(od_clock_s() - progress->start_s, spent);
+    if (progress->total > 0) {
+        (void)snprintf(total, sizeof total, "/%lld", (long long)progress->total);
+    }
+    pthread_mutex_lock(&log_lock);
+    wipe_bar();
+    (void)fprintf(log_to, "%s %lld%s  %s%s%s\n", progress->what, (long long)done, total, spent,
+                  note[0] != '\0' ? "  " : "", note);
     (void)fflush(log_to);
     pthread_mutex_unlock(&log_lock);
 }
@@ -130,13 +262,13 @@ void od_progress_show(struct od_progress *progress, int64_t done, const char *no
         return;
     }
     progress->last_s = now;
-    show(progress, done, note, false);
+    show(progress, done, note);
 }
 
 void od_progress_end(struct od_progress *progress, int64_t done, const char *note)
 {
     if (progress->active) {
-        show(progress, done, note, true);
+        show_end(progress, done, note);
         progress->active = false;
     }
 }

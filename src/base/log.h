@@ -31,18 +31,35 @@ uint64_t od_clock_ns(void);
 /** Now, as 2026-11-24T14:05:09Z. */
 void od_clock_iso(char out[24]);
 
-/** A progress bar: redrawn in place on a terminal, a line every ten seconds elsewhere. */
+/**
+ * A progress bar: redrawn in place on a terminal, a line every ten seconds elsewhere.
+ *
+ *     step [######..................] 123/500  4 min 05 s left, ends 14:32  loss 1.2345  2871 tokens/s
+ *
+ * What does not fit a narrow terminal is left out: first cells of the bar, then the end's time, the
+ * bar, the word in front; the rest is cut, so that a bar never takes two lines.
+ */
 struct od_progress {
     const char *what;  ///< kept: a string that outlives the bar
     int64_t total;     ///< 0 when unknown
+    int64_t from;      ///< of total, done before this bar began: the pace leaves it out
     double start_s;
     double last_s;
     bool active;
 };
+/** A bar of `total`; set `from` behind it when a part was done before. */
 void od_progress_start(struct od_progress *progress, const char *what, int64_t total);
 /** Show `done` of total, with a short note behind ("loss 1.234"), at most ten times a second. */
 void od_progress_show(struct od_progress *progress, int64_t done, const char *note);
 void od_progress_end(struct od_progress *progress, int64_t done, const char *note);
+
+enum { OD_PROGRESS_LINE_BYTES = 512 };
+/**
+ * What is shown after `spent_s` seconds, at `wall_s` seconds since 1970. `columns`: of the terminal;
+ * 0: it is none, and the line is whole and has no bar.
+ */
+void od_progress_line(const struct od_progress *progress, int64_t done, const char *note,
+                      double spent_s, double wall_s, int columns, char out[OD_PROGRESS_LINE_BYTES]);
 
 /** A table with aligned columns. Cells are copied; an empty header row is allowed. */
 struct od_table {

@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/report.h"
+#include "flow/watch.h"
 #include "formats/json.h"
 #include "tune/recipe_table.h"
 #include "tune/run.h"
@@ -121,13 +122,37 @@ static enum od_status print_keys(bool json, struct od_error *err)
     return status;
 }
 
+// The live page, before anything else is done: an address that cannot be had ends the command.
+static enum od_status open_page(const char *address_text, const char *run_dir,
+                                struct od_watch **ret, struct od_error *err)
+{
+    struct od_cli_address address;
+    char url[OD_CLI_URL_BYTES];
+    enum od_status status = od_address_read(address_text, &address, err);
+    if (status != OD_OK) {
+        od_error_prefix(err, "--watch");
+        return status;
+    }
+    const struct od_watch_options options = {
+        .run_dir = run_dir, .host = address.host, .port = address.port};
+    status = od_watch_open(&options, ret, err);
+    if (status == OD_OK) {
+        address.port = od_watch_port(*ret);
+        od_address_url(&address, url);
+        od_log(OD_LOG_INFO, "live page: %s", url);
+    }
+    return status;
+}
+
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
 {
     const char *output = NULL;
     const char *memory = NULL;
     const char *vram = NULL;
+    const char *watch = NULL;
     bool resume = false;
     bool keys = false;
+    bool tensorboard = false;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
                           "runs/NAME for NAME.yaml"),
@@ -139,15 +164,21 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
                           "on a GPU: refuse when the process would take more of the card",
                           "the recipe's budget, else what is free"),
+        OD_OPTION_TEXT_OF(0, "watch", "[HOST:]PORT", &watch,
+                          "show the run as a live page in a browser; HOST is 127.0.0.1 unless said",
+                          "no page"),
+        OD_OPTION_FLAG_OF(0, "tensorboard", &tensorboard,
+                          "write the curves for TensorBoard, too, into RUN/tensorboard"),
     };
     const struct od_command_spec spec = {
         .name = "tune",
-        .arguments = "RECIPE [-o RUN] [--resume] | --keys",
+        .arguments = "RECIPE [-o RUN] [--resume] [--watch [HOST:]PORT] | --keys",
         .summary = "fine-tune or pre-train a model as a recipe says",
         .details =
             "Memory is planned before any data is read: what fits at the start fits until the end.\n"
             "Ctrl-C or SIGTERM saves at the next step and leaves; --resume goes on with the same\n"
-            "bits, after a kill -9, too.\n"
+            "bits, after a kill -9, too. --watch 8081 shows curves, speed and end time at\n"
+            "http://127.0.0.1:8081/ as long as the run lasts.\n"
             "\n"
             "    oneday tune examples/toyworld/tune.yaml -o runs/mine",
         .options = options,
@@ -160,6 +191,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     char run_dir[OD_PATH_MAX_BYTES];
     struct od_tune_result result;
     struct od_cli_device device = {0};
+    struct od_watch *page = NULL;
     uint64_t max_bytes = 0;
 
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
@@ -193,6 +225,7 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const struct od_tune_options run_options = {.recipe_path = args.values[0],
                                                 .run_dir = run_dir,
                                                 .resume = resume,
+                                                .tensorboard = tensorboard,
                                                 .on_gpu = device.on_gpu,
                                                 .gpu_optional = device.optional,
                                                 .gpu = device.gpu,
@@ -200,7 +233,11 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
                                                 .allow_vector = !cli->no_vector,
                                                 .max_bytes = max_bytes,
                                                 .stop = &stop_wanted};
-    status = od_tune_run(&run_options, &result, &err);
+    status = watch ? open_page(watch, run_dir, &page, &err) : OD_OK;
+    if (status == OD_OK) {
+        status = od_tune_run(&run_options, &result, &err);
+    }
+    od_watch_close(page);
     if (status == OD_OK) {
         status = od_report_write(run_dir, &err);
     }

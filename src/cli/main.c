@@ -25,6 +25,7 @@ static const struct od_command commands[] = {
     {"serve", "a model behind the challenge's HTTP API", od_cmd_serve},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},
     {"tune", "fine-tune or pre-train a model as a recipe says", od_cmd_tune},
+    {"watch", "the live page of a run that goes on", od_cmd_watch},
 };
 
 static const struct od_command_group program = {

@@ -154,5 +154,6 @@ int od_cmd_score(struct od_cli *cli, int argc, char **argv);
 int od_cmd_serve(struct od_cli *cli, int argc, char **argv);
 int od_cmd_tokenize(struct od_cli *cli, int argc, char **argv);
 int od_cmd_tune(struct od_cli *cli, int argc, char **argv);
+int od_cmd_watch(struct od_cli *cli, int argc, char **argv);
 
 #endif

@@ -1,7 +1,9 @@
 #include "cli/sizes.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,40 @@ enum od_status od_time_read(const char *text, double *ret_seconds, struct od_err
     return od_parse_time(text, ret_seconds)
                ? OD_OK
                : od_fail(err, OD_E_ARGUMENT, "'%.60s' is no time: write 24h, 90min or 45s", text);
+}
+
+enum od_status od_address_read(const char *text, struct od_cli_address *ret, struct od_error *err)
+{
+    static const char here[] = "127.0.0.1";
+    const char *colon = strrchr(text, ':');
+    const char *port = colon ? colon + 1 : text;
+    const char *host = colon ? text : here;
+    size_t size = colon ? (size_t)(colon - text) : sizeof here - 1;
+    if (size >= 2 && host[0] == '[' && host[size - 1] == ']') {
+        host++;
+        size -= 2;
+    } else if (memchr(host, ':', size)) {
+        size = 0;  // an IPv6 address without brackets: where does it end?
+    }
+    const size_t digits = strspn(port, "0123456789");
+    const long number = digits > 0 && digits < 6 ? strtol(port, NULL, 10) : -1;
+    if (size == 0 || size >= OD_CLI_HOST_BYTES || number < 0 || number > OD_CLI_PORT_MAX ||
+        port[digits] != '\0') {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "'%.60s' is no address to listen on: write 8081, 0.0.0.0:8081 or [::1]:8081",
+                       text);
+    }
+    memcpy(ret->host, host, size);
+    ret->host[size] = '\0';
+    ret->port = (int)number;
+    return OD_OK;
+}
+
+void od_address_url(const struct od_cli_address *address, char out[OD_CLI_URL_BYTES])
+{
+    const bool is_ipv6 = strchr(address->host, ':') != NULL;
+    (void)snprintf(out, OD_CLI_URL_BYTES, "http://%s%s%s:%d/", is_ipv6 ? "[" : "", address->host,
+                   is_ipv6 ? "]" : "", address->port);
 }
 
 static enum od_status check_threads(const struct od_cli *cli, struct od_error *err)

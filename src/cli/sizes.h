@@ -1,6 +1,6 @@
 /**
  * @file
- * What several commands read from their command line: sizes with units, and the device.
+ * What several commands read from their command line: sizes with units, addresses, and the device.
  *
  * @thread Re-entrant: no state outside the arguments.
  */
@@ -19,6 +19,20 @@ enum od_status od_size_read(const char *text, uint64_t *ret_bytes,
 /** Seconds from "24h", "90min", "45s" or a plain number of seconds. */
 enum od_status od_time_read(const char *text, double *ret_seconds,
                             struct od_error *err) OD_MUST_CHECK;
+
+enum { OD_CLI_HOST_BYTES = 256, OD_CLI_PORT_MAX = 65535, OD_CLI_URL_BYTES = 300 };
+
+/** Where a command listens. */
+struct od_cli_address {
+    char host[OD_CLI_HOST_BYTES];
+    int port;  ///< 0: any that is free
+};
+/** Read PORT (on 127.0.0.1), HOST:PORT or [ADDRESS]:PORT. */
+enum od_status od_address_read(const char *text, struct od_cli_address *ret,
+                               struct od_error *err) OD_MUST_CHECK;
+
+/** http://HOST:PORT/ */
+void od_address_url(const struct od_cli_address *address, char out[OD_CLI_URL_BYTES]);
 
 /** Refuse a --device that this build cannot use, and a number of threads that makes no sense. */
 /** Where --device says to compute. */

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "flow/chart.h"
 #include "flow/report_internal.h"
 #include "flow/report_log.h"
 #include "formats/json.h"
@@ -25,14 +23,7 @@
 #define SAMPLES_MAX_BYTES ((size_t)64 << 20)
 #define SHOWN_MAX_BYTES   ((size_t)256 << 10)
 
-enum {
-    SETTING_MAX_BYTES = 1 << 16,
-    MEAN_FROM_STEPS = 100,  // a log this long gets a mean beside its raw values
-    MEAN_PARTS = 50,        // the mean is over a fiftieth of the steps
-    STRIDE = (int)(sizeof(struct od_report_step) / sizeof(double)),
-    EVALUATION_STRIDE = (int)(sizeof(struct od_report_evaluation) / sizeof(double))
-};
-_Static_assert(sizeof(struct od_report_step) % sizeof(double) == 0, "a step is made of doubles");
+enum { SETTING_MAX_BYTES = 1 << 16 };
 
 void od_report_not_shown(struct od_buf *out, const char *name, const struct od_error *err)
 {
@@ -42,15 +33,6 @@ void od_report_not_shown(struct od_buf *out, const char *name, const struct od_e
     od_html_text(out, err->message);
     od_buf_puts(out, ".</p>\n");
     od_log(OD_LOG_WARNING, "report: %s cannot be shown: %s", name, err->message);
-}
-
-static void put_fact(struct od_buf *out, const char *name, const char *value)
-{
-    od_buf_puts(out, "<div><dt>");
-    od_html_text(out, name);
-    od_buf_puts(out, "</dt><dd>");
-    od_html_text(out, value);
-    od_buf_puts(out, "</dd></div>\n");
 }
 
 static const struct od_report_step *last_with_loss(const struct od_report_log *log)
@@ -73,32 +55,6 @@ static const struct od_report_step *first_with_loss(const struct od_report_log *
     return NULL;
 }
 
-static const struct od_report_evaluation *best_evaluation(const struct od_report_log *log)
-{
-    const struct od_report_evaluation *best = &log->evaluations[0];
-    for (size_t i = 1; i < log->evaluation_count; i++) {
-        best = log->evaluations[i].loss < best->loss ? &log->evaluations[i] : best;
-    }
-    return best;
-}
-
-// 7372800 as 7 372 800, with blanks that do not break.
-static void grouped(double value, char out[64])
-{
-    char digits[32];
-    size_t at = 0;
-    (void)snprintf(digits, sizeof digits, "%.0f", fmin(value, 1e18));
-    const size_t count = strlen(digits);
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && (count - i) % 3 == 0) {
-            memcpy(out + at, "\xe2\x80\xaf", 3);
-            at += 3;
-        }
-        out[at++] = digits[i];
-    }
-    out[at] = '\0';
-}
-
 static void put_facts(struct od_buf *out, const struct od_report_log *log)
 {
     char text[64];
@@ -113,152 +69,39 @@ static void put_facts(struct od_buf *out, const struct od_report_log *log)
         energy_j += isfinite(log->steps[i].energy_j) ? log->steps[i].energy_j : 0.0;
     }
     od_buf_puts(out, "<dl class=\"facts\">\n");
-    grouped((double)log->count, text);
-    put_fact(out, "Steps", text);
+    od_report_grouped((double)log->count, text);
+    od_report_fact(out, "Steps", text);
     if (first && last) {
         (void)snprintf(text, sizeof text, "%.4f", first->loss);
-        put_fact(out, "First loss", text);
+        od_report_fact(out, "First loss", text);
         (void)snprintf(text, sizeof text, "%.4f", last->loss);
-        put_fact(out, "Last loss", text);
+        od_report_fact(out, "Last loss", text);
     }
     if (log->evaluation_count > 0) {
-        const struct od_report_evaluation *best = best_evaluation(log);
+        const struct od_report_evaluation *best = od_report_best(log);
         (void)snprintf(text, sizeof text, "%.4f at step %.0f", best->loss, best->step);
-        put_fact(out, "Lowest evaluation loss", text);
+        od_report_fact(out, "Lowest evaluation loss", text);
     }
     if (tokens > 0.0) {
-        grouped(tokens, text);
-        put_fact(out, "Tokens", text);
+        od_report_grouped(tokens, text);
+        od_report_fact(out, "Tokens", text);
     }
     if (seconds > 0.0) {
         char time[24];
         od_seconds_text(seconds, time);
-        put_fact(out, "Time in steps", time);
-        grouped(tokens / seconds, text);
-        put_fact(out, "Tokens per second", text);
+        od_report_fact(out, "Time in steps", time);
+        od_report_grouped(tokens / seconds, text);
+        od_report_fact(out, "Tokens per second", text);
     }
     if (energy_j > 0.0) {
         (void)snprintf(text, sizeof text, "%.3g Wh, %.0f W on average", energy_j / 3600.0,
                        seconds > 0.0 ? energy_j / seconds : 0.0);
-        put_fact(out, "Energy of the GPU", text);
+        od_report_fact(out, "Energy of the GPU", text);
     }
     if (log->weight_hash[0] != '\0') {
-        put_fact(out, "Hash of the weights", log->weight_hash);
+        od_report_fact(out, "Hash of the weights", log->weight_hash);
     }
     od_buf_puts(out, "</dl>\n");
-}
-
-/** One curve of the log. */
-struct curve {
-    const char *id;
-    const char *title;
-    const double *values;  ///< in the first step of the log
-    bool with_mean;        ///< drawn pale, with a mean over it, when the log is long
-    bool from_zero;
-    bool with_evaluations;  ///< the evaluations' loss is drawn, too
-};
-
-// Mean over `half` steps to both sides, of the values that are finite.
-static void make_means(const double *values, size_t count, size_t half, double *means)
-{
-    double sum = 0.0;
-    size_t n = 0;
-    size_t from = 0;
-    size_t to = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (; to < count && to <= i + half; to++) {
-            if (isfinite(values[to * STRIDE])) {
-                sum += values[to * STRIDE];
-                n++;
-            }
-        }
-        for (; from + half < i; from++) {
-            if (isfinite(values[from * STRIDE])) {
-                sum -= values[from * STRIDE];
-                n--;
-            }
-        }
-        means[i] = n > 0 ? sum / (double)n : (double)NAN;
-    }
-}
-
-static bool any_finite(const double *values, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (isfinite(values[i * STRIDE])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void put_figure(struct od_buf *out, const struct od_report_log *log,
-                       const struct curve *curve, const double *means, size_t mean_over)
-{
-    char text[160];
-    struct od_chart_series series[3] = {{.x = &log->steps[0].step,
-                                         .y = curve->values,
-                                         .x_stride = STRIDE,
-                                         .y_stride = STRIDE,
-                                         .count = log->count,
-                                         .style = 1,
-                                         .faint = means != NULL}};
-    size_t count = 1;
-    const bool evaluated = curve->with_evaluations && log->evaluation_count > 0;
-    if (means) {
-        series[count] = series[0];
-        series[count].y = means;
-        series[count].y_stride = 1;
-        series[count++].faint = false;
-    }
-    if (evaluated) {
-        series[count++] = (struct od_chart_series){.x = &log->evaluations[0].step,
-                                                   .y = &log->evaluations[0].loss,
-                                                   .x_stride = EVALUATION_STRIDE,
-                                                   .y_stride = EVALUATION_STRIDE,
-                                                   .count = log->evaluation_count,
-                                                   .style = 2};
-    }
-    (void)snprintf(text, sizeof text, "%s over steps %.0f to %.0f.", curve->title,
-                   log->steps[0].step, log->steps[log->count - 1].step);
-    const struct od_chart chart = {.id = curve->id,
-                                   .title = curve->title,
-                                   .description = text,
-                                   .x_name = "step",
-                                   .y_name = "",
-                                   .series = series,
-                                   .series_count = count,
-                                   .from_zero = curve->from_zero};
-    od_buf_puts(out, "<figure class=\"chart\">\n");
-    od_chart_lines(out, &chart);
-    od_buf_printf(out, "<figcaption>%s", curve->title);
-    if (means) {
-        od_buf_printf(out, ": pale, each step; strong, mean over %zu steps", mean_over);
-    }
-    if (evaluated) {
-        od_buf_puts(out, "; the second line, evaluations on held-out documents");
-    }
-    od_buf_puts(out, "</figcaption>\n</figure>\n");
-}
-
-static enum od_status put_curve(struct od_buf *out, const struct od_report_log *log,
-                                const struct curve *curve, struct od_error *err)
-{
-    const size_t half = log->count / MEAN_PARTS / 2;
-    double *means = NULL;
-    if (!any_finite(curve->values, log->count)) {
-        return OD_OK;
-    }
-    if (curve->with_mean && log->count >= MEAN_FROM_STEPS) {
-        means = od_alloc(log->count, sizeof *means);
-        if (!means) {
-            return od_fail(err, OD_E_MEMORY, "no memory for the means of %zu steps", log->count);
-        }
-        make_means(curve->values, log->count, half, means);
-    }
-    put_figure(out, log, curve, means, 2 * half + 1);
-    od_free(means);
-    return OD_OK;
 }
 
 static enum od_status put_training(struct od_buf *out, const struct od_report_log *log,
@@ -269,18 +112,7 @@ static enum od_status put_training(struct od_buf *out, const struct od_report_lo
         od_buf_puts(out, "<p>No step was logged yet.</p>\n");
         return OD_OK;
     }
-    od_buf_puts(out, "<div class=\"charts\">\n");
-    const struct curve curves[] = {
-        {"loss", "Loss", &log->steps[0].loss, .with_mean = true, .with_evaluations = true},
-        {"rate", "Learning rate", &log->steps[0].lr, .from_zero = true},
-        {"norm", "Norm of the gradient", &log->steps[0].grad_norm, .with_mean = true,
-         .from_zero = true},
-    };
-    enum od_status status = OD_OK;
-    for (size_t i = 0; i < sizeof curves / sizeof curves[0] && status == OD_OK; i++) {
-        status = put_curve(out, log, &curves[i], err);
-    }
-    od_buf_puts(out, "</div>\n");
+    const enum od_status status = od_report_curves(out, log, /* live= */ false, err);
     if (!first_with_loss(log)) {
         od_buf_puts(out, "<p>The log has no finite loss.</p>\n");
     }
@@ -460,18 +292,15 @@ static enum od_status put_section(struct od_buf *out, const char *run_dir,
     return OD_OK;
 }
 
-// The run is called as its folder, or as the folder above where its own is just called "run".
-static void put_head(struct od_buf *out, const char *run_dir)
+void od_report_title(const char *run_dir, char out[OD_PATH_MAX_BYTES + 8])
 {
-    char title[OD_PATH_MAX_BYTES + 8];
     char *real = realpath(run_dir, NULL);
     char *name = real ? strrchr(real, '/') : NULL;
     if (name && name > real && strcmp(name, "/run") == 0) {
         *name = '\0';
         name = strrchr(real, '/');
     }
-    (void)snprintf(title, sizeof title, "Run %s", name && name[1] ? name + 1 : run_dir);
-    od_html_begin(out, title, NULL);
+    (void)snprintf(out, OD_PATH_MAX_BYTES + 8, "Run %s", name && name[1] ? name + 1 : run_dir);
     free(real);
 }
 
@@ -485,6 +314,7 @@ enum od_status od_report_make(const char *run_dir, struct od_buf *out, struct od
         {"lock.json", NULL, put_lock},
     };
     char path[OD_PATH_MAX_BYTES];
+    char title[OD_PATH_MAX_BYTES + 8];
     struct od_report_log log = {0};
     enum od_status status = od_path_join(path, run_dir, "log.jsonl", err);
     if (status == OD_OK) {
@@ -494,7 +324,8 @@ enum od_status od_report_make(const char *run_dir, struct od_buf *out, struct od
         od_error_prefix(err, "report of '%s'", run_dir);
         return status;
     }
-    put_head(out, run_dir);
+    od_report_title(run_dir, title);
+    od_html_begin(out, title, NULL);
     put_facts(out, &log);
     status = put_section(out, run_dir, &scores, err);
     if (status == OD_OK) {

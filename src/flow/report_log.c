@@ -81,12 +81,18 @@ static enum od_status add_line(struct od_report_log *log, const char *text, size
                                         .grad_norm = number(line, "grad_norm"),
                                         .tokens = number(line, "tokens"),
                                         .seconds = number(times, "step_s"),
-                                        .energy_j = number(times, "energy_j")};
+                                        .tokens_per_s = number(times, "tokens_per_s"),
+                                        .elapsed_s = number(times, "elapsed_s"),
+                                        .energy_j = number(times, "energy_j"),
+                                        .watts =
+                                            number(times, "energy_j") / number(times, "step_s"),
+                                        .driver_bytes = number(times, "driver_bytes")};
     const double eval_loss = number(line, "eval_loss");
     if (isfinite(step.step) && isfinite(eval_loss)) {
         status = add_evaluation(log, step.step, eval_loss, err);
     } else if (isfinite(step.step)) {
         status = add(log, &step, err);
+        log->epoch = number(line, "epoch");
         if (hash) {
             (void)snprintf(log->weight_hash, sizeof log->weight_hash, "%s", hash);
         }
@@ -97,19 +103,26 @@ static enum od_status add_line(struct od_report_log *log, const char *text, size
     return status;
 }
 
-enum od_status od_report_log_parse(const char *text, size_t size, struct od_report_log *ret,
-                                   struct od_error *err)
+enum od_status od_report_log_append(struct od_report_log *log, const char *text, size_t size,
+                                    struct od_error *err)
 {
-    struct od_report_log log = {0};
     enum od_status status = OD_OK;
     for (size_t at = 0; at < size && status == OD_OK;) {
         const char *end = memchr(text + at, '\n', size - at);
         const size_t length = end ? (size_t)(end - text) - at : size - at;
         if (length > 0) {
-            status = add_line(&log, text + at, length, err);
+            status = add_line(log, text + at, length, err);
         }
         at += length + 1;
     }
+    return status;
+}
+
+enum od_status od_report_log_parse(const char *text, size_t size, struct od_report_log *ret,
+                                   struct od_error *err)
+{
+    struct od_report_log log = {0};
+    const enum od_status status = od_report_log_append(&log, text, size, err);
     if (status != OD_OK) {
         od_report_log_release(&log);
         return status;

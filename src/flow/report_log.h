@@ -3,11 +3,12 @@
  * The log of a run, as numbers to draw: one JSON object per line,
  *
  *     {"step": 1, "loss": 2.5, "lr": 0.0002, "grad_norm": 1.5, "tokens": 512, "labels": 100,
- *      "weight_hash": "...", "t": {"step_s": 0.5, "tokens_per_s": 1024.0}}
+ *      "weight_hash": "...", "t": {"step_s": 0.5, "tokens_per_s": 1024.0, "elapsed_s": 3.5}}
  *     {"step": 1, "eval_loss": 2.4, "eval_labels": 50, "t": {"eval_s": 0.1}}
  *
- * A line with `eval_loss` is an evaluation behind that step. Only `step` must be there; other keys are passed over. A step that is not above the one before it
- * (a run that went on from a checkpoint) takes the place of those from it on.
+ * A line with `eval_loss` is an evaluation behind that step. Only `step` must be there; other keys
+ * are passed over. A step that is not above the one before it (a run that went on from a
+ * checkpoint) takes the place of those from it on.
  *
  * @thread Re-entrant: distinct objects from distinct threads.
  */
@@ -31,7 +32,11 @@ struct od_report_step {
     double grad_norm;
     double tokens;
     double seconds;
-    double energy_j;  ///< that a GPU took
+    double tokens_per_s;
+    double elapsed_s;     ///< of the run, up to this line
+    double energy_j;      ///< that a GPU took
+    double watts;         ///< the same over the step's time
+    double driver_bytes;  ///< of a GPU's memory, by its driver's count
 };
 
 /** One evaluation. */
@@ -41,6 +46,7 @@ struct od_report_evaluation {
 };
 
 struct od_report_log {
+    double epoch;  ///< of the last step; NAN: the line does not say
     size_t count;
     size_t capacity;  ///< private
     struct od_report_step *steps;
@@ -57,6 +63,9 @@ enum od_status od_report_log_read(const char *path, struct od_report_log *ret,
 /** The same from memory. */
 enum od_status od_report_log_parse(const char *text, size_t size, struct od_report_log *ret,
                                    struct od_error *err) OD_MUST_CHECK;
+/** Append whole lines to a log that was begun with `{0}` or parsed. On failure it stays valid. */
+enum od_status od_report_log_append(struct od_report_log *log, const char *text, size_t size,
+                                    struct od_error *err) OD_MUST_CHECK;
 void od_report_log_release(struct od_report_log *log);
 
 #endif

@@ -309,6 +309,7 @@ static enum od_status steps(struct replay *r, struct od_error *err)
     }
     r->result.agrees = true;
     od_progress_start(&progress, "step", last);
+    progress.from = session->place.step;
     while (status == OD_OK && r->result.agrees && session->place.step < last) {
         struct od_step_report report;
         if (r->options->stop && *r->options->stop) {

@@ -117,6 +117,7 @@ struct od_recipe {
     bool load_best_model_at_end;      ///< false
     int64_t early_stopping_patience;  ///< 0: none; evaluations without a better one
     int64_t weight_hash_steps;        ///< 1: log the weight hash every N steps
+    bool use_tensorboard;             ///< false; event files beside the log
 
     const char *lora_model_dir;  ///< folder of an adapter to go on from; NULL: a fresh one
     const char *bos_token;       ///< special_tokens; NULL: the tokenizer's own

@@ -289,6 +289,10 @@ const struct od_recipe_key od_recipe_keys[] = {
      .fallback = "1",
      .help = "A hash of the weights goes into the log every so many steps; 0: never"},
 
+    {.name = "use_tensorboard",
+     BOOL(use_tensorboard),
+     .fallback = "false",
+     .help = "Write the curves for TensorBoard, too, into the run's folder `tensorboard`"},
     {.name = "special_tokens",
      .kind = OD_RECIPE_SPECIAL_TOKENS,
      .fallback = "null",
@@ -526,7 +530,6 @@ const struct od_recipe_key od_recipe_keys[] = {
     NO_EFFECT("trackio_project_name", logging),
     NO_EFFECT("trackio_run_name", logging),
     NO_EFFECT("trackio_space_id", logging),
-    NO_EFFECT("use_tensorboard", logging),
     NO_EFFECT("profiler_steps", logging),
     NO_EFFECT("profiler_steps_start", logging),
     NO_EFFECT("debug", logging),

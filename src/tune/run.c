@@ -27,6 +27,7 @@
 #include "tune/lock.h"
 #include "tune/recipe.h"
 #include "tune/run_algorithms.h"
+#include "tune/run_board.h"
 #include "tune/run_log.h"
 #include "tune/schedule.h"
 #include "tune/session.h"
@@ -51,6 +52,7 @@ struct run {
     struct od_checkpoint_state state;
     char checkpoints[OD_PATH_MAX_BYTES];
     struct od_run_log log;
+    struct od_run_board board;
     struct od_budget budget;
     int busy_fd;         // holds the run directory for this process
     int64_t eval_every;  // steps; 0: never
@@ -191,6 +193,7 @@ static enum od_status step(struct run *run, struct od_step_report *report, struc
         times.joules = od_cuda_energy_j(session->cuda) - energy;
     }
     times.elapsed_s = elapsed_s(run);
+    od_run_board_step(&run->board, session, report, &times);
     return od_run_log_step(&run->log, session, report, run->recipe.weight_hash_steps, &times, err);
 }
 
@@ -219,6 +222,7 @@ static enum od_status evaluate(struct run *run, bool *ret_best, struct od_error 
     od_log(OD_LOG_INFO, "step %lld: evaluation loss %.4f%s", (long long)run->session.place.step,
            evaluation.loss, best ? ", the lowest so far" : "");
     *ret_best = best;
+    od_run_board_evaluation(&run->board, run->session.place.step, &evaluation);
     return od_run_log_evaluation(&run->log, run->session.place.step, run->epoch, &evaluation,
                                  &times, err);
 }
@@ -308,6 +312,7 @@ static enum od_status steps(struct run *run, struct od_error *err)
     enum od_status status = OD_OK;
     char note[96] = "";
     od_progress_start(&progress, "step", session->total_steps);
+    progress.from = session->place.step;
     while (status == OD_OK && goes_on(run)) {
         struct od_step_report report;
         if (run->options->stop && *run->options->stop) {
@@ -530,6 +535,10 @@ static enum od_status open_files(struct run *run, bool *ret_resumed, struct od_e
         goto done;
     }
     run->budget.before_s = logged_s > run->state.elapsed_s ? logged_s : run->state.elapsed_s;
+    if (run->options->tensorboard || run->recipe.use_tensorboard) {
+        const int64_t next = run->options->resume ? run->session.place.step + 1 : 0;
+        status = od_run_board_open(&run->board, run->options->run_dir, next, err);
+    }
 
 done:
     od_buf_release(&lock);
@@ -593,6 +602,7 @@ enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune
 {
     struct run run = {.options = options,
                       .log = {.fd = -1},
+                      .board = {.file = {.fd = -1}},
                       .busy_fd = -1,
                       .last_saved = -1,
                       .state = {.best_step = -1},
@@ -627,6 +637,7 @@ enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune
     *ret = result;
 
 done:
+    od_run_board_close(&run.board);
     od_run_log_close(&run.log);
     if (run.session_open) {
         od_session_close(&run.session);

@@ -5,6 +5,7 @@
  *     recipe.yaml device.json plan.json lock.json log.jsonl
  *     checkpoints/step-N/   trained.safetensors optimizer.safetensors state.json manifest.json
  *     adapter/ or model/    written when the run is done
+ *     tensorboard/          when it is asked for
  *     process.lock          held by the process that works on the run
  *
  * A checkpoint is written as step-N.tmp, each file synced, then renamed: it is there whole or not
@@ -27,7 +28,8 @@
 struct od_tune_options {
     const char *recipe_path;
     const char *run_dir;
-    bool resume;  ///< go on from the newest checkpoint; a run without one starts anew
+    bool resume;       ///< go on from the newest checkpoint; a run without one starts anew
+    bool tensorboard;  ///< write tune/run_board.h's files, whatever the recipe says
     bool on_gpu;
     bool gpu_optional;  ///< a model without GPU kernels is computed on the CPU
     int gpu;            ///< which

@@ -54,6 +54,19 @@ static void xxh(void **state)
     assert_string_equal(hex, "0123456789abcdef");
 }
 
+static void crc32c(void **state)
+{
+    (void)state;
+    unsigned char bytes[32];
+    // RFC 3720, appendix B.4, and the usual check value of the polynomial.
+    assert_true(od_crc32c("123456789", 9) == 0xe3069283U);
+    memset(bytes, 0, sizeof bytes);
+    assert_true(od_crc32c(bytes, sizeof bytes) == 0x8a9136aaU);
+    memset(bytes, 0xff, sizeof bytes);
+    assert_true(od_crc32c(bytes, sizeof bytes) == 0x62a8ab43U);
+    assert_true(od_crc32c("", 0) == 0);
+}
+
 static void messages(void **state)
 {
     (void)state;
@@ -82,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha),
         cmocka_unit_test(xxh),
+        cmocka_unit_test(crc32c),
         cmocka_unit_test(messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
