@@ -33,6 +33,7 @@ struct request {
     int64_t port;
     int64_t slots;
     int64_t context;
+    int64_t cache_tokens;
     int64_t workers;
     int64_t queue_max;
     int64_t connections_max;
@@ -51,6 +52,7 @@ static enum od_status open_responder(const struct od_cli *cli, const struct requ
                                               .no_vector = cli->no_vector,
                                               .slots = request->slots,
                                               .context = request->context,
+                                              .cache_tokens = request->cache_tokens,
                                               .adapter = request->adapter};
     enum od_status status = od_cli_cpu_only(cli, err);
     if (status == OD_OK) {
@@ -225,9 +227,13 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "port-file", "FILE", &request.port_file,
                           "write the port to FILE once it listens", NULL),
         OD_OPTION_INT_OF(0, "slots", "N", &request.slots,
-                         "prompts that the model works on at a time", "8"),
+                         "prompts that the model works on at a time", "32"),
         OD_OPTION_INT_OF(0, "context", "N", &request.context,
                          "tokens of prompt and answer together", "the model's, at most 4096"),
+        OD_OPTION_INT_OF(0, "cache-tokens", "N", &request.cache_tokens,
+                         "tokens of all prompts and answers together that have room; what is free "
+                         "remembers beginnings of prompts",
+                         "8 times --context"),
         OD_OPTION_INT_OF(0, "workers", "N", &request.workers,
                          "requests handed to the model at a time", "32"),
         OD_OPTION_INT_OF(0, "max-queue", "N", &request.queue_max,

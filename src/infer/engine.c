@@ -1,274 +1,30 @@
 #include "infer/engine.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "base/text.h"
 #include "formats/gguf.h"
+#include "formats/json.h"
 #include "infer/engine_internal.h"
+#include "infer/pages.h"
 #include "infer/responder.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
-enum { DEFAULT_SLOTS = 8, DEFAULT_PASS_TOKENS = 256, DEFAULT_CONTEXT_MAX = 4096 };
-
-enum od_status od_engine_submit(struct od_engine *engine, struct od_job *job, struct od_error *err)
-{
-    pthread_mutex_lock(&engine->lock);
-    if (engine->stop) {
-        pthread_mutex_unlock(&engine->lock);
-        return od_fail(err, OD_E_CANCELLED, "the engine is closing");
-    }
-    if (engine->last) {
-        engine->last->next = job;
-    } else {
-        engine->first = job;
-    }
-    engine->last = job;
-    pthread_cond_broadcast(&engine->changed);
-    while (!job->done) {
-        pthread_cond_wait(&engine->changed, &engine->lock);
-    }
-    pthread_mutex_unlock(&engine->lock);
-    if (job->status != OD_OK && err) {
-        *err = job->error;
-    }
-    return job->status;
-}
-
-static enum od_status check_request(const struct od_process_request *request, struct od_error *err)
-{
-    if (request->prompt_size > OD_PROMPT_MAX_BYTES) {
-        return od_fail(err, OD_E_LIMIT, "a prompt of %zu bytes is longer than %d",
-                       request->prompt_size, OD_PROMPT_MAX_BYTES);
-    }
-    if (request->max_new_tokens < 0 || request->max_new_tokens > OD_NEW_TOKENS_MAX ||
-        request->top_k < 0 || request->top_logprobs < 1 ||
-        request->top_logprobs > OD_TOP_LOGPROBS_MAX || request->stop_count > OD_STOP_COUNT_MAX ||
-        !(request->temperature >= 0.0) || !(request->temperature < 1e6) ||
-        !(request->top_p > 0.0) || !(request->top_p <= 1.0)) {
-        return od_fail(err, OD_E_ARGUMENT, "a setting of the request is out of range");
-    }
-    for (size_t i = 0; i < request->stop_count; i++) {
-        if (strlen(request->stop[i]) > OD_STOP_MAX_BYTES) {
-            return od_fail(err, OD_E_ARGUMENT, "a stop sequence is longer than %d bytes",
-                           OD_STOP_MAX_BYTES);
-        }
-    }
-    return OD_OK;
-}
-
-// The ids of a prompt; at least one.
-static enum od_status prompt_ids(struct od_engine *engine, const struct od_process_request *request,
-                                 struct od_ids *ids, struct od_error *err)
-{
-    enum od_status status =
-        od_prompt_encode(engine->tokenizer, request->prompt, request->prompt_size, ids, err);
-    if (status == OD_OK && ids->count == 0) {
-        const int32_t bos = od_tokenizer_bos(engine->tokenizer);
-        od_ids_push(ids, bos >= 0 ? bos : od_tokenizer_eos(engine->tokenizer));
-        if (ids->count == 1 && ids->data[0] < 0) {
-            return od_fail(err, OD_E_ARGUMENT, "the prompt is empty");
-        }
-    }
-    if (status == OD_OK) {
-        status = od_ids_check(ids, err);
-    }
-    if (status == OD_OK && (int64_t)ids->count >= engine->context) {
-        return od_fail(err, OD_E_ARGUMENT,
-                       "a prompt of %zu tokens does not fit the context of %lld", ids->count,
-                       (long long)engine->context);
-    }
-    return status;
-}
-
-static const char *valid_text(struct od_arena *arena, const char *bytes, size_t size)
-{
-    struct od_buf text;
-    od_buf_init(&text, (size_t)1 << 30);
-    od_utf8_append_valid(&text, bytes, size);
-    const char *copy = text.failed ? NULL : od_arena_memdup(arena, od_buf_text(&text), text.size);
-    od_buf_release(&text);
-    return copy;
-}
-
-static const char *id_text(struct od_engine *engine, struct od_arena *arena, int32_t id)
-{
-    struct od_buf text;
-    const char *copy = NULL;
-    od_buf_init(&text, 1 << 20);
-    if (id >= od_tokenizer_vocab_size(engine->tokenizer)) {
-        return od_arena_strdup(arena, "");
-    }
-    if (od_tokenizer_decode(engine->tokenizer, &id, 1, OD_DECODE_RAW, &text, NULL) == OD_OK) {
-        copy = valid_text(arena, od_buf_text(&text), text.size);
-    }
-    od_buf_release(&text);
-    return copy;
-}
-
-static bool fill_token(struct od_engine *engine, struct od_arena *arena,
-                       const struct od_job_token *token, struct od_token_result *out)
-{
-    out->id = token->id;
-    out->logprob = token->logprob;
-    out->top_count = (size_t)token->top_count;
-    out->top = od_arena_alloc(arena, out->top_count, sizeof *out->top);
-    if (!out->top) {
-        return false;
-    }
-    for (size_t i = 0; i < out->top_count; i++) {
-        out->top[i].text = id_text(engine, arena, token->top[i].id);
-        out->top[i].logprob = (double)token->top[i].logit - token->log_sum;
-        if (!out->top[i].text) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// The answer's tokens: those that begin before the text ends.
-static bool fill_answer(struct od_engine *engine, const struct od_job *job,
-                        struct od_process_result *result)
-{
-    const int64_t first = job->token_count - job->answer_count;
-    size_t start = 0;
-    for (int64_t i = first; i < job->token_count; i++) {
-        const struct od_job_token *token = &job->tokens[i];
-        if (job->finish == OD_FINISH_STOP && start >= job->text.size) {
-            break;
-        }
-        const size_t end = token->text_end < job->text.size ? token->text_end : job->text.size;
-        struct od_token_result *out = &result->tokens[result->token_count++];
-        out->text = valid_text(&result->arena, od_buf_text(&job->text) + start, end - start);
-        if (!out->text || !fill_token(engine, &result->arena, token, out)) {
-            return false;
-        }
-        result->logprob += token->logprob;
-        start = end;
-    }
-    return true;
-}
-
-// The prompt's tokens in front, for a request that wants its prompt back.
-static bool fill_echo(struct od_engine *engine, const struct od_job *job,
-                      struct od_process_result *result)
-{
-    struct od_token_result *first = &result->tokens[result->token_count++];
-    *first = (struct od_token_result){.id = job->prompt[0]};
-    first->text = id_text(engine, &result->arena, job->prompt[0]);
-    if (!first->text) {
-        return false;
-    }
-    for (int64_t i = 1; i < job->prompt_count; i++) {
-        struct od_token_result *out = &result->tokens[result->token_count++];
-        out->text = id_text(engine, &result->arena, job->prompt[i]);
-        if (!out->text || !fill_token(engine, &result->arena, &job->tokens[i - 1], out)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum od_status fill_result(struct od_engine *engine, const struct od_job *job,
-                                  struct od_process_result *result, struct od_error *err)
-{
-    struct od_buf text;
-    const bool echo = job->request->echo_prompt;
-    bool good;
-    od_buf_init(&text, (size_t)1 << 30);
-    if (echo) {
-        od_utf8_append_valid(&text, job->request->prompt, job->request->prompt_size);
-    }
-    od_utf8_append_valid(&text, od_buf_text(&job->text), job->text.size);
-    result->tokens =
-        od_arena_alloc(&result->arena, (size_t)(job->prompt_count + job->answer_count + 1),
-                       sizeof *result->tokens);
-    result->text_size = text.size;
-    result->text = od_arena_memdup(&result->arena, od_buf_text(&text), text.size);
-    good = !text.failed && result->tokens && result->text;
-    good = good && (!echo || fill_echo(engine, job, result));
-    good = good && fill_answer(engine, job, result);
-    result->finish = job->finish;
-    result->prompt_tokens = job->prompt_count;
-    od_buf_release(&text);
-    return good ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for an answer");
-}
-
-// Room for a job, off the engine's thread: a pass allocates nothing.
-static bool job_rooms(struct od_job *job, struct od_arena *arena)
-{
-    const size_t count = (size_t)(job->prompt_count + job->max_new);
-    job->ids = od_arena_alloc(arena, count, sizeof *job->ids);
-    job->tokens = od_arena_alloc(arena, count, sizeof *job->tokens);
-    const size_t tops = job->request->echo_prompt ? count : (size_t)job->max_new;
-    job->top_room =
-        od_arena_alloc(arena, tops * (size_t)job->request->top_logprobs, sizeof *job->top_room);
-    if (!job->ids || !job->tokens || !job->top_room) {
-        return false;
-    }
-    memcpy(job->ids, job->prompt, (size_t)job->prompt_count * sizeof *job->ids);
-    job->count = job->prompt_count;
-    return true;
-}
-
-static enum od_status process(void *context, const struct od_process_request *request,
-                              struct od_process_result *result, struct od_error *err)
-{
-    struct od_engine *engine = context;
-    struct od_process_request seeded = *request;
-    struct od_job job = {.request = &seeded, .finish = OD_FINISH_UNKNOWN};
-    struct od_arena arena;
-    struct od_ids ids;
-    const double start = od_clock_s();
-    enum od_status status = check_request(request, err);
-
-    if (status != OD_OK) {
-        return status;
-    }
-    if (!request->has_seed) {
-        seeded.seed = od_clock_ns();
-    }
-    od_arena_init(&arena, (size_t)4 << 30);
-    od_ids_init(&ids, OD_PROMPT_MAX_BYTES);
-    od_buf_init(&job.text, (size_t)256 << 20);
-    status = prompt_ids(engine, request, &ids, err);
-    if (status != OD_OK) {
-        goto done;
-    }
-    job.prompt = ids.data;
-    job.prompt_count = (int64_t)ids.count;
-    job.max_new = request->max_new_tokens < engine->context - job.prompt_count
-                      ? request->max_new_tokens
-                      : engine->context - job.prompt_count;
-    if (!job_rooms(&job, &arena)) {
-        status = od_fail(err, OD_E_MEMORY, "no memory for a request");
-        goto done;
-    }
-    if (job.max_new == 0 && !request->echo_prompt) {
-        job.finish = OD_FINISH_LENGTH;
-    } else {
-        status = od_engine_submit(engine, &job, err);
-    }
-    if (status == OD_OK) {
-        status = fill_result(engine, &job, result, err);
-    }
-    result->request_time_s = od_clock_s() - start;
-
-done:
-    od_buf_release(&job.text);
-    od_ids_release(&ids);
-    od_arena_release(&arena);
-    return status;
-}
+enum {
+    DEFAULT_SLOTS = 32,
+    DEFAULT_PASS_TOKENS = 256,
+    DEFAULT_CONTEXT_MAX = 4096,
+    DEFAULT_CACHE_CONTEXTS = 8,
+    PAGES_MAX = 1 << 24
+};
 
 static enum od_status tokenize(void *context, const char *text, size_t size, bool truncation,
                                int64_t max_length, struct od_ids *out, struct od_error *err)
@@ -317,6 +73,38 @@ static enum od_status open_folder(struct od_engine *engine, struct od_error *err
                            : status;
 }
 
+static void add_stop_id(struct od_engine *engine, const json_t *id)
+{
+    if (json_is_integer(id) && json_integer_value(id) >= 0 &&
+        json_integer_value(id) < engine->spec.vocab && engine->stop_id_count < OD_STOP_IDS_MAX) {
+        engine->stop_ids[engine->stop_id_count++] = (int32_t)json_integer_value(id);
+    }
+}
+
+// Further ids that end an answer: `eos_token_id` of generation_config.json, one or a list.
+static enum od_status read_stop_ids(struct od_engine *engine, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    json_t *config = NULL;
+    if (od_gguf_is_path(engine->place.base)) {
+        return OD_OK;
+    }
+    enum od_status status = od_path_join(path, engine->place.base, "generation_config.json", err);
+    if (status != OD_OK || !od_path_exists(path)) {
+        return status;
+    }
+    status = od_json_read(path, &config, err);
+    if (status == OD_OK) {
+        const json_t *ids = json_object_get(config, "eos_token_id");
+        add_stop_id(engine, ids);
+        for (size_t i = 0; i < json_array_size(ids); i++) {
+            add_stop_id(engine, json_array_get(ids, i));
+        }
+    }
+    json_decref(config);
+    return status;
+}
+
 // Spec and tokenizer, checked against each other.
 static enum od_status open_parts(struct od_engine *engine, const char *path, struct od_error *err)
 {
@@ -335,7 +123,7 @@ static enum od_status open_parts(struct od_engine *engine, const char *path, str
                        (long long)engine->spec.vocab);
     }
     od_tokenizer_set_bos_eos(engine->tokenizer, engine->spec.bos, engine->spec.eos);
-    return OD_OK;
+    return read_stop_ids(engine, err);
 }
 
 static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
@@ -357,6 +145,20 @@ static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
     if (engine->pass_tokens < engine->slot_count) {
         engine->pass_tokens = engine->slot_count;  // every sequence moves in every pass
     }
+    const int64_t contexts =
+        engine->slot_count < DEFAULT_CACHE_CONTEXTS ? engine->slot_count : DEFAULT_CACHE_CONTEXTS;
+    engine->table_pages = (engine->context + OD_PAGE_ROWS - 1) / OD_PAGE_ROWS;
+    engine->cache_pages = engine->table_pages * contexts;
+    if (options->cache_tokens != 0) {
+        engine->cache_pages = options->cache_tokens / OD_PAGE_ROWS;
+    }
+    if (engine->cache_pages < engine->table_pages || engine->cache_pages > PAGES_MAX) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "a cache of %lld positions is not between one context of %lld and %lld",
+                       (long long)options->cache_tokens,
+                       (long long)(engine->table_pages * OD_PAGE_ROWS),
+                       (long long)PAGES_MAX * OD_PAGE_ROWS);
+    }
     return OD_OK;
 }
 
@@ -377,7 +179,7 @@ enum od_status od_engine_open(const char *path, const struct od_engine_options *
         return status;
     }
     engine->responder = (struct od_responder){.context = engine,
-                                              .process = process,
+                                              .process = od_engine_process,
                                               .tokenize = tokenize,
                                               .decode = decode,
                                               .context_length = engine->context,
@@ -464,11 +266,11 @@ enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, in
                        (long long)count, (long long)engine->context);
     }
     od_arena_init(&arena, (size_t)1 << 30);
-    if (!job_rooms(&job, &arena)) {
+    if (!od_job_make_room(&job, &arena)) {
         status = od_fail(err, OD_E_MEMORY, "no memory for a request");
     }
     if (status == OD_OK) {
-        status = od_engine_submit(engine, &job, err);
+        status = od_engine_submit(engine, &job, NULL, NULL, err);
     }
     od_arena_release(&arena);
     return status;

@@ -26,16 +26,32 @@ enum {
     OD_NEW_TOKENS_MAX = 1 << 20
 };
 
+struct od_token_result;
+
+/** What an answer grew by: whole characters that no stop string can take back any more. */
+struct od_piece {
+    const char *text;  ///< UTF-8, without a NUL behind it
+    size_t size;
+    const struct od_token_result *tokens;  ///< that became complete; may be none
+    size_t token_count;
+};
+/** Called by process, on the thread that called it, before the answer is complete. */
+typedef void (*od_piece_fn)(void *context, const struct od_piece *piece);
+
 /** One question. Initialise with OD_PROCESS_REQUEST_INIT and set what differs. */
 struct od_process_request {
     const char *prompt;  ///< UTF-8
     size_t prompt_size;
+    const int32_t *prompt_ids;  ///< instead of the text: the tokens as they are; NULL: the text
+    size_t prompt_id_count;
     int64_t max_new_tokens;  ///< >= 0
     double temperature;      ///< <= 1e-6 means greedy
     int64_t top_k;           ///< 0: no limit
     double top_p;            ///< 1: no limit
+    double min_p;            ///< 0: no limit; below this share of the likeliest: never
     bool has_seed;
     uint64_t seed;
+    uint32_t sample;          ///< number of the answer, where one prompt gets several
     bool echo_prompt;         ///< the prompt is part of text and tokens
     const char *const *stop;  ///< the text ends before the first of these that appears
     size_t stop_count;
@@ -43,6 +59,8 @@ struct od_process_request {
     /** Set by the asker once nobody wants the answer any more: process may then end early with
      *  OD_E_CANCELLED. NULL: never. */
     const atomic_bool *cancel;
+    od_piece_fn on_piece;  ///< NULL: the answer comes as a whole
+    void *piece_context;
 };
 #define OD_PROCESS_REQUEST_INIT \
     {.max_new_tokens = 50, .temperature = 0.8, .top_k = 200, .top_p = 1.0, .top_logprobs = 1}
@@ -72,6 +90,7 @@ struct od_process_result {
     double request_time_s;
     enum od_finish finish;
     int64_t prompt_tokens;  ///< 0 when a server did not say
+    int64_t answer_tokens;  ///< those of `tokens`, at its end, that were generated
     struct od_arena arena;
 };
 void od_process_result_init(struct od_process_result *result);
