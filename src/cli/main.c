@@ -22,7 +22,7 @@ static const struct od_command commands[] = {
     {"plan", "memory and time of a recipe before anything runs", od_cmd_plan},
     {"reproduce", "a run once more: does every logged number come out again?", od_cmd_reproduce},
     {"score", "rank suites or a table of metrics", od_cmd_score},
-    {"serve", "a model behind the challenge's HTTP API", od_cmd_serve},
+    {"serve", "a model behind an HTTP API: the challenge's and OpenAI's", od_cmd_serve},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},
     {"tune", "fine-tune or pre-train a model as a recipe says", od_cmd_tune},
 };

@@ -16,6 +16,7 @@
 #include "infer/responder.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 enum {
@@ -45,6 +46,44 @@ static enum od_status decode(void *context, const int32_t *ids, size_t count, st
 {
     const struct od_engine *engine = context;
     return od_tokenizer_decode(engine->tokenizer, ids, count, OD_DECODE_SKIP_SPECIAL, out, err);
+}
+
+static enum od_status chat(void *context, const struct od_chat *chat, struct od_buf *out,
+                           struct od_error *err)
+{
+    const struct od_engine *engine = context;
+    if (!engine->chat_template) {
+        return od_fail(err, OD_E_UNSUPPORTED, "%s", engine->chat_error.message);
+    }
+    return od_chat_template_render(engine->chat_template, chat, engine->tokenizer, out, err);
+}
+
+static void write_metrics(void *context, struct od_buf *out)
+{
+    const struct od_engine_counts counts = od_engine_counts(context);
+    const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+        int64_t value;
+    } rows[] = {
+        {"oneday_engine_passes_total", "counter", "Passes over the model.", counts.passes},
+        {"oneday_engine_rows_total", "counter", "Tokens that passed through it.", counts.rows},
+        {"oneday_engine_reused_tokens_total", "counter",
+         "Prompt tokens that were remembered instead.", counts.reused_tokens},
+        {"oneday_engine_requests_total", "counter", "Requests that it began.", counts.requests},
+        {"oneday_engine_running", "gauge", "Requests that it works on.", counts.running},
+        {"oneday_cache_pages", "gauge", "Pages of the key/value cache.", counts.pages},
+        {"oneday_cache_pages_free", "gauge", "Pages that hold nothing.", counts.pages_free},
+        {"oneday_cache_pages_idle", "gauge", "Pages that hold remembered beginnings only.",
+         counts.pages_idle},
+        {"oneday_cache_pages_evicted_total", "counter", "Remembered pages that made room.",
+         counts.pages_evicted},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        od_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", rows[i].name, rows[i].help,
+                      rows[i].name, rows[i].type, rows[i].name, (long long)rows[i].value);
+    }
 }
 
 // Spec and tokenizer out of one GGUF file.
@@ -105,6 +144,44 @@ static enum od_status read_stop_ids(struct od_engine *engine, struct od_error *e
     return status;
 }
 
+// The template of conversations. A model without one, or with one that is not understood, answers
+// everything but conversations.
+static enum od_status open_template(struct od_engine *engine, struct od_error *err)
+{
+    static const char *const ends[] = {"<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"};
+    const char *named = engine->options.chat_template;
+    enum od_status status = OD_E_NOT_FOUND;
+    if (named) {
+        status = od_chat_template_create(named, &engine->chat_template, err);
+        if (status != OD_OK) {
+            return status;
+        }
+    } else if (engine->place.adapter[0] != '\0' && !od_gguf_is_path(engine->place.adapter)) {
+        status = od_chat_template_read(engine->place.adapter, &engine->chat_template,
+                                       &engine->chat_error);
+    }
+    if (status == OD_E_NOT_FOUND && od_gguf_is_path(engine->place.base)) {
+        (void)od_fail(&engine->chat_error, OD_E_NOT_FOUND,
+                      "the template of conversations is not read from '%s': start the server "
+                      "with --chat-template NAME",
+                      engine->place.base);
+    } else if (status == OD_E_NOT_FOUND) {
+        status =
+            od_chat_template_read(engine->place.base, &engine->chat_template, &engine->chat_error);
+    }
+    if (status != OD_OK) {
+        od_log(OD_LOG_DEBUG, "no conversations: %s", engine->chat_error.message);
+    }
+    for (size_t i = 0; engine->chat_template && i < sizeof ends / sizeof ends[0]; i++) {
+        const int32_t id = od_tokenizer_find(engine->tokenizer, ends[i], strlen(ends[i]));
+        if (id >= 0 && od_tokenizer_is_special(engine->tokenizer, id) &&
+            engine->stop_id_count < OD_STOP_IDS_MAX) {
+            engine->stop_ids[engine->stop_id_count++] = id;
+        }
+    }
+    return OD_OK;
+}
+
 // Spec and tokenizer, checked against each other.
 static enum od_status open_parts(struct od_engine *engine, const char *path, struct od_error *err)
 {
@@ -123,7 +200,8 @@ static enum od_status open_parts(struct od_engine *engine, const char *path, str
                        (long long)engine->spec.vocab);
     }
     od_tokenizer_set_bos_eos(engine->tokenizer, engine->spec.bos, engine->spec.eos);
-    return read_stop_ids(engine, err);
+    status = read_stop_ids(engine, err);
+    return status == OD_OK ? open_template(engine, err) : status;
 }
 
 static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
@@ -182,6 +260,8 @@ enum od_status od_engine_open(const char *path, const struct od_engine_options *
                                               .process = od_engine_process,
                                               .tokenize = tokenize,
                                               .decode = decode,
+                                              .chat = chat,
+                                              .write_metrics = write_metrics,
                                               .context_length = engine->context,
                                               .model_name = engine->place.name};
     const int error = pthread_create(&engine->thread, NULL, od_engine_main, engine);
@@ -219,6 +299,7 @@ void od_engine_close(struct od_engine *engine)
         pthread_mutex_unlock(&engine->lock);
         (void)pthread_join(engine->thread, NULL);
     }
+    od_chat_template_free(engine->chat_template);
     od_tokenizer_free(engine->tokenizer);
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_mutex_destroy(&engine->lock);

@@ -36,6 +36,8 @@ struct od_engine_options {
     int64_t pass_tokens;   ///< rows per pass [256]
     const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
     bool no_prefix_reuse;  ///< compute every prompt from its start
+    /** Of conversations: see od_chat_template_create [the adapter's, or the model's] */
+    const char *chat_template;
 };
 
 struct od_engine;

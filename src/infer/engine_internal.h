@@ -27,6 +27,7 @@
 #include "model/spec.h"
 #include "ops/cpu.h"
 #include "plan/plan.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 enum { OD_STOP_IDS_MAX = 16 };
@@ -91,6 +92,8 @@ struct od_engine {
     struct od_engine_options options;
     struct od_spec spec;
     struct od_tokenizer *tokenizer;
+    struct od_chat_template *chat_template;  ///< NULL: `chat_error` says why
+    struct od_error chat_error;
     struct od_responder responder;
     int64_t context;
     int64_t pass_tokens;

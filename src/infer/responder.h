@@ -16,6 +16,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 enum {
@@ -109,6 +110,11 @@ struct od_responder {
     /** Append the text of ids, special tokens left out. */
     enum od_status (*decode)(void *context, const int32_t *ids, size_t count, struct od_buf *out,
                              struct od_error *err);
+    /** Append the text of a conversation's prompt. NULL: there is no chat here. */
+    enum od_status (*chat)(void *context, const struct od_chat *chat, struct od_buf *out,
+                           struct od_error *err);
+    /** Append what it counts, in the text format of Prometheus. NULL: nothing. */
+    void (*write_metrics)(void *context, struct od_buf *out);
     /** Tokens (prompt and answer) that fit; 0 when unknown. */
     int64_t context_length;
     /** Name of the model, for lists and logs. @memory Kept by the implementation. */
