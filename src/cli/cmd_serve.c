@@ -32,6 +32,7 @@ enum {
 struct request {
     const char *model;
     const char *adapter;
+    const char *adapters;
     const char *host;
     const char *port_file;
     const char *body_max;
@@ -53,10 +54,49 @@ struct opened {
     const struct od_responder *responder;
 };
 
+/** What --adapters says; names and folders lie in `text`. */
+struct adapter_list {
+    char *text;
+    const char *names[OD_ENGINE_ADAPTERS_MAX];
+    const char *folders[OD_ENGINE_ADAPTERS_MAX];
+    int64_t count;
+};
+
+static enum od_status read_adapters(const char *value, struct adapter_list *list,
+                                    struct od_error *err)
+{
+    if (!value) {
+        return OD_OK;
+    }
+    list->text = od_strdup(value);
+    if (!list->text) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a list of adapters");
+    }
+    for (char *at = list->text; at;) {
+        char *comma = strchr(at, ',');
+        char *equals = strchr(at, '=');
+        if (comma) {
+            *comma = '\0';
+        }
+        if (!equals || (comma && equals > comma) || list->count == OD_ENGINE_ADAPTERS_MAX) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "--adapters wants NAME=DIR,NAME=DIR,... with at most %d of them, not "
+                           "'%.200s'",
+                           OD_ENGINE_ADAPTERS_MAX, at);
+        }
+        *equals = '\0';
+        list->names[list->count] = at;
+        list->folders[list->count++] = equals + 1;
+        at = comma ? comma + 1 : NULL;
+    }
+    return OD_OK;
+}
+
 static enum od_status open_responder(const struct od_cli *cli, const struct request *request,
                                      struct opened *ret, struct od_error *err)
 {
     char *text = NULL;
+    struct adapter_list adapters = {.count = 0};
     const char *chat_template = request->chat_template;
     if (chat_template && od_path_exists(chat_template)) {
         size_t size = 0;
@@ -67,20 +107,27 @@ static enum od_status open_responder(const struct od_cli *cli, const struct requ
         }
         chat_template = text;
     }
+    enum od_status status = read_adapters(request->adapters, &adapters, err);
     const struct od_engine_options options = {.threads = (int)cli->threads,
                                               .no_vector = cli->no_vector,
                                               .slots = request->slots,
                                               .context = request->context,
                                               .cache_tokens = request->cache_tokens,
                                               .chat_template = chat_template,
-                                              .adapter = request->adapter};
-    enum od_status status = od_cli_cpu_only(cli, err);
+                                              .adapter = request->adapter,
+                                              .adapter_names = adapters.names,
+                                              .adapter_folders = adapters.folders,
+                                              .adapter_count = adapters.count};
+    if (status == OD_OK) {
+        status = od_cli_cpu_only(cli, err);
+    }
     if (status == OD_OK) {
         status = od_engine_open(request->model, &options, &ret->engine, err);
     }
     if (status == OD_OK) {
         ret->responder = od_engine_responder(ret->engine);
     }
+    od_free(adapters.text);
     od_free(text);
     return status;
 }
@@ -284,6 +331,10 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
                               .connections_max = defaults.connections_max};
     struct od_option options[] = {
         OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter, "merge this LoRA adapter", NULL),
+        OD_OPTION_TEXT_OF(0, "adapters", "NAME=DIR,...", &request.adapters,
+                          "LoRA adapters that stay apart; a request chooses one by its name as "
+                          "its model",
+                          NULL),
         OD_OPTION_TEXT_OF(0, "host", "HOST", &request.host,
                           "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1"),
         OD_OPTION_INT_OF('p', "port", "PORT", &request.port, "port; 0 takes any that is free",

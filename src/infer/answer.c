@@ -400,6 +400,23 @@ static enum od_status run_stream(struct od_engine *engine, struct od_job *job,
     return status;
 }
 
+static enum od_status choose_adapter(const struct od_engine *engine,
+                                     const struct od_process_request *request, struct od_job *job,
+                                     struct od_error *err)
+{
+    job->adapter = -1;
+    if (!request->adapter) {
+        return OD_OK;
+    }
+    for (int32_t i = 0; i < (int32_t)engine->options.adapter_count; i++) {
+        if (strcmp(engine->adapter_names[i], request->adapter) == 0) {
+            job->adapter = i;
+            return OD_OK;
+        }
+    }
+    return od_fail(err, OD_E_NOT_FOUND, "there is no adapter '%.200s'", request->adapter);
+}
+
 enum od_status od_engine_process(void *context, const struct od_process_request *request,
                                  struct od_process_result *result, struct od_error *err)
 {
@@ -421,6 +438,10 @@ enum od_status od_engine_process(void *context, const struct od_process_request 
     od_ids_init(&ids, OD_PROMPT_MAX_BYTES);
     od_buf_init(&job.text, (size_t)256 << 20);
     status = prompt_ids(engine, request, &ids, err);
+    if (status != OD_OK) {
+        goto done;
+    }
+    status = choose_adapter(engine, request, &job, err);
     if (status != OD_OK) {
         goto done;
     }

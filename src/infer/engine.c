@@ -240,6 +240,39 @@ static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
     return OD_OK;
 }
 
+// Names of adapters are kept; the folders are needed until the model is open.
+static enum od_status keep_names(struct od_engine *engine, struct od_error *err)
+{
+    const struct od_engine_options *options = &engine->options;
+    const size_t count = (size_t)options->adapter_count;
+    if (options->adapter_count < 0 || options->adapter_count > OD_ENGINE_ADAPTERS_MAX) {
+        return od_fail(err, OD_E_LIMIT, "%lld adapters are more than %d",
+                       (long long)options->adapter_count, OD_ENGINE_ADAPTERS_MAX);
+    }
+    engine->adapter_name = od_alloc(count, sizeof *engine->adapter_name);
+    engine->adapter_names = od_alloc(count, sizeof *engine->adapter_names);
+    if (!engine->adapter_name || !engine->adapter_names) {
+        return od_fail(err, OD_E_MEMORY, "no memory for an engine");
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *name = options->adapter_names[i];
+        const size_t size = strlen(name);
+        bool fresh = strcmp(name, engine->place.name) != 0;
+        for (size_t j = 0; j < i; j++) {
+            fresh = fresh && strcmp(name, engine->adapter_name[j]) != 0;
+        }
+        if (size < 1 || size > OD_ADAPTER_NAME_MAX_BYTES || !fresh) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "'%.200s' is no name for an adapter: it must have 1 to %d bytes and be "
+                           "neither another's nor the model's",
+                           name, OD_ADAPTER_NAME_MAX_BYTES);
+        }
+        memcpy(engine->adapter_name[i], name, size + 1);
+        engine->adapter_names[i] = engine->adapter_name[i];
+    }
+    return OD_OK;
+}
+
 enum od_status od_engine_open(const char *path, const struct od_engine_options *options,
                               struct od_engine **ret, struct od_error *err)
 {
@@ -252,6 +285,7 @@ enum od_status od_engine_open(const char *path, const struct od_engine_options *
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
     if ((status = open_parts(engine, path, err)) != OD_OK ||
+        (status = keep_names(engine, err)) != OD_OK ||
         (status = set_limits(engine, err)) != OD_OK) {
         od_engine_close(engine);
         return status;
@@ -263,7 +297,9 @@ enum od_status od_engine_open(const char *path, const struct od_engine_options *
                                               .chat = chat,
                                               .write_metrics = write_metrics,
                                               .context_length = engine->context,
-                                              .model_name = engine->place.name};
+                                              .model_name = engine->place.name,
+                                              .adapters = engine->adapter_names,
+                                              .adapter_count = (size_t)options->adapter_count};
     const int error = pthread_create(&engine->thread, NULL, od_engine_main, engine);
     if (error != 0) {
         od_engine_close(engine);
@@ -299,6 +335,8 @@ void od_engine_close(struct od_engine *engine)
         pthread_mutex_unlock(&engine->lock);
         (void)pthread_join(engine->thread, NULL);
     }
+    od_free(engine->adapter_names);
+    od_free(engine->adapter_name);
     od_chat_template_free(engine->chat_template);
     od_tokenizer_free(engine->tokenizer);
     (void)pthread_cond_destroy(&engine->changed);
@@ -339,6 +377,7 @@ enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, in
                          .prompt = ids,
                          .prompt_count = count,
                          .all_logits = logits,
+                         .adapter = -1,
                          .finish = OD_FINISH_UNKNOWN};
     struct od_arena arena;
     enum od_status status = OD_OK;

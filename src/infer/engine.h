@@ -24,7 +24,7 @@
 #include "model/spec.h"
 #include "text/tokenizer.h"
 
-enum { OD_ENGINE_SLOTS_MAX = 256 };
+enum { OD_ENGINE_SLOTS_MAX = 256, OD_ENGINE_ADAPTERS_MAX = 64, OD_ADAPTER_NAME_MAX_BYTES = 128 };
 
 /** Settings; zero means the default in brackets. */
 struct od_engine_options {
@@ -35,6 +35,11 @@ struct od_engine_options {
     int64_t cache_tokens;  ///< positions of all sequences together [8 contexts, or one per slot]
     int64_t pass_tokens;   ///< rows per pass [256]
     const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
+    /** Adapter folders that stay apart, and the names by which requests choose them
+     *  [adapter_count]. */
+    const char *const *adapter_names;
+    const char *const *adapter_folders;
+    int64_t adapter_count;
     bool no_prefix_reuse;  ///< compute every prompt from its start
     /** Of conversations: see od_chat_template_create [the adapter's, or the model's] */
     const char *chat_template;

@@ -19,6 +19,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "infer/adapters.h"
 #include "infer/engine.h"
 #include "infer/pages.h"
 #include "infer/responder.h"
@@ -50,6 +51,7 @@ struct od_job {
     const int32_t *prompt;
     int64_t prompt_count;
     int64_t max_new;
+    int32_t adapter;    ///< number, -1: none
     float *all_logits;  ///< od_engine_logits: every row is copied here
     // Owned by the engine's thread until `done`.
     int64_t slot;
@@ -81,6 +83,7 @@ struct od_pass {
     int32_t *ids;
     int32_t *positions;
     int32_t *cache_slot;
+    int32_t *adapter;  ///< [rows]
     int64_t logit_rows;
     int32_t *logit_slot;      ///< [logit_rows] whose position
     int32_t *logit_position;  ///< [logit_rows]
@@ -92,6 +95,8 @@ struct od_engine {
     struct od_engine_options options;
     struct od_spec spec;
     struct od_tokenizer *tokenizer;
+    char (*adapter_name)[OD_ADAPTER_NAME_MAX_BYTES + 1];
+    const char **adapter_names;              ///< the same, for the responder
     struct od_chat_template *chat_template;  ///< NULL: `chat_error` says why
     struct od_error chat_error;
     struct od_responder responder;
@@ -109,6 +114,8 @@ struct od_engine {
     struct od_arrays arrays;
     float **packed;  ///< packed weights by tensor number
     float *packed_memory;
+    struct od_adapter_set adapters;
+    int32_t *row_adapter;  ///< of struct od_pass: [pass_tokens]
     struct od_pages pages;
     int32_t *page_table;                          ///< [slots, table_pages]
     float *hidden;                                ///< [pages, OD_PAGE_ROWS, C] what the head reads

@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
 #include "formats/gguf.h"
+#include "infer/adapters.h"
 #include "infer/engine_internal.h"
 #include "infer/pages.h"
 #include "model/gguf_model.h"
@@ -85,7 +86,8 @@ static enum od_status read_weights(struct od_engine *engine, struct od_error *er
 static enum od_status open_cache(struct od_engine *engine, struct od_error *err)
 {
     int64_t floats = 0;
-    enum od_status status = od_pages_init(&engine->pages, engine->cache_pages, 1, err);
+    enum od_status status =
+        od_pages_init(&engine->pages, engine->cache_pages, engine->options.adapter_count + 1, err);
     if (status != OD_OK) {
         return status;
     }
@@ -98,8 +100,10 @@ static enum od_status open_cache(struct od_engine *engine, struct od_error *err)
     engine->page_table =
         od_alloc((size_t)(engine->slot_count * engine->table_pages), sizeof *engine->page_table);
     engine->logit_room = od_alloc((size_t)(2 * engine->pass_tokens), sizeof *engine->logit_room);
+    engine->row_adapter = od_alloc((size_t)engine->pass_tokens, sizeof *engine->row_adapter);
     engine->scratch = od_alloc((size_t)engine->spec.vocab, sizeof *engine->scratch);
-    if (!engine->hidden || !engine->page_table || !engine->logit_room || !engine->scratch) {
+    if (!engine->hidden || !engine->page_table || !engine->logit_room || !engine->row_adapter ||
+        !engine->scratch) {
         return od_fail(err, OD_E_MEMORY, "no memory for an engine");
     }
     return OD_OK;
@@ -128,7 +132,14 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
     if (table >= 0) {
         od_spec_rope_table(&engine->spec, program_options.positions, engine->arrays.tensor[table]);
     }
-    status = open_cache(engine, err);
+    if (engine->options.adapter_count > 0) {
+        status = od_adapter_set_open(&engine->program, engine->options.adapter_folders,
+                                     engine->options.adapter_count, engine->pass_tokens,
+                                     &engine->adapters, err);
+    }
+    if (status == OD_OK) {
+        status = open_cache(engine, err);
+    }
     return status == OD_OK ? pack_weights(engine, err) : status;
 }
 
@@ -187,6 +198,10 @@ static void run_layers(struct od_engine *engine, const struct od_pass *pass, str
     const int64_t c = engine->spec.channels;
     for (int32_t i = 0; i + 1 < program->op_count; i++) {
         od_cpu_run(&engine->cpu, &program->ops[i], tensors, batch);
+        if (program->ops[i].kind == OD_OP_LINEAR && engine->adapters.count > 0) {
+            od_adapter_set_apply(&engine->adapters, &engine->cpu, &program->ops[i], tensors,
+                                 pass->adapter, pass->rows);
+        }
     }
     for (int64_t i = 0; i < pass->rows; i++) {
         const struct od_job *job = engine->slots[pass->cache_slot[i]];
@@ -204,6 +219,7 @@ static void run_pass(struct od_engine *engine)
         .ids = (int32_t *)(void *)tensors[io->ids],
         .positions = (int32_t *)(void *)tensors[io->positions],
         .cache_slot = (int32_t *)(void *)tensors[io->cache_slot],
+        .adapter = engine->row_adapter,
         .logit_slot = engine->logit_room,
         .logit_position = engine->logit_room + engine->pass_tokens,
     };
@@ -318,10 +334,12 @@ static void serve(struct od_engine *engine)
 static void close_model(struct od_engine *engine)
 {
     od_free(engine->scratch);
+    od_free(engine->row_adapter);
     od_free(engine->logit_room);
     od_free(engine->page_table);
     od_free(engine->hidden);
     od_pages_release(&engine->pages);
+    od_adapter_set_release(&engine->adapters);
     od_free(engine->packed_memory);
     od_free(engine->packed);
     od_arrays_release(&engine->arrays);

@@ -52,6 +52,7 @@ struct od_process_request {
     double min_p;            ///< 0: no limit; below this share of the likeliest: never
     bool has_seed;
     uint64_t seed;
+    const char *adapter;      ///< name of one of the responder's; NULL: none
     uint32_t sample;          ///< number of the answer, where one prompt gets several
     bool echo_prompt;         ///< the prompt is part of text and tokens
     const char *const *stop;  ///< the text ends before the first of these that appears
@@ -119,6 +120,9 @@ struct od_responder {
     int64_t context_length;
     /** Name of the model, for lists and logs. @memory Kept by the implementation. */
     const char *model_name;
+    /** Names of the adapters that a request may choose from [adapter_count]. @memory As above. */
+    const char *const *adapters;
+    size_t adapter_count;
 };
 
 #endif

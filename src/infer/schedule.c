@@ -32,10 +32,10 @@ float *od_schedule_hidden(const struct od_engine *engine, const struct od_job *j
     return engine->hidden + (page * OD_PAGE_ROWS + position % OD_PAGE_ROWS) * engine->spec.channels;
 }
 
-// The page of the tree that the sequence's next one hangs below.
+// The page of the tree that the sequence's next one hangs below. Each adapter has a tree of its own.
 static int32_t last_in_tree(const struct od_engine *engine, const struct od_job *job)
 {
-    return job->tree_count == 0 ? od_pages_root(&engine->pages, 0)
+    return job->tree_count == 0 ? od_pages_root(&engine->pages, job->adapter + 1)
                                 : table_of(engine, job)[job->tree_count - 1];
 }
 
@@ -137,6 +137,7 @@ static void add_rows(struct od_engine *engine, struct od_pass *pass, struct od_j
         pass->ids[pass->rows] = job->ids[position];
         pass->positions[pass->rows] = (int32_t)position;    // below the context
         pass->cache_slot[pass->rows] = (int32_t)job->slot;  // below OD_ENGINE_SLOTS_MAX
+        pass->adapter[pass->rows] = job->adapter;
         pass->rows++;
     }
 }
@@ -229,7 +230,7 @@ bool od_schedule_admit(struct od_engine *engine, struct od_job *job)
     int64_t slot = 0;
     int64_t known = 0;
     int64_t idle = 0;
-    int32_t at = od_pages_root(pages, 0);
+    int32_t at = od_pages_root(pages, job->adapter + 1);
     while (slot < engine->slot_count && engine->slots[slot]) {
         slot++;
     }

@@ -25,6 +25,7 @@ enum process_field {
     PROCESS_TOP_K_PER_TOKEN,
     PROCESS_NUM_RETURN_SEQUENCES,
     PROCESS_STOP_SEQUENCES,
+    PROCESS_ADAPTER,
     PROCESS_COUNT
 };
 
@@ -93,6 +94,11 @@ static const struct od_field PROCESS_FIELDS[PROCESS_COUNT] = {
                                 .max = OD_STOP_MAX_BYTES,
                                 .count_max = OD_STOP_COUNT_MAX,
                                 .help = "the text ends before the first of these that appears"},
+    [PROCESS_ADAPTER] = {.name = "adapter",
+                         .kind = OD_FIELD_TEXT,
+                         .nullable = true,
+                         .no_default = true,
+                         .help = "answer with this one of /v1/models"},
 };
 
 enum tokenize_field { TOKENIZE_TEXT, TOKENIZE_TRUNCATION, TOKENIZE_MAX_LENGTH, TOKENIZE_COUNT };
@@ -144,6 +150,7 @@ enum od_status od_process_read(struct od_body *body, const char *bytes, size_t s
     request.top_p = values[PROCESS_TOP_P].number;
     const int64_t alternatives = values[PROCESS_TOP_K_PER_TOKEN].integer;
     request.top_logprobs = alternatives < 1 ? 1 : alternatives;
+    request.adapter = values[PROCESS_ADAPTER].given ? values[PROCESS_ADAPTER].text : NULL;
     request.stop = values[PROCESS_STOP_SEQUENCES].texts;
     // An empty stop sequence stops nothing.
     for (size_t i = 0; i < values[PROCESS_STOP_SEQUENCES].count; i++) {

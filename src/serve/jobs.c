@@ -312,15 +312,26 @@ static enum od_status make_parts(struct job *job, const struct od_process_reques
     return OD_OK;
 }
 
-/** Is it a model that answers here? Unsaid is the first. */
-static enum od_status choose_model(struct job *job, const char *name, struct od_error *err)
+/** The model or adapter of that name for all parts. Unsaid is the model itself. */
+static enum od_status choose_model(struct job *job, const char *name,
+                                   struct od_process_request *parts, size_t count,
+                                   struct od_error *err)
 {
-    const char *known = job->server->responder->model_name;
-    if (name[0] != '\0' && strcmp(name, known) != 0) {
+    const struct od_responder *responder = job->server->responder;
+    const char *adapter = NULL;
+    for (size_t i = 0; i < responder->adapter_count; i++) {
+        if (strcmp(name, responder->adapters[i]) == 0) {
+            adapter = responder->adapters[i];
+        }
+    }
+    if (name[0] != '\0' && !adapter && strcmp(name, responder->model_name) != 0) {
         return od_fail(err, OD_E_NOT_FOUND, "the model '%.200s' is not here: /v1/models lists them",
                        name);
     }
-    job->call.model = known;
+    for (size_t i = 0; i < count; i++) {
+        parts[i].adapter = adapter;
+    }
+    job->call.model = adapter ? adapter : responder->model_name;
     return OD_OK;
 }
 
@@ -334,7 +345,8 @@ static enum od_status read_openai(struct job *job, struct od_buf *detail, struct
                                 : od_completions_read(&job->body, http->body, http->body_size,
                                                       &job->openai, detail, err);
     if (status == OD_OK) {
-        status = choose_model(job, job->openai.model, err);
+        status =
+            choose_model(job, job->openai.model, job->openai.parts, job->openai.part_count, err);
     }
     if (status != OD_OK) {
         return status;
@@ -353,7 +365,7 @@ static enum od_status read_score(struct job *job, struct od_buf *detail, struct 
     enum od_status status = od_score_read(&job->body, job->server->responder, http->body,
                                           http->body_size, &job->score, detail, err);
     if (status == OD_OK) {
-        status = choose_model(job, job->score.model, err);
+        status = choose_model(job, job->score.model, job->score.parts, job->score.part_count, err);
     }
     return status == OD_OK ? make_parts(job, job->score.parts, job->score.part_count, err) : status;
 }
@@ -362,8 +374,11 @@ static enum od_status read_process(struct job *job, struct od_buf *detail, struc
 {
     const struct od_http_request *http = od_http_exchange_request(job->exchange);
     struct od_process_request request = {0};
-    const enum od_status status =
+    enum od_status status =
         od_process_read(&job->body, http->body, http->body_size, &request, detail, err);
+    if (status == OD_OK) {
+        status = choose_model(job, request.adapter ? request.adapter : "", &request, 1, err);
+    }
     return status == OD_OK ? make_parts(job, &request, 1, err) : status;
 }
 

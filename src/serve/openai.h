@@ -89,12 +89,12 @@ void od_openai_write_error(struct od_buf *out, const char *message, const char *
 /** The same about the first error of a detail, see od_body_read. */
 void od_openai_write_detail(struct od_buf *out, const struct od_buf *detail);
 
-/** The models that answer: the first is `model`. */
-void od_openai_write_models(struct od_buf *out, const char *const *names, size_t count,
+/** The models that answer: the responder's, then its adapters. */
+void od_openai_write_models(struct od_buf *out, const struct od_responder *responder,
                             int64_t created_s);
-/** One of them. */
-void od_openai_write_model(struct od_buf *out, const char *name, const char *parent,
-                           int64_t created_s);
+/** One of them; false, and nothing is written, when there is none of that name. */
+bool od_openai_write_model(struct od_buf *out, const struct od_responder *responder,
+                           const char *name, int64_t created_s);
 
 /** The schemas of both requests, as members of an object that has begun. */
 void od_openai_write_schemas(struct od_json_writer *w);

@@ -429,7 +429,7 @@ static void put_model(struct od_json_writer *w, const char *name, const char *pa
     od_json_object_end(w);
 }
 
-void od_openai_write_models(struct od_buf *out, const char *const *names, size_t count,
+void od_openai_write_models(struct od_buf *out, const struct od_responder *responder,
                             int64_t created_s)
 {
     struct od_json_writer w;
@@ -438,17 +438,28 @@ void od_openai_write_models(struct od_buf *out, const char *const *names, size_t
     od_json_member_text(&w, "object", "list");
     od_json_key(&w, "data");
     od_json_array_begin(&w);
-    for (size_t i = 0; i < count; i++) {
-        put_model(&w, names[i], i == 0 ? NULL : names[0], created_s);
+    put_model(&w, responder->model_name, NULL, created_s);
+    for (size_t i = 0; i < responder->adapter_count; i++) {
+        put_model(&w, responder->adapters[i], responder->model_name, created_s);
     }
     od_json_array_end(&w);
     od_json_object_end(&w);
 }
 
-void od_openai_write_model(struct od_buf *out, const char *name, const char *parent,
-                           int64_t created_s)
+bool od_openai_write_model(struct od_buf *out, const struct od_responder *responder,
+                           const char *name, int64_t created_s)
 {
     struct od_json_writer w;
     od_json_writer_init(&w, out, OD_JSON_COMPACT, /* ascii= */ false);
-    put_model(&w, name, parent, created_s);
+    if (strcmp(name, responder->model_name) == 0) {
+        put_model(&w, name, NULL, created_s);
+        return true;
+    }
+    for (size_t i = 0; i < responder->adapter_count; i++) {
+        if (strcmp(name, responder->adapters[i]) == 0) {
+            put_model(&w, name, responder->model_name, created_s);
+            return true;
+        }
+    }
+    return false;
 }

@@ -76,14 +76,13 @@ static void write_metrics(struct od_server *server, struct od_buf *out)
 /** /v1/models, or one of them by its name. */
 static void answer_models(struct od_server *server, struct od_http_exchange *exchange)
 {
+    const struct od_responder *responder = server->responder;
     const char *path = od_http_exchange_request(exchange)->path;
-    const char *name = server->responder->model_name;
+    const char *wanted = path + strlen(MODELS_PREFIX);
     struct od_http_response response = od_json_response(200);
     if (strcmp(path, ROUTES[OD_PATH_MODELS].path) == 0) {
-        od_openai_write_models(&response.body, &name, 1, server->start_s);
-    } else if (strcmp(path + strlen(MODELS_PREFIX), name) == 0) {
-        od_openai_write_model(&response.body, name, NULL, server->start_s);
-    } else {
+        od_openai_write_models(&response.body, responder, server->start_s);
+    } else if (!od_openai_write_model(&response.body, responder, wanted, server->start_s)) {
         response.code = 404;
         od_openai_write_error(&response.body, "this model is not here: /v1/models lists them",
                               "invalid_request_error", "model", "model_not_found",

@@ -472,6 +472,63 @@ static void models_and_metrics(void **state)
     od_server_stop(fixture.server);
 }
 
+// Adapters are models that hang below the model; a request chooses one by its name.
+static void adapters(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {"tuned", "other/one"};
+    struct fixture fixture;
+    struct od_error err = {0};
+    struct od_server_options options = OD_SERVER_OPTIONS_INIT;
+    stand_in_init(&fixture.stand_in);
+    fixture.stand_in.responder.adapters = NAMES;
+    fixture.stand_in.responder.adapter_count = 2;
+    options.port = 0;
+    assert_ok(od_server_start(&fixture.stand_in.responder, &options, &fixture.server, &err), &err);
+    fixture.port = od_server_port(fixture.server);
+    struct wire wire = connect_to(&fixture);
+    struct wire_answer answer = wire_ask(&wire, "GET", "/v1/models", NULL);
+    json_t *list = parse(answer.body, answer.body_size);
+    const json_t *model = json_array_get(json_object_get(list, "data"), 2);
+    assert_string_equal(json_string_value(json_object_get(model, "id")), "other/one");
+    assert_string_equal(json_string_value(json_object_get(model, "parent")), "stand-in");
+    json_decref(list);
+    wire_answer_release(&answer);
+    answer = wire_ask(&wire, "GET", "/v1/models/other/one", NULL);
+    assert_int_equal(answer.code, 200);
+    wire_answer_release(&answer);
+    static const struct {
+        const char *path;
+        const char *body;
+        int code;
+        const char *adapter;
+    } CHOICES[] = {
+        {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"tuned\"}", 200, "tuned"},
+        {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"stand-in\"}", 200, NULL},
+        {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"tune\"}", 404, NULL},
+        {"/v1/chat/completions",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_tokens\":1,\"model\":\"tuned\"}",
+         200, "tuned"},
+        {"/score", "{\"prompt\":\"a\",\"completions\":\"b\",\"model\":\"tuned\"}", 200, "tuned"},
+        {"/process", "{\"prompt\":\"a\",\"adapter\":\"other/one\"}", 200, "other/one"},
+        {"/process", "{\"prompt\":\"a\",\"adapter\":null}", 200, NULL},
+        {"/process", "{\"prompt\":\"a\",\"adapter\":\"none\"}", 404, NULL},
+    };
+    for (size_t i = 0; i < sizeof CHOICES / sizeof CHOICES[0]; i++) {
+        answer = wire_ask(&wire, "POST", CHOICES[i].path, CHOICES[i].body);
+        const char *got = fixture.stand_in.last.adapter;
+        if (answer.code != CHOICES[i].code ||
+            (answer.code == 200 && CHOICES[i].adapter &&
+             (!got || strcmp(got, CHOICES[i].adapter) != 0)) ||
+            (answer.code == 200 && !CHOICES[i].adapter && got)) {
+            fail_msg("%s: %d, adapter %s", CHOICES[i].body, answer.code, got ? got : "none");
+        }
+        wire_answer_release(&answer);
+    }
+    wire_close(&wire);
+    od_server_stop(fixture.server);
+}
+
 // One request that asks for more answers than there is room for is refused, others are not.
 static void more_answers_than_room(void **state)
 {
@@ -532,6 +589,7 @@ int main(void)
         cmocka_unit_test(streams),
         cmocka_unit_test(keys),
         cmocka_unit_test(models_and_metrics),
+        cmocka_unit_test(adapters),
         cmocka_unit_test(more_answers_than_room),
         cmocka_unit_test(leaves_in_mid_stream),
     };
