@@ -20,19 +20,29 @@
 #include "infer/responder.h"
 #include "serve/server.h"
 
-enum { URL_BYTES = 300, PORT_MAX = 65535, LINE_BYTES = 512 };
+enum {
+    URL_BYTES = 300,
+    PORT_MAX = 65535,
+    LINE_BYTES = 512,
+    TEMPLATE_MAX_BYTES = 1 << 20,
+    KEY_FILE_MAX_BYTES = 1 << 20
+};
 
 /** What the command line asks for. */
 struct request {
     const char *model;
     const char *adapter;
+    const char *adapters;
     const char *host;
     const char *port_file;
     const char *body_max;
     const char *grace;
+    const char *key_file;
+    const char *chat_template;
     int64_t port;
     int64_t slots;
     int64_t context;
+    int64_t cache_tokens;
     int64_t workers;
     int64_t queue_max;
     int64_t connections_max;
@@ -44,21 +54,81 @@ struct opened {
     const struct od_responder *responder;
 };
 
+/** What --adapters says; names and folders lie in `text`. */
+struct adapter_list {
+    char *text;
+    const char *names[OD_ENGINE_ADAPTERS_MAX];
+    const char *folders[OD_ENGINE_ADAPTERS_MAX];
+    int64_t count;
+};
+
+static enum od_status read_adapters(const char *value, struct adapter_list *list,
+                                    struct od_error *err)
+{
+    if (!value) {
+        return OD_OK;
+    }
+    list->text = od_strdup(value);
+    if (!list->text) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a list of adapters");
+    }
+    for (char *at = list->text; at;) {
+        char *comma = strchr(at, ',');
+        char *equals = strchr(at, '=');
+        if (comma) {
+            *comma = '\0';
+        }
+        if (!equals || (comma && equals > comma) || list->count == OD_ENGINE_ADAPTERS_MAX) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "--adapters wants NAME=DIR,NAME=DIR,... with at most %d of them, not "
+                           "'%.200s'",
+                           OD_ENGINE_ADAPTERS_MAX, at);
+        }
+        *equals = '\0';
+        list->names[list->count] = at;
+        list->folders[list->count++] = equals + 1;
+        at = comma ? comma + 1 : NULL;
+    }
+    return OD_OK;
+}
+
 static enum od_status open_responder(const struct od_cli *cli, const struct request *request,
                                      struct opened *ret, struct od_error *err)
 {
+    char *text = NULL;
+    struct adapter_list adapters = {.count = 0};
+    const char *chat_template = request->chat_template;
+    if (chat_template && od_path_exists(chat_template)) {
+        size_t size = 0;
+        const enum od_status read_status =
+            od_file_read(chat_template, TEMPLATE_MAX_BYTES, &text, &size, err);
+        if (read_status != OD_OK) {
+            return read_status;
+        }
+        chat_template = text;
+    }
+    enum od_status status = read_adapters(request->adapters, &adapters, err);
     const struct od_engine_options options = {.threads = (int)cli->threads,
                                               .no_vector = cli->no_vector,
                                               .slots = request->slots,
                                               .context = request->context,
-                                              .adapter = request->adapter};
-    enum od_status status = od_cli_cpu_only(cli, err);
+                                              .cache_tokens = request->cache_tokens,
+                                              .chat_template = chat_template,
+                                              .adapter = request->adapter,
+                                              .adapter_names = adapters.names,
+                                              .adapter_folders = adapters.folders,
+                                              .adapter_count = adapters.count};
+    if (status == OD_OK) {
+        status = od_cli_cpu_only(cli, err);
+    }
     if (status == OD_OK) {
         status = od_engine_open(request->model, &options, &ret->engine, err);
     }
     if (status == OD_OK) {
         ret->responder = od_engine_responder(ret->engine);
     }
+    od_free(adapters.text);
+    od_free(text);
     return status;
 }
 
@@ -135,6 +205,42 @@ static enum od_status announce(const struct od_cli *cli, const struct request *r
     return OD_OK;
 }
 
+/** The API keys in a file, one a line; empty lines and those that start with # are none. */
+struct keys {
+    char *text;  ///< of the file, cut into lines
+    const char *list[OD_SERVER_KEYS_MAX];
+    size_t count;
+};
+
+static enum od_status read_keys(const char *path, struct keys *keys, struct od_error *err)
+{
+    size_t size = 0;
+    if (!path) {
+        return OD_OK;
+    }
+    const enum od_status status = od_file_read(path, KEY_FILE_MAX_BYTES, &keys->text, &size, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    for (char *line = keys->text; line < keys->text + size;) {
+        char *end = line + strcspn(line, "\r\n");
+        char *next = end + (*end != '\0');
+        *end = '\0';
+        if (*line != '\0' && *line != '#') {
+            if (keys->count == OD_SERVER_KEYS_MAX) {
+                return od_fail(err, OD_E_LIMIT, "'%s' holds more than %d keys", path,
+                               OD_SERVER_KEYS_MAX);
+            }
+            keys->list[keys->count++] = line;
+        }
+        line = next;
+    }
+    if (keys->count == 0) {
+        return od_fail(err, OD_E_FORMAT, "'%s' holds no key: write one a line", path);
+    }
+    return OD_OK;
+}
+
 static enum od_status read_options(const struct request *request, struct od_server_options *ret,
                                    struct od_error *err)
 {
@@ -180,8 +286,14 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
     struct od_server_options options = OD_SERVER_OPTIONS_INIT;
     struct opened opened = {0};
     struct od_server *server = NULL;
+    struct keys keys = {.count = 0};
 
     enum od_status status = read_options(request, &options, err);
+    if (status == OD_OK) {
+        status = read_keys(request->key_file, &keys, err);
+        options.keys = keys.list;
+        options.key_count = keys.count;
+    }
     if (status == OD_OK) {
         status = open_responder(cli, request, &opened, err);
     }
@@ -203,6 +315,7 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
     }
     od_server_stop(server);
     close_responder(&opened);
+    od_free(keys.text);
     return status;
 }
 
@@ -218,6 +331,10 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
                               .connections_max = defaults.connections_max};
     struct od_option options[] = {
         OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter, "merge this LoRA adapter", NULL),
+        OD_OPTION_TEXT_OF(0, "adapters", "NAME=DIR,...", &request.adapters,
+                          "LoRA adapters that stay apart; a request chooses one by its name as "
+                          "its model",
+                          NULL),
         OD_OPTION_TEXT_OF(0, "host", "HOST", &request.host,
                           "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1"),
         OD_OPTION_INT_OF('p', "port", "PORT", &request.port, "port; 0 takes any that is free",
@@ -225,26 +342,37 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "port-file", "FILE", &request.port_file,
                           "write the port to FILE once it listens", NULL),
         OD_OPTION_INT_OF(0, "slots", "N", &request.slots,
-                         "prompts that the model works on at a time", "8"),
+                         "prompts that the model works on at a time", "32"),
         OD_OPTION_INT_OF(0, "context", "N", &request.context,
                          "tokens of prompt and answer together", "the model's, at most 4096"),
+        OD_OPTION_INT_OF(0, "cache-tokens", "N", &request.cache_tokens,
+                         "tokens of all prompts and answers together that have room; what is free "
+                         "remembers beginnings of prompts",
+                         "8 times --context"),
         OD_OPTION_INT_OF(0, "workers", "N", &request.workers,
                          "requests handed to the model at a time", "32"),
         OD_OPTION_INT_OF(0, "max-queue", "N", &request.queue_max,
-                         "requests that wait behind them; more are told 503", "256"),
+                         "requests that wait behind them; more are told 429", "256"),
         OD_OPTION_INT_OF(0, "max-clients", "N", &request.connections_max, "connections at a time",
                          "1024"),
         OD_OPTION_TEXT_OF(0, "max-body", "SIZE", &request.body_max, "largest body of a request",
                           "16MiB"),
+        OD_OPTION_TEXT_OF(0, "api-keys", "FILE", &request.key_file,
+                          "requests need a key of this file, one a line, as a bearer token", NULL),
+        OD_OPTION_TEXT_OF(0, "chat-template", "NAME|FILE", &request.chat_template,
+                          "how conversations are written: chatml, llama2, llama3, mistral, "
+                          "zephyr, vicuna, alpaca, or a file in Jinja",
+                          "the model's"),
         OD_OPTION_TEXT_OF(0, "grace", "TIME", &request.grace,
                           "on a stop, finish what is in flight for so long", "10s"),
     };
     const struct od_command_spec spec = {
         .name = "serve",
         .arguments = "MODEL|RUN [--adapter DIR] [--host HOST] [--port PORT]",
-        .summary = "a model behind the challenge's HTTP API",
+        .summary = "a model behind an HTTP API: the challenge's and OpenAI's",
         .details =
-            "Answers POST /process, /tokenize and /decode, GET /health and /openapi.json until\n"
+            "Answers POST /process, /tokenize, /decode, /score, /v1/completions and\n"
+            "/v1/chat/completions, GET /v1/models, /health, /metrics and /openapi.json until\n"
             "SIGINT or SIGTERM, which let requests in flight finish; a second signal ends it at "
             "once.\nWith -v every request is a line on standard error. With --json one document "
             "says where\nit listens.\n\n"

@@ -14,6 +14,7 @@ enum { HELP_WORDS_MAX = 8 };
 // One line per command, by name; its file is cmd_NAME.c and its name stands in meson.build.
 static const struct od_command commands[] = {
     {"bench", "speed beside the machine's own ceiling", od_cmd_bench},
+    {"check", "does a model server keep the challenge's API?", od_cmd_check},
     {"data", "look at data before anything is trained on it", od_cmd_data},
     {"demo", "the whole loop in about three minutes, on the CPU", od_cmd_demo},
     {"doctor", "what this machine has, and what is missing", od_cmd_doctor},
@@ -22,7 +23,7 @@ static const struct od_command commands[] = {
     {"plan", "memory and time of a recipe before anything runs", od_cmd_plan},
     {"reproduce", "a run once more: does every logged number come out again?", od_cmd_reproduce},
     {"score", "rank suites or a table of metrics", od_cmd_score},
-    {"serve", "a model behind the challenge's HTTP API", od_cmd_serve},
+    {"serve", "a model behind an HTTP API: the challenge's and OpenAI's", od_cmd_serve},
     {"tokenize", "text to token ids and back", od_cmd_tokenize},
     {"tune", "fine-tune or pre-train a model as a recipe says", od_cmd_tune},
     {"watch", "the live page of a run that goes on", od_cmd_watch},

@@ -1,274 +1,31 @@
 #include "infer/engine.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "base/text.h"
 #include "formats/gguf.h"
+#include "formats/json.h"
 #include "infer/engine_internal.h"
+#include "infer/pages.h"
 #include "infer/responder.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
-enum { DEFAULT_SLOTS = 8, DEFAULT_PASS_TOKENS = 256, DEFAULT_CONTEXT_MAX = 4096 };
-
-enum od_status od_engine_submit(struct od_engine *engine, struct od_job *job, struct od_error *err)
-{
-    pthread_mutex_lock(&engine->lock);
-    if (engine->stop) {
-        pthread_mutex_unlock(&engine->lock);
-        return od_fail(err, OD_E_CANCELLED, "the engine is closing");
-    }
-    if (engine->last) {
-        engine->last->next = job;
-    } else {
-        engine->first = job;
-    }
-    engine->last = job;
-    pthread_cond_broadcast(&engine->changed);
-    while (!job->done) {
-        pthread_cond_wait(&engine->changed, &engine->lock);
-    }
-    pthread_mutex_unlock(&engine->lock);
-    if (job->status != OD_OK && err) {
-        *err = job->error;
-    }
-    return job->status;
-}
-
-static enum od_status check_request(const struct od_process_request *request, struct od_error *err)
-{
-    if (request->prompt_size > OD_PROMPT_MAX_BYTES) {
-        return od_fail(err, OD_E_LIMIT, "a prompt of %zu bytes is longer than %d",
-                       request->prompt_size, OD_PROMPT_MAX_BYTES);
-    }
-    if (request->max_new_tokens < 0 || request->max_new_tokens > OD_NEW_TOKENS_MAX ||
-        request->top_k < 0 || request->top_logprobs < 1 ||
-        request->top_logprobs > OD_TOP_LOGPROBS_MAX || request->stop_count > OD_STOP_COUNT_MAX ||
-        !(request->temperature >= 0.0) || !(request->temperature < 1e6) ||
-        !(request->top_p > 0.0) || !(request->top_p <= 1.0)) {
-        return od_fail(err, OD_E_ARGUMENT, "a setting of the request is out of range");
-    }
-    for (size_t i = 0; i < request->stop_count; i++) {
-        if (strlen(request->stop[i]) > OD_STOP_MAX_BYTES) {
-            return od_fail(err, OD_E_ARGUMENT, "a stop sequence is longer than %d bytes",
-                           OD_STOP_MAX_BYTES);
-        }
-    }
-    return OD_OK;
-}
-
-// The ids of a prompt; at least one.
-static enum od_status prompt_ids(struct od_engine *engine, const struct od_process_request *request,
-                                 struct od_ids *ids, struct od_error *err)
-{
-    enum od_status status =
-        od_prompt_encode(engine->tokenizer, request->prompt, request->prompt_size, ids, err);
-    if (status == OD_OK && ids->count == 0) {
-        const int32_t bos = od_tokenizer_bos(engine->tokenizer);
-        od_ids_push(ids, bos >= 0 ? bos : od_tokenizer_eos(engine->tokenizer));
-        if (ids->count == 1 && ids->data[0] < 0) {
-            return od_fail(err, OD_E_ARGUMENT, "the prompt is empty");
-        }
-    }
-    if (status == OD_OK) {
-        status = od_ids_check(ids, err);
-    }
-    if (status == OD_OK && (int64_t)ids->count >= engine->context) {
-        return od_fail(err, OD_E_ARGUMENT,
-                       "a prompt of %zu tokens does not fit the context of %lld", ids->count,
-                       (long long)engine->context);
-    }
-    return status;
-}
-
-static const char *valid_text(struct od_arena *arena, const char *bytes, size_t size)
-{
-    struct od_buf text;
-    od_buf_init(&text, (size_t)1 << 30);
-    od_utf8_append_valid(&text, bytes, size);
-    const char *copy = text.failed ? NULL : od_arena_memdup(arena, od_buf_text(&text), text.size);
-    od_buf_release(&text);
-    return copy;
-}
-
-static const char *id_text(struct od_engine *engine, struct od_arena *arena, int32_t id)
-{
-    struct od_buf text;
-    const char *copy = NULL;
-    od_buf_init(&text, 1 << 20);
-    if (id >= od_tokenizer_vocab_size(engine->tokenizer)) {
-        return od_arena_strdup(arena, "");
-    }
-    if (od_tokenizer_decode(engine->tokenizer, &id, 1, OD_DECODE_RAW, &text, NULL) == OD_OK) {
-        copy = valid_text(arena, od_buf_text(&text), text.size);
-    }
-    od_buf_release(&text);
-    return copy;
-}
-
-static bool fill_token(struct od_engine *engine, struct od_arena *arena,
-                       const struct od_job_token *token, struct od_token_result *out)
-{
-    out->id = token->id;
-    out->logprob = token->logprob;
-    out->top_count = (size_t)token->top_count;
-    out->top = od_arena_alloc(arena, out->top_count, sizeof *out->top);
-    if (!out->top) {
-        return false;
-    }
-    for (size_t i = 0; i < out->top_count; i++) {
-        out->top[i].text = id_text(engine, arena, token->top[i].id);
-        out->top[i].logprob = (double)token->top[i].logit - token->log_sum;
-        if (!out->top[i].text) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// The answer's tokens: those that begin before the text ends.
-static bool fill_answer(struct od_engine *engine, const struct od_job *job,
-                        struct od_process_result *result)
-{
-    const int64_t first = job->token_count - job->answer_count;
-    size_t start = 0;
-    for (int64_t i = first; i < job->token_count; i++) {
-        const struct od_job_token *token = &job->tokens[i];
-        if (job->finish == OD_FINISH_STOP && start >= job->text.size) {
-            break;
-        }
-        const size_t end = token->text_end < job->text.size ? token->text_end : job->text.size;
-        struct od_token_result *out = &result->tokens[result->token_count++];
-        out->text = valid_text(&result->arena, od_buf_text(&job->text) + start, end - start);
-        if (!out->text || !fill_token(engine, &result->arena, token, out)) {
-            return false;
-        }
-        result->logprob += token->logprob;
-        start = end;
-    }
-    return true;
-}
-
-// The prompt's tokens in front, for a request that wants its prompt back.
-static bool fill_echo(struct od_engine *engine, const struct od_job *job,
-                      struct od_process_result *result)
-{
-    struct od_token_result *first = &result->tokens[result->token_count++];
-    *first = (struct od_token_result){.id = job->prompt[0]};
-    first->text = id_text(engine, &result->arena, job->prompt[0]);
-    if (!first->text) {
-        return false;
-    }
-    for (int64_t i = 1; i < job->prompt_count; i++) {
-        struct od_token_result *out = &result->tokens[result->token_count++];
-        out->text = id_text(engine, &result->arena, job->prompt[i]);
-        if (!out->text || !fill_token(engine, &result->arena, &job->tokens[i - 1], out)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum od_status fill_result(struct od_engine *engine, const struct od_job *job,
-                                  struct od_process_result *result, struct od_error *err)
-{
-    struct od_buf text;
-    const bool echo = job->request->echo_prompt;
-    bool good;
-    od_buf_init(&text, (size_t)1 << 30);
-    if (echo) {
-        od_utf8_append_valid(&text, job->request->prompt, job->request->prompt_size);
-    }
-    od_utf8_append_valid(&text, od_buf_text(&job->text), job->text.size);
-    result->tokens =
-        od_arena_alloc(&result->arena, (size_t)(job->prompt_count + job->answer_count + 1),
-                       sizeof *result->tokens);
-    result->text_size = text.size;
-    result->text = od_arena_memdup(&result->arena, od_buf_text(&text), text.size);
-    good = !text.failed && result->tokens && result->text;
-    good = good && (!echo || fill_echo(engine, job, result));
-    good = good && fill_answer(engine, job, result);
-    result->finish = job->finish;
-    result->prompt_tokens = job->prompt_count;
-    od_buf_release(&text);
-    return good ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for an answer");
-}
-
-// Room for a job, off the engine's thread: a pass allocates nothing.
-static bool job_rooms(struct od_job *job, struct od_arena *arena)
-{
-    const size_t count = (size_t)(job->prompt_count + job->max_new);
-    job->ids = od_arena_alloc(arena, count, sizeof *job->ids);
-    job->tokens = od_arena_alloc(arena, count, sizeof *job->tokens);
-    const size_t tops = job->request->echo_prompt ? count : (size_t)job->max_new;
-    job->top_room =
-        od_arena_alloc(arena, tops * (size_t)job->request->top_logprobs, sizeof *job->top_room);
-    if (!job->ids || !job->tokens || !job->top_room) {
-        return false;
-    }
-    memcpy(job->ids, job->prompt, (size_t)job->prompt_count * sizeof *job->ids);
-    job->count = job->prompt_count;
-    return true;
-}
-
-static enum od_status process(void *context, const struct od_process_request *request,
-                              struct od_process_result *result, struct od_error *err)
-{
-    struct od_engine *engine = context;
-    struct od_process_request seeded = *request;
-    struct od_job job = {.request = &seeded, .finish = OD_FINISH_UNKNOWN};
-    struct od_arena arena;
-    struct od_ids ids;
-    const double start = od_clock_s();
-    enum od_status status = check_request(request, err);
-
-    if (status != OD_OK) {
-        return status;
-    }
-    if (!request->has_seed) {
-        seeded.seed = od_clock_ns();
-    }
-    od_arena_init(&arena, (size_t)4 << 30);
-    od_ids_init(&ids, OD_PROMPT_MAX_BYTES);
-    od_buf_init(&job.text, (size_t)256 << 20);
-    status = prompt_ids(engine, request, &ids, err);
-    if (status != OD_OK) {
-        goto done;
-    }
-    job.prompt = ids.data;
-    job.prompt_count = (int64_t)ids.count;
-    job.max_new = request->max_new_tokens < engine->context - job.prompt_count
-                      ? request->max_new_tokens
-                      : engine->context - job.prompt_count;
-    if (!job_rooms(&job, &arena)) {
-        status = od_fail(err, OD_E_MEMORY, "no memory for a request");
-        goto done;
-    }
-    if (job.max_new == 0 && !request->echo_prompt) {
-        job.finish = OD_FINISH_LENGTH;
-    } else {
-        status = od_engine_submit(engine, &job, err);
-    }
-    if (status == OD_OK) {
-        status = fill_result(engine, &job, result, err);
-    }
-    result->request_time_s = od_clock_s() - start;
-
-done:
-    od_buf_release(&job.text);
-    od_ids_release(&ids);
-    od_arena_release(&arena);
-    return status;
-}
+enum {
+    DEFAULT_SLOTS = 32,
+    DEFAULT_PASS_TOKENS = 256,
+    DEFAULT_CONTEXT_MAX = 4096,
+    DEFAULT_CACHE_CONTEXTS = 8,
+    PAGES_MAX = 1 << 24
+};
 
 static enum od_status tokenize(void *context, const char *text, size_t size, bool truncation,
                                int64_t max_length, struct od_ids *out, struct od_error *err)
@@ -289,6 +46,44 @@ static enum od_status decode(void *context, const int32_t *ids, size_t count, st
 {
     const struct od_engine *engine = context;
     return od_tokenizer_decode(engine->tokenizer, ids, count, OD_DECODE_SKIP_SPECIAL, out, err);
+}
+
+static enum od_status chat(void *context, const struct od_chat *chat, struct od_buf *out,
+                           struct od_error *err)
+{
+    const struct od_engine *engine = context;
+    if (!engine->chat_template) {
+        return od_fail(err, OD_E_UNSUPPORTED, "%s", engine->chat_error.message);
+    }
+    return od_chat_template_render(engine->chat_template, chat, engine->tokenizer, out, err);
+}
+
+static void write_metrics(void *context, struct od_buf *out)
+{
+    const struct od_engine_counts counts = od_engine_counts(context);
+    const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+        int64_t value;
+    } rows[] = {
+        {"oneday_engine_passes_total", "counter", "Passes over the model.", counts.passes},
+        {"oneday_engine_rows_total", "counter", "Tokens that passed through it.", counts.rows},
+        {"oneday_engine_reused_tokens_total", "counter",
+         "Prompt tokens that were remembered instead.", counts.reused_tokens},
+        {"oneday_engine_requests_total", "counter", "Requests that it began.", counts.requests},
+        {"oneday_engine_running", "gauge", "Requests that it works on.", counts.running},
+        {"oneday_cache_pages", "gauge", "Pages of the key/value cache.", counts.pages},
+        {"oneday_cache_pages_free", "gauge", "Pages that hold nothing.", counts.pages_free},
+        {"oneday_cache_pages_idle", "gauge", "Pages that hold remembered beginnings only.",
+         counts.pages_idle},
+        {"oneday_cache_pages_evicted_total", "counter", "Remembered pages that made room.",
+         counts.pages_evicted},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        od_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", rows[i].name, rows[i].help,
+                      rows[i].name, rows[i].type, rows[i].name, (long long)rows[i].value);
+    }
 }
 
 // Spec and tokenizer out of one GGUF file.
@@ -317,6 +112,76 @@ static enum od_status open_folder(struct od_engine *engine, struct od_error *err
                            : status;
 }
 
+static void add_stop_id(struct od_engine *engine, const json_t *id)
+{
+    if (json_is_integer(id) && json_integer_value(id) >= 0 &&
+        json_integer_value(id) < engine->spec.vocab && engine->stop_id_count < OD_STOP_IDS_MAX) {
+        engine->stop_ids[engine->stop_id_count++] = (int32_t)json_integer_value(id);
+    }
+}
+
+// Further ids that end an answer: `eos_token_id` of generation_config.json, one or a list.
+static enum od_status read_stop_ids(struct od_engine *engine, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    json_t *config = NULL;
+    if (od_gguf_is_path(engine->place.base)) {
+        return OD_OK;
+    }
+    enum od_status status = od_path_join(path, engine->place.base, "generation_config.json", err);
+    if (status != OD_OK || !od_path_exists(path)) {
+        return status;
+    }
+    status = od_json_read(path, &config, err);
+    if (status == OD_OK) {
+        const json_t *ids = json_object_get(config, "eos_token_id");
+        add_stop_id(engine, ids);
+        for (size_t i = 0; i < json_array_size(ids); i++) {
+            add_stop_id(engine, json_array_get(ids, i));
+        }
+    }
+    json_decref(config);
+    return status;
+}
+
+// The template of conversations. A model without one, or with one that is not understood, answers
+// everything but conversations.
+static enum od_status open_template(struct od_engine *engine, struct od_error *err)
+{
+    static const char *const ends[] = {"<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"};
+    const char *named = engine->options.chat_template;
+    enum od_status status = OD_E_NOT_FOUND;
+    if (named) {
+        status = od_chat_template_create(named, &engine->chat_template, err);
+        if (status != OD_OK) {
+            return status;
+        }
+    } else if (engine->place.adapter[0] != '\0' && !od_gguf_is_path(engine->place.adapter)) {
+        status = od_chat_template_read(engine->place.adapter, &engine->chat_template,
+                                       &engine->chat_error);
+    }
+    if (status == OD_E_NOT_FOUND && od_gguf_is_path(engine->place.base)) {
+        (void)od_fail(&engine->chat_error, OD_E_NOT_FOUND,
+                      "the template of conversations is not read from '%s': start the server "
+                      "with --chat-template NAME",
+                      engine->place.base);
+    } else if (status == OD_E_NOT_FOUND) {
+        status =
+            od_chat_template_read(engine->place.base, &engine->chat_template, &engine->chat_error);
+    }
+    if (status != OD_OK) {
+        od_log(OD_LOG_DEBUG, "no conversations: %s", engine->chat_error.message);
+    }
+    for (size_t i = 0; engine->chat_template && i < sizeof ends / sizeof ends[0]; i++) {
+        const int32_t id = od_tokenizer_find(engine->tokenizer, ends[i], strlen(ends[i]));
+        if (id >= 0 && od_tokenizer_is_special(engine->tokenizer, id) &&
+            engine->stop_id_count < OD_STOP_IDS_MAX) {
+            engine->stop_ids[engine->stop_id_count++] = id;
+        }
+    }
+    return OD_OK;
+}
+
 // Spec and tokenizer, checked against each other.
 static enum od_status open_parts(struct od_engine *engine, const char *path, struct od_error *err)
 {
@@ -335,7 +200,8 @@ static enum od_status open_parts(struct od_engine *engine, const char *path, str
                        (long long)engine->spec.vocab);
     }
     od_tokenizer_set_bos_eos(engine->tokenizer, engine->spec.bos, engine->spec.eos);
-    return OD_OK;
+    status = read_stop_ids(engine, err);
+    return status == OD_OK ? open_template(engine, err) : status;
 }
 
 static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
@@ -357,6 +223,53 @@ static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
     if (engine->pass_tokens < engine->slot_count) {
         engine->pass_tokens = engine->slot_count;  // every sequence moves in every pass
     }
+    const int64_t contexts =
+        engine->slot_count < DEFAULT_CACHE_CONTEXTS ? engine->slot_count : DEFAULT_CACHE_CONTEXTS;
+    engine->table_pages = (engine->context + OD_PAGE_ROWS - 1) / OD_PAGE_ROWS;
+    engine->cache_pages = engine->table_pages * contexts;
+    if (options->cache_tokens != 0) {
+        engine->cache_pages = options->cache_tokens / OD_PAGE_ROWS;
+    }
+    if (engine->cache_pages < engine->table_pages || engine->cache_pages > PAGES_MAX) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "a cache of %lld positions is not between one context of %lld and %lld",
+                       (long long)options->cache_tokens,
+                       (long long)(engine->table_pages * OD_PAGE_ROWS),
+                       (long long)PAGES_MAX * OD_PAGE_ROWS);
+    }
+    return OD_OK;
+}
+
+// Names of adapters are kept; the folders are needed until the model is open.
+static enum od_status keep_names(struct od_engine *engine, struct od_error *err)
+{
+    const struct od_engine_options *options = &engine->options;
+    const size_t count = (size_t)options->adapter_count;
+    if (options->adapter_count < 0 || options->adapter_count > OD_ENGINE_ADAPTERS_MAX) {
+        return od_fail(err, OD_E_LIMIT, "%lld adapters are more than %d",
+                       (long long)options->adapter_count, OD_ENGINE_ADAPTERS_MAX);
+    }
+    engine->adapter_name = od_alloc(count, sizeof *engine->adapter_name);
+    engine->adapter_names = od_alloc(count, sizeof *engine->adapter_names);
+    if (!engine->adapter_name || !engine->adapter_names) {
+        return od_fail(err, OD_E_MEMORY, "no memory for an engine");
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *name = options->adapter_names[i];
+        const size_t size = strlen(name);
+        bool fresh = strcmp(name, engine->place.name) != 0;
+        for (size_t j = 0; j < i; j++) {
+            fresh = fresh && strcmp(name, engine->adapter_name[j]) != 0;
+        }
+        if (size < 1 || size > OD_ADAPTER_NAME_MAX_BYTES || !fresh) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "'%.200s' is no name for an adapter: it must have 1 to %d bytes and be "
+                           "neither another's nor the model's",
+                           name, OD_ADAPTER_NAME_MAX_BYTES);
+        }
+        memcpy(engine->adapter_name[i], name, size + 1);
+        engine->adapter_names[i] = engine->adapter_name[i];
+    }
     return OD_OK;
 }
 
@@ -372,16 +285,21 @@ enum od_status od_engine_open(const char *path, const struct od_engine_options *
     (void)pthread_mutex_init(&engine->lock, NULL);
     (void)pthread_cond_init(&engine->changed, NULL);
     if ((status = open_parts(engine, path, err)) != OD_OK ||
+        (status = keep_names(engine, err)) != OD_OK ||
         (status = set_limits(engine, err)) != OD_OK) {
         od_engine_close(engine);
         return status;
     }
     engine->responder = (struct od_responder){.context = engine,
-                                              .process = process,
+                                              .process = od_engine_process,
                                               .tokenize = tokenize,
                                               .decode = decode,
+                                              .chat = chat,
+                                              .write_metrics = write_metrics,
                                               .context_length = engine->context,
-                                              .model_name = engine->place.name};
+                                              .model_name = engine->place.name,
+                                              .adapters = engine->adapter_names,
+                                              .adapter_count = (size_t)options->adapter_count};
     const int error = pthread_create(&engine->thread, NULL, od_engine_main, engine);
     if (error != 0) {
         od_engine_close(engine);
@@ -417,6 +335,9 @@ void od_engine_close(struct od_engine *engine)
         pthread_mutex_unlock(&engine->lock);
         (void)pthread_join(engine->thread, NULL);
     }
+    od_free(engine->adapter_names);
+    od_free(engine->adapter_name);
+    od_chat_template_free(engine->chat_template);
     od_tokenizer_free(engine->tokenizer);
     (void)pthread_cond_destroy(&engine->changed);
     (void)pthread_mutex_destroy(&engine->lock);
@@ -456,6 +377,7 @@ enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, in
                          .prompt = ids,
                          .prompt_count = count,
                          .all_logits = logits,
+                         .adapter = -1,
                          .finish = OD_FINISH_UNKNOWN};
     struct od_arena arena;
     enum od_status status = OD_OK;
@@ -464,11 +386,11 @@ enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, in
                        (long long)count, (long long)engine->context);
     }
     od_arena_init(&arena, (size_t)1 << 30);
-    if (!job_rooms(&job, &arena)) {
+    if (!od_job_make_room(&job, &arena)) {
         status = od_fail(err, OD_E_MEMORY, "no memory for a request");
     }
     if (status == OD_OK) {
-        status = od_engine_submit(engine, &job, err);
+        status = od_engine_submit(engine, &job, NULL, NULL, err);
     }
     od_arena_release(&arena);
     return status;

@@ -2,11 +2,13 @@
  * @file
  * Generation in this process: a loaded model that answers many requests at a time.
  *
- * One thread owns the model. Requests wait in a queue; each gets a slot of the key/value cache, and
- * every pass takes a row of each sequence that generates and as many prompt rows as fit
- * (continuous batching). A slot remembers the tokens it holds, so that a prompt which begins like
- * an earlier one computes only the rest. Every row's numbers are the same whatever shares its pass
- * and whatever was remembered.
+ * One thread owns the model. Requests wait in a queue until the key/value cache has room for all that
+ * they may become; every pass takes a row of each sequence that generates and as many prompt rows
+ * as fit (continuous batching). The cache is made of pages that prompts with the same beginning
+ * share, whether they come one after another or at the same time (infer/pages.h). With each position
+ * it keeps what the head reads, so that log-probabilities of a remembered prompt cost one product.
+ * Every row's numbers are the same whatever shares its pass and whatever was remembered. All memory
+ * is taken when the engine opens.
  *
  * @thread od_engine_process, tokenize and decode: any thread. open and close: one owner.
  */
@@ -22,17 +24,25 @@
 #include "model/spec.h"
 #include "text/tokenizer.h"
 
-enum { OD_ENGINE_SLOTS_MAX = 256 };
+enum { OD_ENGINE_SLOTS_MAX = 256, OD_ENGINE_ADAPTERS_MAX = 64, OD_ADAPTER_NAME_MAX_BYTES = 128 };
 
 /** Settings; zero means the default in brackets. */
 struct od_engine_options {
     int threads;           ///< [all processors]
     bool no_vector;        ///< leave AVX2 off (same bits)
-    int64_t slots;         ///< sequences at a time [8]
+    int64_t slots;         ///< sequences at a time, at most OD_ENGINE_SLOTS_MAX [32]
     int64_t context;       ///< positions per sequence [the model's, at most 4096]
+    int64_t cache_tokens;  ///< positions of all sequences together [8 contexts, or one per slot]
     int64_t pass_tokens;   ///< rows per pass [256]
     const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
+    /** Adapter folders that stay apart, and the names by which requests choose them
+     *  [adapter_count]. */
+    const char *const *adapter_names;
+    const char *const *adapter_folders;
+    int64_t adapter_count;
     bool no_prefix_reuse;  ///< compute every prompt from its start
+    /** Of conversations: see od_chat_template_create [the adapter's, or the model's] */
+    const char *chat_template;
 };
 
 struct od_engine;
@@ -58,6 +68,11 @@ struct od_engine_counts {
     int64_t rows;           ///< computed
     int64_t reused_tokens;  ///< prompt tokens that were not computed again
     int64_t requests;
+    int64_t running;  ///< requests that are worked on now
+    int64_t pages;    ///< of the cache, OD_PAGE_ROWS positions each
+    int64_t pages_free;
+    int64_t pages_idle;  ///< remembered, and used by no request
+    int64_t pages_evicted;
     uint64_t pass_allocations;  ///< of the whole process during passes; 0 with one caller
 };
 struct od_engine_counts od_engine_counts(struct od_engine *engine);

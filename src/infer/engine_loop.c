@@ -11,7 +11,9 @@
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
 #include "formats/gguf.h"
+#include "infer/adapters.h"
 #include "infer/engine_internal.h"
+#include "infer/pages.h"
 #include "model/gguf_model.h"
 #include "model/program.h"
 #include "model/spec.h"
@@ -80,14 +82,42 @@ static enum od_status read_weights(struct od_engine *engine, struct od_error *er
                                                        engine->arrays.tensor, adapter, err);
 }
 
+// The cache beside the keys and values: who has which page, and what the head reads.
+static enum od_status open_cache(struct od_engine *engine, struct od_error *err)
+{
+    int64_t floats = 0;
+    enum od_status status =
+        od_pages_init(&engine->pages, engine->cache_pages, engine->options.adapter_count + 1, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    if (!od_count_mul(engine->cache_pages, OD_PAGE_ROWS, &floats) ||
+        !od_count_mul(floats, engine->spec.channels, &floats)) {
+        return od_fail(err, OD_E_LIMIT, "a cache of %lld pages is too large",
+                       (long long)engine->cache_pages);
+    }
+    engine->hidden = od_alloc_large((size_t)floats, sizeof *engine->hidden);
+    engine->page_table =
+        od_alloc((size_t)(engine->slot_count * engine->table_pages), sizeof *engine->page_table);
+    engine->logit_room = od_alloc((size_t)(2 * engine->pass_tokens), sizeof *engine->logit_room);
+    engine->row_adapter = od_alloc((size_t)engine->pass_tokens, sizeof *engine->row_adapter);
+    engine->scratch = od_alloc((size_t)engine->spec.vocab, sizeof *engine->scratch);
+    if (!engine->hidden || !engine->page_table || !engine->logit_room || !engine->row_adapter ||
+        !engine->scratch) {
+        return od_fail(err, OD_E_MEMORY, "no memory for an engine");
+    }
+    return OD_OK;
+}
+
 static enum od_status open_model(struct od_engine *engine, struct od_error *err)
 {
     const struct od_program_options program_options = {
         .mode = OD_PROGRAM_INFER,
         .tokens = engine->pass_tokens,
         .threads = od_pool_threads(engine->cpu.pool),
-        .cache_slots = engine->slot_count,
-        .cache_length = engine->context,
+        .cache_slots = engine->cache_pages,
+        .cache_length = OD_PAGE_ROWS,
+        .positions = engine->table_pages * OD_PAGE_ROWS,
         .logit_rows = engine->pass_tokens,
     };
     enum od_status status;
@@ -100,159 +130,35 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
     }
     const int32_t table = engine->program.io.rope_table;
     if (table >= 0) {
-        od_spec_rope_table(&engine->spec, engine->context, engine->arrays.tensor[table]);
+        od_spec_rope_table(&engine->spec, program_options.positions, engine->arrays.tensor[table]);
     }
-    for (int64_t i = 0; i < engine->slot_count; i++) {
-        engine->slots[i].ids = od_alloc((size_t)engine->context, sizeof(int32_t));
-        if (!engine->slots[i].ids) {
-            return od_fail(err, OD_E_MEMORY, "no memory for a cache");
-        }
+    if (engine->options.adapter_count > 0) {
+        status = od_adapter_set_open(&engine->program, engine->options.adapter_folders,
+                                     engine->options.adapter_count, engine->pass_tokens,
+                                     &engine->adapters, err);
     }
-    engine->scratch = od_alloc((size_t)engine->spec.vocab, sizeof *engine->scratch);
-    if (!engine->scratch) {
-        return od_fail(err, OD_E_MEMORY, "no memory for an engine");
+    if (status == OD_OK) {
+        status = open_cache(engine, err);
     }
-    return pack_weights(engine, err);
+    return status == OD_OK ? pack_weights(engine, err) : status;
 }
 
-static int64_t common_prefix(const int32_t *a, int64_t a_count, const int32_t *b, int64_t b_count)
-{
-    const int64_t count = a_count < b_count ? a_count : b_count;
-    int64_t i = 0;
-    while (i < count && a[i] == b[i]) {
-        i++;
-    }
-    return i;
-}
-
-// Copy the first `count` positions of all layers from one slot of the cache to another.
-static void copy_cache(struct od_engine *engine, int64_t from, int64_t to, int64_t count)
-{
-    const struct od_program *program = &engine->program;
-    const int64_t d = engine->spec.head_dim;
-    const int64_t rows = 2 * (int64_t)engine->spec.kv_heads;
-    for (int32_t i = 0; i < program->tensor_count; i++) {
-        if (program->tensors[i].role != OD_ROLE_CACHE) {
-            continue;
-        }
-        float *cache = engine->arrays.tensor[i];
-        const int64_t stride = engine->context * d;
-        for (int64_t row = 0; row < rows; row++) {
-            memcpy(cache + (to * rows + row) * stride, cache + (from * rows + row) * stride,
-                   (size_t)(count * d) * sizeof *cache);
-        }
-    }
-}
-
-// A slot for the job, with the longest beginning that any slot remembers.
-static void take_slot(struct od_engine *engine, struct od_job *job, int64_t free_slot)
-{
-    const bool every_row = job->all_logits || job->request->echo_prompt;
-    const int64_t most = job->prompt_count - 1;  // the last prompt token's logits are needed
-    int64_t source = -1;
-    int64_t reuse = 0;
-    for (int64_t i = 0; i < engine->slot_count && !every_row && !engine->options.no_prefix_reuse;
-         i++) {
-        const struct od_slot_state *slot = &engine->slots[i];
-        const int64_t known = slot->job ? slot->job->done_count : slot->count;
-        const int64_t same = common_prefix(slot->ids, known, job->prompt, most);
-        if (same > reuse ||
-            (same == reuse && same > 0 && !slot->job && source >= 0 && engine->slots[source].job)) {
-            reuse = same;
-            source = i;
-        }
-    }
-    int64_t target = free_slot;
-    if (source >= 0 && !engine->slots[source].job) {
-        target = source;
-    } else if (source >= 0) {
-        copy_cache(engine, source, target, reuse);
-    }
-    struct od_slot_state *slot = &engine->slots[target];
-    slot->job = job;
-    memcpy(slot->ids, job->prompt, (size_t)job->prompt_count * sizeof *slot->ids);
-    job->slot = target;
-    job->done_count = reuse;
-    engine->counts.reused_tokens += reuse;
-    engine->counts.requests++;
-}
-
-// The free slot that was used least recently, or -1.
-static int64_t find_free(const struct od_engine *engine)
-{
-    int64_t best = -1;
-    for (int64_t i = 0; i < engine->slot_count; i++) {
-        if (!engine->slots[i].job &&
-            (best < 0 || engine->slots[i].used_at < engine->slots[best].used_at)) {
-            best = i;
-        }
-    }
-    return best;
-}
-
-// Under the lock: give waiting jobs slots.
+// Under the lock: give waiting jobs room, in the order in which they came.
 static void admit(struct od_engine *engine)
 {
-    while (engine->first) {
-        const int64_t slot = find_free(engine);
-        if (slot < 0) {
-            return;
-        }
-        struct od_job *job = engine->first;
-        engine->first = job->next;
-        if (!engine->first) {
-            engine->last = NULL;
-        }
-        take_slot(engine, job, slot);
+    while (engine->first && od_schedule_admit(engine, engine->first)) {
+        engine->first = engine->first->next;
+    }
+    if (!engine->first) {
+        engine->last = NULL;
     }
 }
 
-// The rows of one pass.
-struct pass {
-    int64_t rows;
-    int64_t logit_rows;
-    int32_t *ids;
-    int32_t *positions;
-    int32_t *cache_slot;
-    int32_t *logit_row;
-};
-
-static void add_rows(struct od_engine *engine, struct pass *pass, struct od_job *job, int64_t count)
-{
-    const bool every_row = job->all_logits || job->request->echo_prompt;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t position = job->done_count + i;
-        pass->ids[pass->rows] = job->ids[position];
-        pass->positions[pass->rows] = (int32_t)position;    // below the context
-        pass->cache_slot[pass->rows] = (int32_t)job->slot;  // below OD_ENGINE_SLOTS_MAX
-        if (every_row || position == job->count - 1) {
-            pass->logit_row[pass->logit_rows++] = (int32_t)pass->rows;
-        }
-        pass->rows++;
-    }
-    engine->slots[job->slot].used_at = engine->pass_number;
-}
-
-// Rows of sequences that generate first, then as much of the prompts as fits.
-static void collect(struct od_engine *engine, struct pass *pass)
-{
-    for (int prompts = 0; prompts < 2; prompts++) {
-        for (int64_t i = 0; i < engine->slot_count; i++) {
-            struct od_job *job = engine->slots[i].job;
-            if (!job || (job->count - job->done_count > 1) != (prompts == 1)) {
-                continue;
-            }
-            const int64_t left = engine->pass_tokens - pass->rows;
-            const int64_t want = job->count - job->done_count;
-            add_rows(engine, pass, job, want < left ? want : left);
-        }
-    }
-}
-
-// What the logits of one row mean to its job.
+// What the logits of one position mean to its job.
 static void use_logits(struct od_engine *engine, struct od_job *job, const float *logits,
                        int64_t position)
 {
+    job->logits_next = position + 1;
     if (job->all_logits) {
         memcpy(job->all_logits + position * engine->spec.vocab, logits,
                (size_t)engine->spec.vocab * sizeof *logits);
@@ -264,112 +170,182 @@ static void use_logits(struct od_engine *engine, struct od_job *job, const float
     }
 }
 
+// The head, on rows that lie in the cache: whether this pass computed them or an earlier one.
+static void run_head(struct od_engine *engine, const struct od_pass *pass, struct od_batch *batch)
+{
+    const struct od_op *head = &engine->program.ops[engine->program.op_count - 1];
+    float *const *tensors = engine->arrays.tensor;
+    const int64_t c = engine->spec.channels;
+    float *x = tensors[head->slot[OD_SLOT_X]];
+    int32_t *logit_row = (int32_t *)(void *)tensors[engine->program.io.logit_row];
+    for (int64_t i = 0; i < pass->logit_rows; i++) {
+        const struct od_job *job = engine->slots[pass->logit_slot[i]];
+        memcpy(x + i * c, od_schedule_hidden(engine, job, pass->logit_position[i]),
+               (size_t)c * sizeof *x);
+        logit_row[i] = (int32_t)i;  // at most pass_tokens
+    }
+    batch->logit_rows = pass->logit_rows;
+    batch->logit_row = logit_row;
+    od_cpu_run(&engine->cpu, head, tensors, batch);
+}
+
+// The rows of a pass through all layers, and what the head will read into the cache.
+static void run_layers(struct od_engine *engine, const struct od_pass *pass, struct od_batch *batch)
+{
+    const struct od_program *program = &engine->program;
+    const struct od_op *head = &program->ops[program->op_count - 1];
+    float *const *tensors = engine->arrays.tensor;
+    const int64_t c = engine->spec.channels;
+    for (int32_t i = 0; i + 1 < program->op_count; i++) {
+        od_cpu_run(&engine->cpu, &program->ops[i], tensors, batch);
+        if (program->ops[i].kind == OD_OP_LINEAR && engine->adapters.count > 0) {
+            od_adapter_set_apply(&engine->adapters, &engine->cpu, &program->ops[i], tensors,
+                                 pass->adapter, pass->rows);
+        }
+    }
+    for (int64_t i = 0; i < pass->rows; i++) {
+        const struct od_job *job = engine->slots[pass->cache_slot[i]];
+        memcpy(od_schedule_hidden(engine, job, pass->positions[i]),
+               tensors[head->slot[OD_SLOT_X]] + i * c, (size_t)c * sizeof(float));
+    }
+    od_schedule_settle(engine, pass);
+}
+
 static void run_pass(struct od_engine *engine)
 {
     const struct od_program_io *io = &engine->program.io;
     float *const *tensors = engine->arrays.tensor;
-    struct pass pass = {
+    struct od_pass pass = {
         .ids = (int32_t *)(void *)tensors[io->ids],
         .positions = (int32_t *)(void *)tensors[io->positions],
         .cache_slot = (int32_t *)(void *)tensors[io->cache_slot],
-        .logit_row = (int32_t *)(void *)tensors[io->logit_row],
+        .adapter = engine->row_adapter,
+        .logit_slot = engine->logit_room,
+        .logit_position = engine->logit_room + engine->pass_tokens,
     };
-    collect(engine, &pass);
+    const uint64_t allocations = od_alloc_count();
+    od_schedule_collect(engine, &pass);
     struct od_batch batch = {.tokens = pass.rows,
                              .ids = pass.ids,
                              .positions = pass.positions,
                              .cache_slot = pass.cache_slot,
-                             .cache_length = engine->context,
-                             .logit_rows = pass.logit_rows,
-                             .logit_row = pass.logit_row};
-    const uint64_t allocations = od_alloc_count();
-    for (int32_t i = 0; i < engine->program.op_count; i++) {
-        od_cpu_run(&engine->cpu, &engine->program.ops[i], tensors, &batch);
+                             .cache_length = OD_PAGE_ROWS,
+                             .page_table = engine->page_table,
+                             .table_pages = engine->table_pages};
+    if (pass.rows > 0) {
+        run_layers(engine, &pass, &batch);
+    }
+    if (pass.logit_rows > 0) {
+        run_head(engine, &pass, &batch);
     }
     engine->counts.pass_allocations += od_alloc_count() - allocations;
     engine->counts.passes++;
     engine->counts.rows += pass.rows;
-    engine->pass_number++;
-    for (int64_t i = 0; i < pass.rows; i++) {
-        struct od_slot_state *slot = &engine->slots[pass.cache_slot[i]];
-        slot->job->done_count++;
-    }
     for (int64_t i = 0; i < pass.logit_rows; i++) {
-        const int32_t row = pass.logit_row[i];
-        struct od_slot_state *slot = &engine->slots[pass.cache_slot[row]];
-        use_logits(engine, slot->job, tensors[io->logits] + i * engine->spec.vocab,
-                   pass.positions[row]);
-        if (slot->job->count <= engine->context) {
-            slot->ids[slot->job->count - 1] = slot->job->ids[slot->job->count - 1];
-        }
+        use_logits(engine, engine->slots[pass.logit_slot[i]],
+                   tensors[io->logits] + i * engine->spec.vocab, pass.logit_position[i]);
     }
 }
 
-// Under the lock: let finished jobs go.
-static void release_finished(struct od_engine *engine, bool all)
+// Under the lock: tell a job's caller that it is over.
+static void tell_done(struct od_job *job)
 {
-    for (int64_t i = 0; i < engine->slot_count; i++) {
-        struct od_slot_state *slot = &engine->slots[i];
-        struct od_job *job = slot->job;
-        if (!job || (!job->stopped && !all)) {
-            continue;
-        }
-        if (!job->stopped) {
-            job->status = od_fail(&job->error, OD_E_CANCELLED, "the engine is closing");
-        }
-        slot->count = job->done_count;
-        slot->job = NULL;
-        job->done = true;
-        pthread_cond_broadcast(&engine->changed);
-    }
-    for (; all && engine->first; engine->first = engine->first->next) {
-        engine->first->status =
-            od_fail(&engine->first->error, OD_E_CANCELLED, "the engine is closing");
-        engine->first->done = true;
-        pthread_cond_broadcast(&engine->changed);
-    }
+    job->done = true;
+    (void)pthread_cond_signal(&job->changed);
 }
 
-// Under the lock: end what nobody waits for any more.
-static void drop_unwanted(struct od_engine *engine)
+// Under the lock: a job leaves, before or after it ran.
+static void end_job(struct od_job *job, const char *why)
 {
-    for (int64_t i = 0; i < engine->slot_count; i++) {
-        struct od_job *job = engine->slots[i].job;
-        if (job && job->request->cancel && atomic_load(job->request->cancel)) {
-            job->status = od_fail(&job->error, OD_E_CANCELLED, "the request was given up");
-            job->stopped = true;
-        }
-    }
-    release_finished(engine, false);
+    job->status = od_fail(&job->error, OD_E_CANCELLED, "%s", why);
+    job->stopped = true;
 }
 
-static bool is_busy(const struct od_engine *engine)
+static bool is_unwanted(const struct od_job *job)
 {
-    for (int64_t i = 0; i < engine->slot_count; i++) {
-        if (engine->slots[i].job) {
-            return true;
+    return job->request->cancel && atomic_load(job->request->cancel);
+}
+
+// Under the lock: let finished jobs go and tell the callers of others how far they are.
+static void tell_callers(struct od_engine *engine)
+{
+    for (int64_t i = engine->running_count - 1; i >= 0; i--) {
+        struct od_job *job = engine->running[i];
+        if (job->stopped) {
+            od_schedule_release(engine, job);
+            tell_done(job);
+        } else if (job->published != job->answer_count) {
+            job->published = job->answer_count;
+            if (job->request->on_piece) {
+                (void)pthread_cond_signal(&job->changed);
+            }
         }
     }
-    return false;
+    engine->counts.running = engine->running_count;
+    engine->counts.pages = engine->pages.count;
+    engine->counts.pages_free = engine->pages.free_count;
+    engine->counts.pages_idle = engine->pages.idle_count;
+    engine->counts.pages_evicted = engine->pages.evicted_count;
+}
+
+// Under the lock: end what nobody waits for any more, or everything.
+static void drop_jobs(struct od_engine *engine, bool all)
+{
+    const char *why = all ? "the engine is closing" : "the request was given up";
+    for (int64_t i = 0; i < engine->running_count; i++) {
+        if (all || is_unwanted(engine->running[i])) {
+            end_job(engine->running[i], why);
+        }
+    }
+    struct od_job **link = &engine->first;
+    engine->last = NULL;
+    while (*link) {
+        struct od_job *job = *link;
+        if (all || is_unwanted(job)) {
+            *link = job->next;
+            end_job(job, why);
+            tell_done(job);
+        } else {
+            engine->last = job;
+            link = &job->next;
+        }
+    }
+    tell_callers(engine);
 }
 
 static void serve(struct od_engine *engine)
 {
-    pthread_mutex_lock(&engine->lock);
+    (void)pthread_mutex_lock(&engine->lock);
     while (!engine->stop) {
+        drop_jobs(engine, /* all= */ false);
         admit(engine);
-        drop_unwanted(engine);
-        if (!is_busy(engine)) {
-            pthread_cond_wait(&engine->changed, &engine->lock);
+        if (engine->running_count == 0) {
+            (void)pthread_cond_wait(&engine->changed, &engine->lock);
             continue;
         }
-        pthread_mutex_unlock(&engine->lock);
+        (void)pthread_mutex_unlock(&engine->lock);
         run_pass(engine);
-        pthread_mutex_lock(&engine->lock);
-        release_finished(engine, false);
+        (void)pthread_mutex_lock(&engine->lock);
     }
-    release_finished(engine, true);
-    pthread_mutex_unlock(&engine->lock);
+    drop_jobs(engine, /* all= */ true);
+    (void)pthread_mutex_unlock(&engine->lock);
+}
+
+static void close_model(struct od_engine *engine)
+{
+    od_free(engine->scratch);
+    od_free(engine->row_adapter);
+    od_free(engine->logit_room);
+    od_free(engine->page_table);
+    od_free(engine->hidden);
+    od_pages_release(&engine->pages);
+    od_adapter_set_release(&engine->adapters);
+    od_free(engine->packed_memory);
+    od_free(engine->packed);
+    od_arrays_release(&engine->arrays);
+    od_plan_release(&engine->plan);
+    od_program_release(&engine->program);
+    od_cpu_close(&engine->cpu);
 }
 
 void *od_engine_main(void *argument)
@@ -381,24 +357,15 @@ void *od_engine_main(void *argument)
     if (status == OD_OK) {
         status = open_model(engine, &err);
     }
-    pthread_mutex_lock(&engine->lock);
+    (void)pthread_mutex_lock(&engine->lock);
     engine->open_status = status;
     engine->open_error = err;
     engine->ready = true;
-    pthread_cond_broadcast(&engine->changed);
-    pthread_mutex_unlock(&engine->lock);
+    (void)pthread_cond_broadcast(&engine->changed);
+    (void)pthread_mutex_unlock(&engine->lock);
     if (status == OD_OK) {
         serve(engine);
     }
-    for (int64_t i = 0; i < engine->slot_count; i++) {
-        od_free(engine->slots[i].ids);
-    }
-    od_free(engine->scratch);
-    od_free(engine->packed_memory);
-    od_free(engine->packed);
-    od_arrays_release(&engine->arrays);
-    od_plan_release(&engine->plan);
-    od_program_release(&engine->program);
-    od_cpu_close(&engine->cpu);
+    close_model(engine);
     return NULL;
 }

@@ -67,6 +67,16 @@ static void finish(struct od_job *job, enum od_finish how)
     job->stopped = true;
 }
 
+static bool is_end(const struct od_engine *engine, int32_t id)
+{
+    for (int64_t i = 0; i < engine->stop_id_count; i++) {
+        if (engine->stop_ids[i] == id) {
+            return true;
+        }
+    }
+    return id == od_tokenizer_eos(engine->tokenizer);
+}
+
 void od_job_advance(struct od_engine *engine, struct od_job *job, const float *logits)
 {
     const struct od_process_request *request = job->request;
@@ -75,12 +85,14 @@ void od_job_advance(struct od_engine *engine, struct od_job *job, const float *l
         return;
     }
     const struct od_philox draw =
-        od_philox_draw(request->seed, STREAM_SAMPLE, (uint32_t)job->answer_count, 0);
-    const struct od_sampling sampling = {
-        .temperature = request->temperature, .top_k = request->top_k, .top_p = request->top_p};
+        od_philox_draw(request->seed, STREAM_SAMPLE, (uint32_t)job->answer_count, request->sample);
+    const struct od_sampling sampling = {.temperature = request->temperature,
+                                         .top_k = request->top_k,
+                                         .top_p = request->top_p,
+                                         .min_p = request->min_p};
     const int32_t id = od_sample(logits, engine->spec.vocab, &sampling,
                                  od_uniform_f64(draw.word[0], draw.word[1]), engine->scratch);
-    if (id == od_tokenizer_eos(engine->tokenizer)) {
+    if (is_end(engine, id)) {
         finish(job, OD_FINISH_EOS);
         return;
     }

@@ -16,6 +16,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 enum {
@@ -26,16 +27,33 @@ enum {
     OD_NEW_TOKENS_MAX = 1 << 20
 };
 
+struct od_token_result;
+
+/** What an answer grew by: whole characters that no stop string can take back any more. */
+struct od_piece {
+    const char *text;  ///< UTF-8, without a NUL behind it
+    size_t size;
+    const struct od_token_result *tokens;  ///< that became complete; may be none
+    size_t token_count;
+};
+/** Called by process, on the thread that called it, before the answer is complete. */
+typedef void (*od_piece_fn)(void *context, const struct od_piece *piece);
+
 /** One question. Initialise with OD_PROCESS_REQUEST_INIT and set what differs. */
 struct od_process_request {
     const char *prompt;  ///< UTF-8
     size_t prompt_size;
+    const int32_t *prompt_ids;  ///< instead of the text: the tokens as they are; NULL: the text
+    size_t prompt_id_count;
     int64_t max_new_tokens;  ///< >= 0
     double temperature;      ///< <= 1e-6 means greedy
     int64_t top_k;           ///< 0: no limit
     double top_p;            ///< 1: no limit
+    double min_p;            ///< 0: no limit; below this share of the likeliest: never
     bool has_seed;
     uint64_t seed;
+    const char *adapter;      ///< name of one of the responder's; NULL: none
+    uint32_t sample;          ///< number of the answer, where one prompt gets several
     bool echo_prompt;         ///< the prompt is part of text and tokens
     const char *const *stop;  ///< the text ends before the first of these that appears
     size_t stop_count;
@@ -43,6 +61,8 @@ struct od_process_request {
     /** Set by the asker once nobody wants the answer any more: process may then end early with
      *  OD_E_CANCELLED. NULL: never. */
     const atomic_bool *cancel;
+    od_piece_fn on_piece;  ///< NULL: the answer comes as a whole
+    void *piece_context;
 };
 #define OD_PROCESS_REQUEST_INIT \
     {.max_new_tokens = 50, .temperature = 0.8, .top_k = 200, .top_p = 1.0, .top_logprobs = 1}
@@ -72,6 +92,7 @@ struct od_process_result {
     double request_time_s;
     enum od_finish finish;
     int64_t prompt_tokens;  ///< 0 when a server did not say
+    int64_t answer_tokens;  ///< those of `tokens`, at its end, that were generated
     struct od_arena arena;
 };
 void od_process_result_init(struct od_process_result *result);
@@ -90,10 +111,18 @@ struct od_responder {
     /** Append the text of ids, special tokens left out. */
     enum od_status (*decode)(void *context, const int32_t *ids, size_t count, struct od_buf *out,
                              struct od_error *err);
+    /** Append the text of a conversation's prompt. NULL: there is no chat here. */
+    enum od_status (*chat)(void *context, const struct od_chat *chat, struct od_buf *out,
+                           struct od_error *err);
+    /** Append what it counts, in the text format of Prometheus. NULL: nothing. */
+    void (*write_metrics)(void *context, struct od_buf *out);
     /** Tokens (prompt and answer) that fit; 0 when unknown. */
     int64_t context_length;
     /** Name of the model, for lists and logs. @memory Kept by the implementation. */
     const char *model_name;
+    /** Names of the adapters that a request may choose from [adapter_count]. @memory As above. */
+    const char *const *adapters;
+    size_t adapter_count;
 };
 
 #endif

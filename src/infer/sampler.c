@@ -61,6 +61,14 @@ int32_t od_sample(const float *logits, int64_t vocab, const struct od_sampling *
     qsort(scratch, (size_t)vocab, sizeof *scratch, by_rank);
     int64_t kept = sampling->top_k > 0 && sampling->top_k < vocab ? sampling->top_k : vocab;
     const double top = (double)scratch[0].logit;
+    if (sampling->min_p > 0.0) {
+        int64_t i = 1;
+        while (i < kept &&
+               exp(((double)scratch[i].logit - top) / sampling->temperature) >= sampling->min_p) {
+            i++;
+        }
+        kept = i;
+    }
     double total = 0.0;
     for (int64_t i = 0; i < kept; i++) {
         total += exp(((double)scratch[i].logit - top) / sampling->temperature);

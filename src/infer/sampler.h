@@ -1,6 +1,7 @@
 /**
  * @file
- * From a row of logits to the next token: greedy, temperature, top-k, top-p, log-probabilities.
+ * From a row of logits to the next token: greedy, temperature, top-k, top-p, min-p,
+ * log-probabilities.
  *
  * @order  Log-probabilities are log-softmax of the raw logits in double, left to right, before
  *         temperature or any cut.
@@ -26,6 +27,7 @@ struct od_sampling {
     double temperature;
     int64_t top_k;  ///< 0: no limit
     double top_p;   ///< 1: no limit
+    double min_p;   ///< 0: no limit; what is less likely than the likeliest times this is left out
 };
 
 /** log(sum(exp(logits))) in double. */

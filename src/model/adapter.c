@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -211,63 +212,100 @@ enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, co
     return OD_OK;
 }
 
-enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
-                                float *const *tensors, const char *folder, struct od_error *err)
+// The matrices for one weight; *ret_found is false where the adapter has none.
+static enum od_status read_layer(const struct od_safetensors *st, const char *path,
+                                 const struct od_part *part, int64_t r,
+                                 struct od_adapter_layer *layer, bool *ret_found,
+                                 struct od_error *err)
+{
+    const size_t stem = strlen(part->name) - strlen(".weight");
+    struct od_part part_a = {.rank = 2, .rows = r, .cols = part->cols};
+    struct od_part part_b = {.rank = 2, .rows = part->rows, .cols = r};
+    (void)snprintf(part_a.name, sizeof part_a.name, "base_model.model.%.*s.lora_A.weight",
+                   (int)stem, part->name);
+    (void)snprintf(part_b.name, sizeof part_b.name, "base_model.model.%.*s.lora_B.weight",
+                   (int)stem, part->name);
+    *ret_found = od_safetensors_find(st, part_a.name) != NULL;
+    if (!*ret_found) {
+        return OD_OK;
+    }
+    *layer = (struct od_adapter_layer){
+        .tensor = part->tensor, .row = part->row, .rows = part->rows, .k = part->cols};
+    layer->a = od_alloc((size_t)(r * part->cols), sizeof *layer->a);
+    layer->b = od_alloc((size_t)(r * part->rows), sizeof *layer->b);
+    if (!layer->a || !layer->b) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+    }
+    const enum od_status status = od_parts_read_open(st, &part_a, 1, &layer->a, path, err);
+    return status == OD_OK ? od_parts_read_open(st, &part_b, 1, &layer->b, path, err) : status;
+}
+
+enum od_status od_adapter_open(const struct od_program *program, const char *folder,
+                               struct od_adapter *ret, struct od_error *err)
 {
     enum od_status status = OD_OK;
     struct od_adapter_config config;
+    struct od_adapter adapter = {0};
     struct od_safetensors *st = NULL;
     char path[OD_PATH_MAX_BYTES];
-    float *a = NULL;
-    float *b = NULL;
-    size_t used = 0;
 
     if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
         (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
         (status = od_safetensors_open(path, &st, err)) != OD_OK) {
         goto done;
     }
-    for (int32_t i = 0; i < program->weight_count; i++) {
-        const struct od_part *part = &program->weights[i];
-        if (part->rank != 2) {
-            continue;
-        }
-        const size_t stem = strlen(part->name) - strlen(".weight");
-        struct od_part part_a = {.rank = 2, .rows = config.r, .cols = part->cols};
-        struct od_part part_b = {.rank = 2, .rows = part->rows, .cols = config.r};
-        (void)snprintf(part_a.name, sizeof part_a.name, "base_model.model.%.*s.lora_A.weight",
-                       (int)stem, part->name);
-        (void)snprintf(part_b.name, sizeof part_b.name, "base_model.model.%.*s.lora_B.weight",
-                       (int)stem, part->name);
-        if (!od_safetensors_find(st, part_a.name)) {
-            continue;
-        }
-        od_free(a);
-        od_free(b);
-        a = od_alloc((size_t)(config.r * part->cols), sizeof *a);
-        b = od_alloc((size_t)(config.r * part->rows), sizeof *b);
-        if (!a || !b) {
-            status = od_fail(err, OD_E_MEMORY, "no memory to merge '%s'", folder);
-            goto done;
-        }
-        if ((status = od_parts_read_open(st, &part_a, 1, &a, path, err)) != OD_OK ||
-            (status = od_parts_read_open(st, &part_b, 1, &b, path, err)) != OD_OK ||
-            (status = od_adapter_add(pool, tensors[part->tensor] + part->row * part->cols, a, b,
-                                     part->rows, part->cols, config.r,
-                                     (double)od_adapter_scale(&config), err)) != OD_OK) {
-            goto done;
-        }
-        used += 2;
+    adapter.r = config.r;
+    adapter.scale = od_adapter_scale(&config);
+    adapter.layers = od_alloc((size_t)program->weight_count, sizeof *adapter.layers);
+    if (!adapter.layers) {
+        status = od_fail(err, OD_E_MEMORY, "no memory for '%s'", folder);
+        goto done;
     }
-    if (used != od_safetensors_count(st)) {
-        status = od_fail(err, OD_E_FORMAT,
-                         "'%s': %zu of its %zu tensors belong to no layer of this model", path,
-                         od_safetensors_count(st) - used, od_safetensors_count(st));
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        bool found = false;
+        if (program->weights[i].rank == 2) {
+            status = read_layer(st, path, &program->weights[i], config.r,
+                                &adapter.layers[adapter.layer_count], &found, err);
+            adapter.layer_count += found;
+        }
+    }
+    if (status == OD_OK && 2 * (size_t)adapter.layer_count != od_safetensors_count(st)) {
+        status = od_fail(
+            err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to no layer of this model", path,
+            od_safetensors_count(st) - 2 * (size_t)adapter.layer_count, od_safetensors_count(st));
+    }
+    if (status == OD_OK) {
+        *ret = adapter;
+        adapter = (struct od_adapter){0};
     }
 
 done:
-    od_free(b);
-    od_free(a);
+    od_adapter_release(&adapter);
     od_safetensors_close(st);
+    return status;
+}
+
+void od_adapter_release(struct od_adapter *adapter)
+{
+    for (int64_t i = 0; i < adapter->layer_count; i++) {
+        od_free(adapter->layers[i].a);
+        od_free(adapter->layers[i].b);
+    }
+    od_free(adapter->layers);
+    *adapter = (struct od_adapter){0};
+}
+
+enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
+                                float *const *tensors, const char *folder, struct od_error *err)
+{
+    struct od_adapter adapter = {0};
+    enum od_status status = od_adapter_open(program, folder, &adapter, err);
+    for (int64_t i = 0; i < adapter.layer_count && status == OD_OK; i++) {
+        const struct od_adapter_layer *layer = &adapter.layers[i];
+        status =
+            od_adapter_add(pool, tensors[layer->tensor] + layer->row * layer->k, layer->a, layer->b,
+                           layer->rows, layer->k, adapter.r, (double)adapter.scale, err);
+    }
+    od_adapter_release(&adapter);
     return status;
 }

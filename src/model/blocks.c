@@ -90,6 +90,12 @@ static void rotate(struct od_builder *b, int32_t qkv, int64_t index)
     rope->slot[OD_SLOT_AUX] = b->program.io.rope_table;
 }
 
+// Positions that a sequence can have when generating.
+static int64_t most_positions(const struct od_program_options *options)
+{
+    return options->positions > 0 ? options->positions : options->cache_length;
+}
+
 int32_t od_build_attention(struct od_builder *b, int32_t qkv, int64_t index)
 {
     const struct od_spec *spec = &b->program.spec;
@@ -110,7 +116,7 @@ int32_t od_build_attention(struct od_builder *b, int32_t qkv, int64_t index)
             b, OD_ROLE_CACHE, options->cache_slots * 2 * spec->kv_heads,
             options->cache_length * spec->head_dim, "layers.%lld.cache", (long long)index);
         op->slot[OD_SLOT_WORK] =
-            od_build_tensor(b, OD_ROLE_WORK, options->threads, options->cache_length,
+            od_build_tensor(b, OD_ROLE_WORK, options->threads, most_positions(options),
                             "layers.%lld.attention.work", (long long)index);
         return y;
     }
@@ -196,7 +202,7 @@ void od_build_inputs(struct od_builder *b)
     const struct od_program_options *options = &b->program.options;
     const bool infer = options->mode == OD_PROGRAM_INFER;
     struct od_program_io *io = &b->program.io;
-    const int64_t positions = infer ? options->cache_length : options->tokens;
+    const int64_t positions = infer ? most_positions(options) : options->tokens;
 
     *io =
         (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};

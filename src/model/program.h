@@ -136,8 +136,9 @@ struct od_program_options {
     float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
     unsigned lora_targets;  ///< bits of enum od_target
     enum od_quant quant;    ///< LORA: how the weights of linear layers are kept
-    int64_t cache_slots;    ///< INFER: sequences at a time
-    int64_t cache_length;   ///< INFER: positions per sequence
+    int64_t cache_slots;    ///< INFER: pages of the key/value cache
+    int64_t cache_length;   ///< INFER: positions per page
+    int64_t positions;      ///< INFER: most positions of a sequence; 0: one page
     int64_t logit_rows;     ///< INFER: most rows of logits of a pass
     /** Layers from the first on that are one level below the others, whose level is `keep`: lean
      *  layers come first because what they make again has room once the last ones are done. */

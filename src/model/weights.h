@@ -139,6 +139,30 @@ enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, co
                               int64_t rows, int64_t k, int64_t r, double scale,
                               struct od_error *err) OD_MUST_CHECK;
 
+/** An adapter's matrices for rows [row, row + rows) of the weight in `tensor` [.., k]. */
+struct od_adapter_layer {
+    int32_t tensor;
+    int64_t row;
+    int64_t rows;
+    int64_t k;
+    float *a;  ///< [r, k]
+    float *b;  ///< [rows, r]
+};
+
+/** An adapter in memory, beside the weights that it is for. */
+struct od_adapter {
+    int64_t r;
+    float scale;
+    struct od_adapter_layer *layers;  ///< in the order of program->weights
+    int64_t layer_count;
+};
+
+/** Read the adapter in `folder`. Each of its tensors must belong to a layer of the program.
+ *  @memory Fills `ret`: od_adapter_release. */
+enum od_status od_adapter_open(const struct od_program *program, const char *folder,
+                               struct od_adapter *ret, struct od_error *err) OD_MUST_CHECK;
+void od_adapter_release(struct od_adapter *adapter);
+
 /** Add the adapter in `folder` to base weights in memory, see od_adapter_add. `program` may be of
  *  any mode; its weights are changed. */
 enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,

@@ -28,6 +28,7 @@ static void exchange_free(struct od_http_exchange *exchange)
 {
     od_http_parser_release(&exchange->parser);
     od_buf_release(&exchange->response.body);
+    od_buf_release(&exchange->pieces);
     od_free(exchange);
 }
 
@@ -127,6 +128,9 @@ static void send_response(struct od_http_connection *connection, struct od_http_
     if (response->allow) {
         used = snprintf(extra, sizeof extra, "Allow: %s\r\n", response->allow);
     }
+    if (response->authenticate) {
+        used = snprintf(extra, sizeof extra, "WWW-Authenticate: %s\r\n", response->authenticate);
+    }
     if (response->retry_after_s > 0) {
         (void)snprintf(extra + used, sizeof extra - (size_t)used, "Retry-After: %lld\r\n",
                        (long long)response->retry_after_s);
@@ -162,6 +166,73 @@ static void send_error(struct od_http_connection *connection, int code, const ch
     send_response(connection, &response, /* is_head= */ false, /* close= */ true);
 }
 
+/** Does the connection close behind this answer? HTTP/1.0 has no other end of a stream. */
+static bool closes_after(const struct od_http_exchange *exchange)
+{
+    const struct od_http_request *request = &exchange->parser.request;
+    return !request->keep_alive || exchange->server->stopping ||
+           (exchange->is_stream && request->minor_version == 0);
+}
+
+/** Status line and fields of an answer in pieces. */
+static void send_stream_head(struct od_http_exchange *exchange, struct evbuffer *output)
+{
+    const struct od_http_response *response = &exchange->response;
+    const bool chunked = exchange->parser.request.minor_version > 0;
+    (void)evbuffer_add_printf(
+        output,
+        "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%sContent-Type: %s\r\nCache-Control: no-store\r\n\r\n",
+        response->code, od_http_reason(response->code), od_http_server_date(exchange->server),
+        closes_after(exchange) ? "Connection: close\r\n" : "",
+        chunked ? "Transfer-Encoding: chunked\r\n" : "", response->content_type);
+    exchange->stream_begun = true;
+    exchange->stream_closes = closes_after(exchange);
+    exchange->streamed_bytes = 0;
+}
+
+void od_http_exchange_stream(struct od_http_exchange *exchange, const struct od_buf *pieces,
+                             bool ended)
+{
+    struct od_http_connection *connection = exchange->connection;
+    const struct od_http_request *request = &exchange->parser.request;
+    struct evbuffer *output = bufferevent_get_output(connection->stream);
+    const bool chunked = request->minor_version > 0;
+    const bool is_head = strcmp(request->method, "HEAD") == 0;
+
+    if (!exchange->stream_begun) {
+        send_stream_head(exchange, output);
+    }
+    if (pieces->failed || output_size(connection) > OD_HTTP_STREAM_AHEAD_BYTES) {
+        od_log(OD_LOG_INFO, "%s does not keep up with its answer", connection->peer);
+        od_http_connection_free(connection);
+        return;
+    }
+    if (pieces->size > 0 && !is_head) {
+        if (chunked) {
+            (void)evbuffer_add_printf(output, "%zx\r\n", pieces->size);
+        }
+        (void)evbuffer_add(output, pieces->bytes, pieces->size);
+        if (chunked) {
+            (void)evbuffer_add(output, "\r\n", 2);
+        }
+        exchange->streamed_bytes += pieces->size;
+    }
+    if (ended && chunked && !is_head) {
+        (void)evbuffer_add(output, "0\r\n\r\n", 5);
+    }
+}
+
+/** A stream is over: what comes next on its connection. */
+static void finish_stream(struct od_http_exchange *exchange)
+{
+    struct od_http_connection *connection = exchange->connection;
+    log_answer(exchange, exchange->response.code, exchange->streamed_bytes);
+    connection->state = exchange->stream_closes ? OD_CONNECTION_FLUSH : OD_CONNECTION_IDLE;
+    exchange->is_stream = false;
+    exchange->stream_begun = false;
+    od_buf_release(&exchange->pieces);
+}
+
 void od_http_exchange_finish(struct od_http_exchange *exchange)
 {
     struct od_http_server *server = exchange->server;
@@ -178,9 +249,12 @@ void od_http_exchange_finish(struct od_http_exchange *exchange)
         od_buf_release(&response->body);
         *response = (struct od_http_response){.code = 503, .retry_after_s = 1};
     }
-    const struct od_http_request *request = &exchange->parser.request;
-    send_response(connection, response, strcmp(request->method, "HEAD") == 0,
-                  !request->keep_alive || server->stopping);
+    if (exchange->is_stream) {
+        finish_stream(exchange);
+    } else {
+        send_response(connection, response, strcmp(exchange->parser.request.method, "HEAD") == 0,
+                      closes_after(exchange));
+    }
     exchange->outstanding = false;
     od_http_parser_reset(&exchange->parser);
     connection->timed_state = OD_CONNECTION_NONE;  // the time of idling starts anew

@@ -68,6 +68,24 @@ static void wake(struct od_http_server *server)
     (void)written;  // it fails only when a wake-up is pending anyway
 }
 
+/** With the lock held: have the loop look at an exchange. */
+static void post(struct od_http_exchange *exchange)
+{
+    struct od_http_server *server = exchange->server;
+    if (exchange->posted) {
+        return;
+    }
+    exchange->posted = true;
+    exchange->next = NULL;
+    if (server->done) {
+        server->done_last->next = exchange;
+    } else {
+        server->done = exchange;
+        wake(server);
+    }
+    server->done_last = exchange;
+}
+
 void od_http_respond(struct od_http_exchange *exchange, struct od_http_response *response)
 {
     struct od_http_server *server = exchange->server;
@@ -78,15 +96,38 @@ void od_http_respond(struct od_http_exchange *exchange, struct od_http_response 
         exchange->answered = true;
         return;
     }
-    exchange->next = NULL;
     (void)pthread_mutex_lock(&server->lock);
-    if (server->done) {
-        server->done_last->next = exchange;
-    } else {
-        server->done = exchange;
-        wake(server);
-    }
-    server->done_last = exchange;
+    post(exchange);
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+void od_http_stream_begin(struct od_http_exchange *exchange, int code, const char *content_type)
+{
+    struct od_http_server *server = exchange->server;
+    (void)pthread_mutex_lock(&server->lock);
+    exchange->response = (struct od_http_response){.code = code, .content_type = content_type};
+    exchange->is_stream = true;
+    exchange->stream_ended = false;
+    od_buf_init(&exchange->pieces, OD_HTTP_STREAM_AHEAD_BYTES);
+    post(exchange);
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+void od_http_stream_write(struct od_http_exchange *exchange, const char *bytes, size_t size)
+{
+    struct od_http_server *server = exchange->server;
+    (void)pthread_mutex_lock(&server->lock);
+    od_buf_append(&exchange->pieces, bytes, size);
+    post(exchange);
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+void od_http_stream_end(struct od_http_exchange *exchange)
+{
+    struct od_http_server *server = exchange->server;
+    (void)pthread_mutex_lock(&server->lock);
+    exchange->stream_ended = true;
+    post(exchange);
     (void)pthread_mutex_unlock(&server->lock);
 }
 
@@ -118,6 +159,34 @@ static void begin_stop(struct od_http_server *server, int64_t deadline_ms)
     od_http_server_check_done(server);
 }
 
+/** An exchange was answered, or its stream went on. */
+static void on_news(struct od_http_server *server, struct od_http_exchange *exchange)
+{
+    struct od_http_connection *connection = exchange->connection;
+    struct od_buf pieces = {0};
+    (void)pthread_mutex_lock(&server->lock);
+    exchange->posted = false;
+    const bool is_stream = exchange->is_stream;
+    const bool ended = exchange->stream_ended;
+    if (is_stream) {
+        pieces = exchange->pieces;
+        od_buf_init(&exchange->pieces, OD_HTTP_STREAM_AHEAD_BYTES);
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+    if (is_stream && connection) {
+        od_http_exchange_stream(exchange, &pieces, ended);
+        connection = exchange->connection;  // may have been cut off
+    }
+    od_buf_release(&pieces);
+    if (is_stream && !ended) {
+        return;
+    }
+    od_http_exchange_finish(exchange);
+    if (connection) {
+        od_http_connection_run(connection);
+    }
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {
     struct od_http_server *server = context;
@@ -138,11 +207,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     }
     while (exchange) {
         struct od_http_exchange *next = exchange->next;
-        struct od_http_connection *connection = exchange->connection;
-        od_http_exchange_finish(exchange);
-        if (connection) {
-            od_http_connection_run(connection);
-        }
+        on_news(server, exchange);
         exchange = next;
     }
 }

@@ -19,8 +19,13 @@
  * A client that closes its side while its request is with the handler has hung up: the exchange
  * counts as cancelled, and an answer that comes all the same is sent if it still can be.
  *
- * A stream of events can be added as more calls beside od_http_respond that post pieces to the
- * loop in the same way; the exchange then lives until its last piece.
+ * An answer may also come in pieces, for streams of events:
+ *
+ *     od_http_stream_begin(exchange, 200, "text/event-stream");
+ *     od_http_stream_write(exchange, "data: 1\n\n", 9);
+ *     od_http_stream_end(exchange);
+ *
+ * The exchange then lives until its end. A client that does not keep up with its pieces is cut off.
  *
  * @source RFC 9110, RFC 9112.
  * @thread create and stop: one owner. The handler runs on the loop's thread and must not block.
@@ -48,11 +53,13 @@ struct od_http_response {
     int code;
     const char *content_type;  ///< a constant; NULL: no body
     const char *allow;         ///< a constant for the Allow field; NULL: none
+    const char *authenticate;  ///< a constant for the WWW-Authenticate field; NULL: none
     int64_t retry_after_s;     ///< for the Retry-After field; 0: none
     struct od_buf body;
 };
 
-/** Called on the loop's thread for every complete request. Must lead to one od_http_respond. */
+/** Called on the loop's thread for every complete request. Must lead to one od_http_respond or to
+ *  one od_http_stream_end. */
 typedef void (*od_http_handler)(void *context, struct od_http_exchange *exchange);
 
 struct od_http_options {
@@ -113,5 +120,14 @@ const atomic_bool *od_http_exchange_cancel_flag(const struct od_http_exchange *e
  *         empty.
  */
 void od_http_respond(struct od_http_exchange *exchange, struct od_http_response *response);
+
+/**
+ * Begin an answer that comes in pieces, instead of od_http_respond. `content_type` is a constant.
+ */
+void od_http_stream_begin(struct od_http_exchange *exchange, int code, const char *content_type);
+/** The next piece; sent at once. @memory Borrows `bytes`. */
+void od_http_stream_write(struct od_http_exchange *exchange, const char *bytes, size_t size);
+/** That was all. @memory Takes `exchange`. */
+void od_http_stream_end(struct od_http_exchange *exchange);
 
 #endif

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "net/http_parse.h"
 #include "net/http_server.h"
 
@@ -33,6 +34,7 @@ enum {
     OD_HTTP_READ_AHEAD_BYTES = 64 * 1024,  ///< what is taken from a client ahead of its turn
     OD_HTTP_SEND_AHEAD_BYTES =
         256 * 1024,  ///< answers waiting to be taken: no more requests are read
+    OD_HTTP_STREAM_AHEAD_BYTES = 8 << 20,  ///< of a stream: the client is cut off
     OD_HTTP_LINGER_MS = 2000
 };
 
@@ -66,11 +68,19 @@ struct od_http_exchange {
     struct od_http_parser parser;
     struct od_http_response response;
     atomic_bool cancelled;
-    bool in_handler;                ///< on the loop's thread, inside the handler's call
-    bool answered;                  ///< inside that call
-    bool outstanding;               ///< with the handler, or answered and waiting for the loop
-    uint64_t start_ns;              ///< when the request was complete
-    struct od_http_exchange *next;  ///< in `done`, or in the list of those that lost their client
+    bool in_handler;    ///< on the loop's thread, inside the handler's call
+    bool answered;      ///< inside that call
+    bool outstanding;   ///< with the handler, or answered and waiting for the loop
+    uint64_t start_ns;  ///< when the request was complete
+    size_t streamed_bytes;
+    bool stream_begun;   ///< the loop has sent the head,
+    bool stream_closes;  ///< which says that the connection ends with the stream
+    // Under the server's lock.
+    bool is_stream;
+    bool stream_ended;
+    bool posted;                    ///< in `done`
+    struct od_buf pieces;           ///< of a stream, for the loop
+    struct od_http_exchange *next;  ///< in `done`
 };
 
 struct od_http_server {
@@ -93,7 +103,7 @@ struct od_http_server {
     char date[OD_HTTP_DATE_BYTES];
 
     pthread_mutex_t lock;
-    struct od_http_exchange *done;  ///< answered by other threads, oldest first
+    struct od_http_exchange *done;  ///< with news from other threads, oldest first
     struct od_http_exchange *done_last;
     bool stop_asked;
     int64_t stop_ms;
@@ -108,6 +118,9 @@ void od_http_connection_run(struct od_http_connection *connection);
 void od_http_connection_free(struct od_http_connection *connection);
 /** Put the answer of `exchange` on its connection's stream, or drop it if the client is gone. */
 void od_http_exchange_finish(struct od_http_exchange *exchange);
+/** Put the next pieces of a stream on its connection; may free the connection. */
+void od_http_exchange_stream(struct od_http_exchange *exchange, const struct od_buf *pieces,
+                             bool ended);
 /** End the loop when a stop was asked for and nothing is left to do. */
 void od_http_server_check_done(struct od_http_server *server);
 /** Now, as the Date field has it. */

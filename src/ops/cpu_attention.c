@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
 #include "ops/cpu.h"
+#include "ops/kernels.h"
 #include "ops/op.h"
 
 // A unit of work is one key/value head of one document: its query heads are done in order, so that
@@ -195,12 +196,19 @@ void od_cpu_attention_bwd(struct od_cpu *cpu, const struct od_op *op, float *con
     od_pool_run(cpu->pool, batch->segments * op->kv_heads, 1, backward_units, &at);
 }
 
-// The cache of a layer: [sequence][key, value][kv head][position][head_dim].
-static float *cache_at(const struct attention *at, int64_t slot, int64_t which, int64_t kv)
+// The cache of a layer: [page][key, value][kv head][position][head_dim]. Where there is no table, a
+// sequence has one page, and its number is that of the page.
+static struct od_cached_head cached_head(const struct attention *at, int64_t row, int64_t kv)
 {
-    const struct od_op *op = at->op;
-    return at->cache +
-           ((slot * 2 + which) * op->kv_heads + kv) * at->batch->cache_length * op->head_dim;
+    const struct od_batch *batch = at->batch;
+    const int64_t floats = batch->cache_length * at->op->head_dim;
+    const int32_t *slot = &batch->cache_slot[row];
+    return (struct od_cached_head){
+        .keys = at->cache + kv * floats,
+        .values = at->cache + (at->op->kv_heads + kv) * floats,
+        .pages = batch->page_table ? batch->page_table + *slot * batch->table_pages : slot,
+        .page_rows = batch->cache_length,
+        .page_stride = 2 * at->op->kv_heads * floats};
 }
 
 static void cached_rows(void *context, int64_t begin, int64_t end, int thread)
@@ -212,14 +220,30 @@ static void cached_rows(void *context, int64_t begin, int64_t end, int thread)
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t t = unit / op->heads;
         const int64_t head = unit % op->heads;
-        const int64_t slot = at->batch->cache_slot[t];
         const int64_t keys = at->batch->positions[t] + 1;
         const int64_t first = first_key(op, keys - 1);
-        at->cpu->kernels->attend_row(
-            at->o + t * op->heads * d + head * d, at->qkv + t * at->row + head * d,
-            cache_at(at, slot, 0, head / group) + first * d,
-            cache_at(at, slot, 1, head / group) + first * d, d, keys - first, d, op->scale,
-            at->work + thread * at->work_stride);
+        const struct od_cached_head cached = cached_head(at, t, head / group);
+        at->cpu->kernels->attend_row(at->o + t * op->heads * d + head * d,
+                                     at->qkv + t * at->row + head * d, &cached, first, keys - first,
+                                     d, op->scale, at->work + thread * at->work_stride);
+    }
+}
+
+// Keys and values of the rows of this pass into their pages.
+static void store_rows(const struct attention *at)
+{
+    const struct od_op *op = at->op;
+    const struct od_batch *batch = at->batch;
+    const int64_t d = op->head_dim;
+    for (int64_t t = 0; t < batch->tokens; t++) {
+        const float *key = at->qkv + t * at->row + op->heads * d;
+        const int64_t position = batch->positions[t];
+        for (int64_t i = 0; i < 2 * (int64_t)op->kv_heads; i++) {  // all keys, then all values
+            const struct od_cached_head to = cached_head(at, t, 0);
+            const int64_t floats = to.pages[position / to.page_rows] * to.page_stride +
+                                   (i * to.page_rows + position % to.page_rows) * d;
+            memcpy(at->cache + floats, key + i * d, (size_t)d * sizeof *key);
+        }
     }
 }
 
@@ -227,17 +251,8 @@ void od_cpu_attention_cached(struct od_cpu *cpu, const struct od_op *op, float *
                              const struct od_batch *batch)
 {
     struct attention at = attention_of(cpu, op, tensors, batch);
-    const int64_t d = op->head_dim;
     at.cache = tensors[op->slot[OD_SLOT_AUX]];
-    at.work_stride = batch->cache_length;
-    for (int64_t t = 0; t < batch->tokens; t++) {
-        const float *key = at.qkv + t * at.row + op->heads * d;
-        for (int64_t which = 0; which < 2; which++) {
-            for (int64_t kv = 0; kv < op->kv_heads; kv++) {
-                memcpy(cache_at(&at, batch->cache_slot[t], which, kv) + batch->positions[t] * d,
-                       key + (which * op->kv_heads + kv) * d, (size_t)d * sizeof *key);
-            }
-        }
-    }
+    at.work_stride = batch->cache_length * (batch->page_table ? batch->table_pages : 1);
+    store_rows(&at);
     od_pool_run(cpu->pool, batch->tokens * op->heads, 1, cached_rows, &at);
 }

@@ -41,6 +41,19 @@ struct od_dropout {
 };
 
 /** One variant of every kernel. Ranges are [first, last). */
+/**
+ * Keys and values of one head of a sequence, in pages of `page_rows` positions:
+ *
+ *     key of position p:  keys + pages[p / page_rows] * page_stride + (p % page_rows) * d
+ */
+struct od_cached_head {
+    const float *keys;
+    const float *values;
+    const int32_t *pages;
+    int64_t page_rows;
+    int64_t page_stride;  ///< floats
+};
+
 struct od_cpu_kernels {
     /** Rows: y = x * rstd * w, rstd = 1/sqrt(mean(x^2) + eps). rstd may be NULL. */
     void (*rms_norm)(float *y, float *rstd, const float *x, const float *w, int64_t cols, float eps,
@@ -109,9 +122,9 @@ struct od_cpu_kernels {
     /** Row of logits [v] with target: returns lse - logit[target]; with grad, logits become
      *  (softmax - onehot) * scale. */
     float (*cross_entropy)(float *logits, int64_t v, int32_t target, int grad, float scale);
-    /** One query row against cached keys and values: out[d] = softmax(q k^T * scale) v. `scores`
-     *  has room for `length` floats; keys and values are `stride` floats apart. */
-    void (*attend_row)(float *out, const float *q, const float *k, const float *v, int64_t stride,
+    /** One query row against `length` cached keys and values from position `first` on: out[d] =
+     *  softmax(q k^T * scale) v. `scores` has room for `length` floats. */
+    void (*attend_row)(float *out, const float *q, const struct od_cached_head *head, int64_t first,
                        int64_t length, int64_t d, float scale, float *scores);
     /** Columns: dw[ids[t]] += dy[t] for t in order. */
     void (*embed_bwd)(float *dw, const float *dy, const int32_t *ids, int64_t rows, int64_t cols,

@@ -147,7 +147,11 @@ struct od_batch {
     double loss_sum;               ///< out: sum of row losses of this pass, in row order
     // Generation: rows that belong to cached sequences.
     const int32_t *cache_slot;  ///< [tokens] which cached sequence the row belongs to
-    int64_t cache_length;       ///< positions per cached sequence
+    int64_t cache_length;       ///< positions per page of the cache
+    /** [sequences, table_pages] numbers of the pages that a sequence has, in the order of its
+     *  positions; NULL: one page each, with the sequence's own number. */
+    const int32_t *page_table;
+    int64_t table_pages;
     int64_t logit_rows;
     const int32_t *logit_row;  ///< [logit_rows] rows whose logits are wanted
 };

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -26,6 +25,7 @@ enum process_field {
     PROCESS_TOP_K_PER_TOKEN,
     PROCESS_NUM_RETURN_SEQUENCES,
     PROCESS_STOP_SEQUENCES,
+    PROCESS_ADAPTER,
     PROCESS_COUNT
 };
 
@@ -94,6 +94,11 @@ static const struct od_field PROCESS_FIELDS[PROCESS_COUNT] = {
                                 .max = OD_STOP_MAX_BYTES,
                                 .count_max = OD_STOP_COUNT_MAX,
                                 .help = "the text ends before the first of these that appears"},
+    [PROCESS_ADAPTER] = {.name = "adapter",
+                         .kind = OD_FIELD_TEXT,
+                         .nullable = true,
+                         .no_default = true,
+                         .help = "answer with this one of /v1/models"},
 };
 
 enum tokenize_field { TOKENIZE_TEXT, TOKENIZE_TRUNCATION, TOKENIZE_MAX_LENGTH, TOKENIZE_COUNT };
@@ -145,6 +150,7 @@ enum od_status od_process_read(struct od_body *body, const char *bytes, size_t s
     request.top_p = values[PROCESS_TOP_P].number;
     const int64_t alternatives = values[PROCESS_TOP_K_PER_TOKEN].integer;
     request.top_logprobs = alternatives < 1 ? 1 : alternatives;
+    request.adapter = values[PROCESS_ADAPTER].given ? values[PROCESS_ADAPTER].text : NULL;
     request.stop = values[PROCESS_STOP_SEQUENCES].texts;
     // An empty stop sequence stops nothing.
     for (size_t i = 0; i < values[PROCESS_STOP_SEQUENCES].count; i++) {
@@ -272,95 +278,12 @@ void od_message_write(struct od_buf *out, const char *why)
     od_json_object_end(&w);
 }
 
-/** Schemas of answers are constants; those of bodies come from the tables. */
-static const char *const ANSWER_SCHEMAS[][2] = {
-    {"ProcessResponse",
-     "{\"title\":\"ProcessResponse\",\"required\":[\"text\",\"tokens\",\"logprob\",\"request_time\"],"
-     "\"type\":\"object\",\"properties\":{\"text\":{\"type\":\"string\"},\"tokens\":{\"type\":\"array\","
-     "\"items\":{\"$ref\":\"#/components/schemas/Token\"}},\"logprob\":{\"type\":\"number\"},"
-     "\"request_time\":{\"type\":\"number\"}}}"},
-    {"Token",
-     "{\"title\":\"Token\",\"required\":[\"text\",\"logprob\",\"top_logprob\"],\"type\":\"object\","
-     "\"properties\":{\"text\":{\"type\":\"string\"},\"logprob\":{\"type\":\"number\"},"
-     "\"top_logprob\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"number\"}}}}"},
-    {"TokenizeResponse",
-     "{\"title\":\"TokenizeResponse\",\"required\":[\"tokens\",\"request_time\"],\"type\":\"object\","
-     "\"properties\":{\"tokens\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},"
-     "\"request_time\":{\"type\":\"number\"}}}"},
-    {"DecodeResponse",
-     "{\"title\":\"DecodeResponse\",\"required\":[\"text\",\"request_time\"],\"type\":\"object\","
-     "\"properties\":{\"text\":{\"type\":\"string\"},\"request_time\":{\"type\":\"number\"}}}"},
-    {"Health",
-     "{\"title\":\"Health\",\"required\":[\"status\",\"model\"],\"type\":\"object\",\"properties\":{"
-     "\"status\":{\"type\":\"string\"},\"model\":{\"type\":\"string\"},\"context_length\":{\"type\":"
-     "\"integer\"}}}"},
-    {"HTTPValidationError",
-     "{\"title\":\"HTTPValidationError\",\"type\":\"object\",\"properties\":{\"detail\":{\"title\":"
-     "\"Detail\",\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/ValidationError\"}}}}"},
-    {"ValidationError",
-     "{\"title\":\"ValidationError\",\"required\":[\"loc\",\"msg\",\"type\"],\"type\":\"object\","
-     "\"properties\":{\"loc\":{\"title\":\"Location\",\"type\":\"array\",\"items\":{\"anyOf\":["
-     "{\"type\":\"string\"},{\"type\":\"integer\"}]}},\"msg\":{\"title\":\"Message\",\"type\":"
-     "\"string\"},\"type\":{\"title\":\"Error Type\",\"type\":\"string\"}}}"},
-    {"Message",
-     "{\"title\":\"Message\",\"required\":[\"detail\"],\"type\":\"object\",\"properties\":{\"detail\":{"
-     "\"type\":\"string\"}}}"},
-};
-
-static void write_answer(struct od_buf *out, const char *code, const char *what, const char *schema)
+void od_endpoints_write_schemas(struct od_json_writer *w)
 {
-    od_buf_printf(out,
-                  "\"%s\":{\"description\":\"%s\",\"content\":{\"application/json\":{\"schema\":"
-                  "{\"$ref\":\"#/components/schemas/%s\"}}}}",
-                  code, what, schema);
-}
-
-static void write_post(struct od_buf *out, const char *path, const char *name, const char *summary)
-{
-    char answer[64];
-    od_buf_printf(out,
-                  "\"%s\":{\"post\":{\"summary\":\"%s\",\"operationId\":\"%s\",\"requestBody\":{"
-                  "\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
-                  "\"#/components/schemas/%sRequest\"}}},\"required\":true},\"responses\":{",
-                  path, summary, path + 1, name);
-    (void)snprintf(answer, sizeof answer, "%sResponse", name);
-    write_answer(out, "200", "Successful Response", answer);
-    od_buf_putc(out, ',');
-    write_answer(out, "422", "Validation Error", "HTTPValidationError");
-    od_buf_putc(out, ',');
-    write_answer(out, "503", "The queue is full, come again after Retry-After seconds", "Message");
-    od_buf_puts(out, "}}},");
-}
-
-static void write_request_schema(struct od_buf *out, const char *title,
-                                 const struct od_field *fields, size_t count)
-{
-    struct od_json_writer w;
-    od_buf_printf(out, "\"%s\":", title);
-    od_json_writer_init(&w, out, OD_JSON_COMPACT, /* ascii= */ false);
-    od_fields_write_schema(&w, title, fields, count);
-    od_buf_putc(out, ',');
-}
-
-void od_openapi_write(struct od_buf *out)
-{
-    const size_t count = sizeof ANSWER_SCHEMAS / sizeof ANSWER_SCHEMAS[0];
-    od_buf_puts(out,
-                "{\"openapi\":\"3.0.2\",\"info\":{\"title\":\"oneday\",\"version\":\"0.1.0\"},"
-                "\"paths\":{");
-    write_post(out, "/process", "Process", "Go on from a prompt");
-    write_post(out, "/tokenize", "Tokenize", "Text to token ids");
-    write_post(out, "/decode", "Decode", "Token ids to text");
-    od_buf_puts(out,
-                "\"/health\":{\"get\":{\"summary\":\"Is it up\",\"operationId\":\"health\","
-                "\"responses\":{");
-    write_answer(out, "200", "Successful Response", "Health");
-    od_buf_puts(out, "}}}},\"components\":{\"schemas\":{");
-    write_request_schema(out, "ProcessRequest", PROCESS_FIELDS, PROCESS_COUNT);
-    write_request_schema(out, "TokenizeRequest", TOKENIZE_FIELDS, TOKENIZE_COUNT);
-    write_request_schema(out, "DecodeRequest", DECODE_FIELDS, 1);
-    for (size_t i = 0; i < count; i++) {
-        od_buf_printf(out, "\"%s\":%s%s", ANSWER_SCHEMAS[i][0], ANSWER_SCHEMAS[i][1],
-                      i + 1 < count ? "," : "}}}");
-    }
+    od_json_key(w, "ProcessRequest");
+    od_fields_write_schema(w, "ProcessRequest", PROCESS_FIELDS, PROCESS_COUNT);
+    od_json_key(w, "TokenizeRequest");
+    od_fields_write_schema(w, "TokenizeRequest", TOKENIZE_FIELDS, TOKENIZE_COUNT);
+    od_json_key(w, "DecodeRequest");
+    od_fields_write_schema(w, "DecodeRequest", DECODE_FIELDS, 1);
 }

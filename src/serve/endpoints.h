@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/json.h"
 #include "infer/responder.h"
 #include "serve/fields.h"
 #include "text/tokenizer.h"
@@ -61,7 +62,7 @@ void od_decode_write(struct od_buf *out, const char *text, size_t size, double s
 /** {"detail":"why"} */
 void od_message_write(struct od_buf *out, const char *why);
 
-/** The description of all endpoints, OpenAPI 3.0.2. */
-void od_openapi_write(struct od_buf *out);
+/** The schemas of these bodies, as members of an object that has begun. */
+void od_endpoints_write_schemas(struct od_json_writer *w);
 
 #endif

@@ -90,9 +90,15 @@ static void detail_end(struct od_json_writer *w)
 
 void od_detail_write(struct od_buf *out, const char *field, const char *message, const char *type)
 {
+    od_detail_write_item(out, field, -1, message, type);
+}
+
+void od_detail_write_item(struct od_buf *out, const char *field, int64_t item, const char *message,
+                          const char *type)
+{
     struct od_json_writer w;
     detail_begin(&w, out);
-    write_error(&w, field, -1, message, type);
+    write_error(&w, field, item, message, type);
     detail_end(&w);
 }
 
@@ -293,9 +299,10 @@ static void read_listed_text(struct reading *reading, const struct od_field *fie
 static void read_list(struct reading *reading, const struct od_field *field, const json_t *value,
                       struct od_value *ret)
 {
-    const size_t count = json_array_size(value);
     const bool is_texts = field->kind == OD_FIELD_TEXTS;
-    if (!json_is_array(value)) {
+    const bool is_single = field->single && !json_is_array(value) && !json_is_object(value);
+    const size_t count = is_single ? 1 : json_array_size(value);
+    if (!json_is_array(value) && !is_single) {
         complain(reading, "type_error.list", "value is not a valid list");
         return;
     }
@@ -314,9 +321,9 @@ static void read_list(struct reading *reading, const struct od_field *field, con
     ret->integers = is_texts ? NULL : room;
     ret->count = count;
     for (size_t i = 0; i < count && !reading->no_memory; i++) {
-        const json_t *item = json_array_get(value, i);
+        const json_t *item = is_single ? value : json_array_get(value, i);
         int64_t integer = 0;
-        reading->item = (int64_t)i;
+        reading->item = is_single ? -1 : (int64_t)i;
         if (is_texts) {
             read_listed_text(reading, field, item, &ret->texts[i]);
         } else if (read_integer(reading, field, item, &integer)) {
@@ -351,6 +358,7 @@ static void read_field(struct reading *reading, const struct od_field *field, st
     case OD_FIELD_BOOL: read_bool(reading, value, &ret->integer); break;
     case OD_FIELD_INTS:
     case OD_FIELD_TEXTS: read_list(reading, field, value, ret); break;
+    case OD_FIELD_ANY: ret->json = value; break;
     }
 }
 
@@ -438,8 +446,8 @@ enum od_status od_body_read(struct od_body *body, const struct od_field *fields,
     return OD_OK;
 }
 
-static const char *const KIND_NAMES[] = {"string",  "integer", "number",
-                                         "boolean", "array",   "array"};
+static const char *const KIND_NAMES[] = {"string", "integer", "number", "boolean",
+                                         "array",  "array",   NULL};
 
 /** "max_new_tokens" as "Max New Tokens". */
 static void write_title(struct od_json_writer *w, const char *name)
@@ -461,8 +469,10 @@ static void write_field(struct od_json_writer *w, const struct od_field *field)
     od_json_key(w, field->name);
     od_json_object_begin(w);
     write_title(w, field->name);
-    od_json_member_text(w, "type", KIND_NAMES[field->kind]);
-    if (field->kind == OD_FIELD_INTS || field->kind == OD_FIELD_TEXTS) {
+    if (KIND_NAMES[field->kind] && !field->single) {
+        od_json_member_text(w, "type", KIND_NAMES[field->kind]);
+    }
+    if (!field->single && (field->kind == OD_FIELD_INTS || field->kind == OD_FIELD_TEXTS)) {
         od_json_key(w, "items");
         od_json_object_begin(w);
         od_json_member_text(w, "type", field->kind == OD_FIELD_INTS ? "integer" : "string");

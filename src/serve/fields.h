@@ -23,7 +23,7 @@
 #include "base/status.h"
 #include "formats/json.h"
 
-enum { OD_FIELDS_MAX = 16 };
+enum { OD_FIELDS_MAX = 32 };
 #define OD_DETAIL_MAX_BYTES ((size_t)1 << 20)
 
 enum od_field_kind {
@@ -31,8 +31,9 @@ enum od_field_kind {
     OD_FIELD_INT,
     OD_FIELD_NUMBER,
     OD_FIELD_BOOL,
-    OD_FIELD_INTS,  ///< a list of integers, each in min..max
-    OD_FIELD_TEXTS  ///< a list of texts, at most `count_max`, each of at most `max` bytes
+    OD_FIELD_INTS,   ///< a list of integers, each in min..max
+    OD_FIELD_TEXTS,  ///< a list of texts, at most `count_max`, each of at most `max` bytes
+    OD_FIELD_ANY     ///< anything; its reader looks at it
 };
 
 /** One member of a body. */
@@ -48,6 +49,7 @@ struct od_field {
     double number_max;
     int64_t count_max;  ///< of lists
     bool no_default;    ///< absent means "not given", there is no value
+    bool single;        ///< of a list of texts: one text stands for a list of one
     const char *help;   ///< one line for the schema
 };
 
@@ -60,7 +62,8 @@ struct od_value {
     size_t text_size;
     int32_t *integers;
     const char **texts;
-    size_t count;  ///< of a list
+    size_t count;        ///< of a list
+    const json_t *json;  ///< of OD_FIELD_ANY
 };
 
 /** A body that was read. Initialise with od_body_init. */
@@ -82,6 +85,9 @@ enum od_status od_body_read(struct od_body *body, const struct od_field *fields,
                             const char *bytes, size_t size, struct od_buf *detail,
                             struct od_error *err) OD_MUST_CHECK;
 
+/** Complain about a field in the same way, behind od_body_read: `item` < 0 is the field itself. */
+void od_detail_write_item(struct od_buf *out, const char *field, int64_t item, const char *message,
+                          const char *type);
 /** The answer about one error: loc ["body"] or ["body", field], msg, type. */
 void od_detail_write(struct od_buf *out, const char *field, const char *message, const char *type);
 

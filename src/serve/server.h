@@ -1,6 +1,6 @@
 /**
  * @file
- * The model server: the challenge's endpoints over a responder.
+ * The model server: the challenge's endpoints, OpenAI's API and /score over a responder.
  *
  *     struct od_server_options options = OD_SERVER_OPTIONS_INIT;
  *     options.port = 0;  // any
@@ -9,8 +9,9 @@
  *     od_server_stop(server);
  *
  * Bodies are read by a few threads that also answer /tokenize and /decode, so that these never wait
- * for the model. /process goes on to `workers` threads which call the responder at the same time;
- * it batches. Behind them at most `queue_max` requests wait; more are told 503 at once.
+ * for the model. Answers of the model are asked for by `workers` threads which call the responder
+ * at the same time; it batches. Behind them at most `queue_max` answers wait; more are told 429 at
+ * once. One request may ask for several answers.
  *
  * A request whose client has hung up is dropped where it waits; one that the responder works on is
  * told through od_process_request.cancel.
@@ -32,17 +33,23 @@ enum {
     OD_SERVER_WORKERS_MAX = 1024,
     OD_SERVER_QUEUE_MAX = 1 << 20,
     OD_SERVER_BODY_MAX_BYTES = 1 << 30,
-    OD_SERVER_STOP_S_MAX = 86400
+    OD_SERVER_STOP_S_MAX = 86400,
+    OD_SERVER_KEYS_MAX = 1024,
+    OD_SERVER_KEY_MAX_BYTES = 512
 };
 
 struct od_server_options {
     const char *host;         ///< name or address to listen on
     int port;                 ///< 0: any that is free
-    int64_t workers;          ///< /process requests that the responder gets at a time
-    int64_t queue_max;        ///< /process requests that wait behind them
+    int64_t workers;          ///< answers that the responder is asked for at a time
+    int64_t queue_max;        ///< answers that wait behind them
     size_t body_max_bytes;    ///< larger bodies are 413
     int64_t connections_max;  ///< clients at a time
     int64_t stop_ms_max;      ///< how long a stop waits for what is in flight
+    /** [key_count] Requests need one of these in `Authorization: Bearer KEY`, but for /health and
+     *  the page at /. None: everybody may ask. */
+    const char *const *keys;
+    size_t key_count;
 };
 #define OD_SERVER_OPTIONS_INIT           \
     {.host = "127.0.0.1",                \

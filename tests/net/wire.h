@@ -130,7 +130,34 @@ static inline bool wire_field_is(const struct wire_answer *answer, const char *n
     return found && strncmp(found, value, strlen(value)) == 0 && found[strlen(value)] == '\r';
 }
 
-/** Read one answer; code 0 when there is none. 100 Continue counts as an answer. */
+/** Read the body of a chunked answer up to its end into `out`; false when it breaks off. */
+static inline bool wire_read_chunks(struct wire *wire, struct od_buf *out)
+{
+    for (;;) {
+        const char *line_end = NULL;
+        while (!(line_end = strstr(od_buf_text(&wire->in), "\r\n"))) {
+            if (!wire_fill(wire)) {
+                return false;
+            }
+        }
+        const size_t size = (size_t)strtoull(wire->in.bytes, NULL, 16);
+        const size_t line = (size_t)(line_end - wire->in.bytes) + 2;
+        while (wire->in.size < line + size + 2) {
+            if (!wire_fill(wire)) {
+                return false;
+            }
+        }
+        od_buf_append(out, wire->in.bytes + line, size);
+        wire->in.size -= line + size + 2;
+        memmove(wire->in.bytes, wire->in.bytes + line + size + 2, wire->in.size + 1);
+        if (size == 0) {
+            return true;
+        }
+    }
+}
+
+/** Read one answer; code 0 when there is none. 100 Continue counts as an answer. The body of a
+ *  chunked answer is left to wire_read_chunks. */
 static inline struct wire_answer wire_read(struct wire *wire, bool to_head)
 {
     struct wire_answer answer = {0};

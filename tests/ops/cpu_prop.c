@@ -503,6 +503,56 @@ static void cached(void **state)
     }
 }
 
+// The cache in pages, in any order: the same bits as in one piece.
+static void cached_in_pages(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t g = between(1, 2);
+        const int64_t h = g * between(1, 3);
+        const int64_t d = 2 * between(1, 12);
+        const int64_t tokens = between(1, 40);
+        const int64_t page_rows = between(1, 17);
+        const int64_t pages = (tokens + page_rows - 1) / page_rows;
+        int32_t positions[64];
+        int32_t slots[64];
+        int32_t table[2 * 64];
+        struct od_op op = operation(OD_OP_ATTENTION_CACHED);
+        op.heads = (int32_t)h;
+        op.kv_heads = (int32_t)g;
+        op.head_dim = (int32_t)d;
+        op.scale = 1.0F / sqrtf((float)d);
+        op.window = round % 2 == 0 ? 0 : (int32_t)between(1, 20);
+        for (int32_t t = 0; t < tokens; t++) {
+            positions[t] = t;
+            slots[t] = 1;
+        }
+        const uint64_t order = (uint64_t)between(0, 1000);
+        for (int64_t p = 0; p < pages; p++) {
+            table[p] = -1;  // of sequence 0, which has no rows here
+            table[pages + p] = (int32_t)od_permute((uint64_t)p, (uint64_t)pages, order, 0);
+        }
+        struct od_batch batch = {
+            .tokens = tokens, .positions = positions, .cache_slot = slots, .cache_length = 40};
+        (void)random_in(OD_SLOT_X, tokens * (h + 2 * g) * d);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        use(&op, OD_SLOT_X);
+        use(&op, OD_SLOT_Y);
+        use(&op, OD_SLOT_AUX);
+        use(&op, OD_SLOT_WORK);
+        run_both(&op, &batch);
+        memcpy(expected, memory[0][OD_SLOT_Y], (size_t)(tokens * h * d) * sizeof *expected);
+        poison(OD_SLOT_Y);
+        poison(OD_SLOT_AUX);
+        batch.cache_length = page_rows;
+        batch.page_table = table;
+        batch.table_pages = pages;
+        run_both(&op, &batch);
+        same_and_near(OD_SLOT_Y, expected, tokens * h * d, 0.0, "attention in pages");
+    }
+}
+
 static void rotation(void **state)
 {
     (void)state;
@@ -745,12 +795,13 @@ static void optimiser(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norms),      cmocka_unit_test(gates),
-        cmocka_unit_test(attention),  cmocka_unit_test(rotation),
-        cmocka_unit_test(losses),     cmocka_unit_test(adapters),
-        cmocka_unit_test(optimiser),  cmocka_unit_test(layer_norms),
-        cmocka_unit_test(head_norms), cmocka_unit_test(learned_positions),
-        cmocka_unit_test(biases),     cmocka_unit_test(cached),
+        cmocka_unit_test(norms),           cmocka_unit_test(gates),
+        cmocka_unit_test(attention),       cmocka_unit_test(rotation),
+        cmocka_unit_test(losses),          cmocka_unit_test(adapters),
+        cmocka_unit_test(optimiser),       cmocka_unit_test(layer_norms),
+        cmocka_unit_test(head_norms),      cmocka_unit_test(learned_positions),
+        cmocka_unit_test(biases),          cmocka_unit_test(cached),
+        cmocka_unit_test(cached_in_pages),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -8,6 +8,7 @@
 
 #include "infer/responder.h"
 #include "serve/endpoints.h"
+#include "serve/openapi.h"
 #include "support.h"
 
 #define ONE_ERROR(loc, msg, type) \

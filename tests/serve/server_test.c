@@ -364,7 +364,7 @@ static void busy_and_full(void **state)
     struct wire wire = connect_to(&fixture);
     struct wire_answer answer = wire_ask(&wire, "POST", "/process", "{\"prompt\":\"ab\"}");
     assert_true(is_answer(
-        &answer, 503, "{\"detail\":\"too many requests wait for the model, try again later\"}"));
+        &answer, 429, "{\"detail\":\"too many requests wait for the model, try again later\"}"));
     assert_true(wire_field_is(&answer, "Retry-After:", "1"));
     wire_answer_release(&answer);
     answer = wire_ask(&wire, "GET", "/health", NULL);

@@ -9,11 +9,15 @@
  *     nan, inf     gives a number that is not finite, in the token or in an alternative
  *     bytes        gives invalid UTF-8
  *
+ * An answer that is taken in pieces comes byte by byte. A conversation's text is the contents of its
+ * messages, each behind a '|'. Of a prompt that comes as ids, BOS is '^'.
+ *
  * @thread Any thread.
  */
 #ifndef OD_TESTS_SERVE_STAND_IN_H
 #define OD_TESTS_SERVE_STAND_IN_H
 
+#include <jansson.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +26,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "infer/responder.h"
+#include "text/chat_template.h"
 
 enum { STAND_IN_BOS = 256, STAND_IN_CONTEXT = 512 };
 
@@ -129,6 +135,13 @@ static inline enum od_status stand_in_answer(const struct od_process_request *re
         result->logprob += i >= start ? result->tokens[i].logprob : 0.0;
     }
     text[used] = '\0';
+    for (size_t i = start; i < used && request->on_piece; i++) {
+        const struct od_piece piece = {
+            .text = text + i, .size = 1, .tokens = &result->tokens[i], .token_count = 1};
+        request->on_piece(request->piece_context, &piece);
+    }
+    result->prompt_tokens = (int64_t)prompt + 1;
+    result->answer_tokens = (int64_t)(used - start);
     result->text = text;
     result->text_size = used;
     result->token_count = used;
@@ -147,6 +160,17 @@ static inline enum od_status stand_in_process(void *context,
                                               struct od_error *err)
 {
     struct stand_in *stand_in = context;
+    char of_ids[STAND_IN_CONTEXT] = "";
+    struct od_process_request copy = *request;
+    if (request->prompt_ids) {
+        copy.prompt = of_ids;
+        copy.prompt_size = 0;
+        for (size_t i = 0; i < request->prompt_id_count && i + 1 < sizeof of_ids; i++) {
+            const int32_t id = request->prompt_ids[i];
+            of_ids[copy.prompt_size++] = id == STAND_IN_BOS ? '^' : (char)(id & 0x7f);
+        }
+        request = &copy;
+    }
     (void)pthread_mutex_lock(&stand_in->lock);
     stand_in->last = *request;
     (void)pthread_mutex_unlock(&stand_in->lock);
@@ -211,6 +235,25 @@ static inline enum od_status stand_in_decode(void *context, const int32_t *ids, 
     return OD_OK;
 }
 
+static inline enum od_status stand_in_chat(void *context, const struct od_chat *chat,
+                                           struct od_buf *out, struct od_error *err)
+{
+    (void)context;
+    (void)err;
+    for (size_t i = 0; i < json_array_size(chat->messages); i++) {
+        const json_t *message = json_array_get(chat->messages, i);
+        const char *content = json_string_value(json_object_get(message, "content"));
+        od_buf_printf(out, "|%s", content ? content : "");
+    }
+    return OD_OK;
+}
+
+static inline void stand_in_metrics(void *context, struct od_buf *out)
+{
+    (void)context;
+    od_buf_puts(out, "# TYPE stand_in gauge\nstand_in 1\n");
+}
+
 static inline void stand_in_init(struct stand_in *stand_in)
 {
     *stand_in =
@@ -219,6 +262,8 @@ static inline void stand_in_init(struct stand_in *stand_in)
                                                 .process = stand_in_process,
                                                 .tokenize = stand_in_tokenize,
                                                 .decode = stand_in_decode,
+                                                .chat = stand_in_chat,
+                                                .write_metrics = stand_in_metrics,
                                                 .context_length = STAND_IN_CONTEXT,
                                                 .model_name = "stand-in"};
 }

@@ -124,17 +124,22 @@ static void softmax_bwd(float *dp, const float *p, int64_t ld, int64_t rows, int
     }
 }
 
-static void attend_row(float *out, const float *q, const float *k, const float *v, int64_t stride,
-                       int64_t length, int64_t d, float scale, float *scores)
+// How many floats position `at` lies behind the start of the keys, and how many positions follow it
+// in its page, itself counted.
+static int64_t cached_at(const struct od_cached_head *head, int64_t at, int64_t d, int64_t *count)
 {
-    for (int64_t j = 0; j < length; j++) {
-        scores[j] = dot(q, k + j * stride, d);
-    }
-    (void)softmax_row(scores, length, scale);
-    memset(out, 0, (size_t)d * sizeof *out);
-    for (int64_t j = 0; j < length; j++) {
-        const float *row = v + j * stride;
-        const float p = scores[j];
+    const int64_t row = at % head->page_rows;
+    *count = head->page_rows - row;
+    return head->pages[at / head->page_rows] * head->page_stride + row * d;
+}
+
+// out += sum of `count` rows of values, each times its weight, in order.
+static void add_weighted(float *out, const float *values, const float *weights, int64_t count,
+                         int64_t d)
+{
+    for (int64_t j = 0; j < count; j++) {
+        const float *row = values + j * d;
+        const float p = weights[j];
         int64_t i = 0;
         for (; i + 8 <= d; i += 8) {
             od_v8_store(out + i, od_v8_load(out + i) + od_v8_load(row + i) * p);
@@ -142,6 +147,24 @@ static void attend_row(float *out, const float *q, const float *k, const float *
         for (; i < d; i++) {
             out[i] += row[i] * p;
         }
+    }
+}
+
+static void attend_row(float *out, const float *q, const struct od_cached_head *head, int64_t first,
+                       int64_t length, int64_t d, float scale, float *scores)
+{
+    int64_t in_page = 0;
+    for (int64_t j = 0; j < length; j += in_page) {
+        const float *keys = head->keys + cached_at(head, first + j, d, &in_page);
+        for (int64_t i = 0; i < in_page && j + i < length; i++) {
+            scores[j + i] = dot(q, keys + i * d, d);
+        }
+    }
+    (void)softmax_row(scores, length, scale);
+    memset(out, 0, (size_t)d * sizeof *out);
+    for (int64_t j = 0; j < length; j += in_page) {
+        const float *values = head->values + cached_at(head, first + j, d, &in_page);
+        add_weighted(out, values, scores + j, in_page < length - j ? in_page : length - j, d);
     }
 }
 
