@@ -319,7 +319,7 @@ static int remove_one(const char *path, const struct stat *info, int type, struc
     (void)info;
     (void)type;
     (void)ftw;
-    return remove(path);
+    return must_fail() ? -1 : remove(path);
 }
 
 enum od_status od_dir_remove(const char *path, struct od_error *err)

@@ -90,12 +90,12 @@ enum od_status od_path_rename(const char *from, const char *to, struct od_error 
 enum od_status od_dir_replace(const char *temp, const char *final,
                               struct od_error *err) OD_MUST_CHECK;
 
-/** For tests: let the n-th write, fsync or rename from now fail with ENOSPC, a write after half of its
+/** For tests: let the n-th write, fsync, rename or removal from now fail with ENOSPC, a write after half of its
  *  bytes; 0 turns it off. */
 void od_file_fail_at(uint64_t n);
 /** For tests: as od_file_fail_at, but there the process dies by SIGKILL. */
 void od_file_kill_at(uint64_t n);
-/** Writes, fsyncs and renames since the program started; tests compare two readings. */
+/** Writes, fsyncs, renames and removals since the program started; tests compare two readings. */
 uint64_t od_file_operation_count(void);
 
 #endif

@@ -163,10 +163,12 @@ static void folder_replaced(void **state)
     (void)state;
     char temp[OD_PATH_MAX_BYTES];
     char final[OD_PATH_MAX_BYTES];
+    char old[OD_PATH_MAX_BYTES];
     char path[OD_PATH_MAX_BYTES];
     struct od_error err = {0};
     const char *folder = test_folder();
     assert_ok(od_path_join(temp, folder, "new", &err), &err);
+    assert_ok(od_path_join(old, folder, "name.tmp-old", &err), &err);
     assert_ok(od_path_join(final, folder, "name", &err), &err);
     put_in(temp, "a", "first");
     assert_ok(od_dir_replace(temp, final, &err), &err);
@@ -188,9 +190,12 @@ static void folder_replaced(void **state)
             check_bytes(path, n == 1 ? "first" : "second");
         }
         assert_ok(od_dir_remove(final, &err), &err);
+        assert_ok(od_dir_remove(temp, &err), &err);
+        assert_true(status != OD_OK || !od_path_exists(old));
+        assert_ok(od_dir_remove(old, &err), &err);
     }
-    // Two renames and the sync of the folder; what was there before is gone.
-    assert_int_equal(n, 4);
+    // Two renames, the sync of the folder, three removals; what was there before is gone.
+    assert_int_equal(n, 7);
     assert_int_equal(names_in(folder), 0);
 }
 

@@ -48,7 +48,7 @@ struct point_world {
     char *log;     ///< of the run that was never ended, without timings
     char **names;  ///< in its export
     size_t name_count;
-    uint64_t operations;  ///< writes, fsyncs and renames of it
+    uint64_t operations;  ///< writes, fsyncs, renames and removals of it
     uint64_t allocations;
     int64_t length_us;
 };
@@ -56,7 +56,7 @@ struct point_world {
 /** How a run in a child is to end. */
 struct point_end {
     int64_t kill_us;           ///< SIGKILL after this time; 0: not
-    uint64_t kill_operation;   ///< SIGKILL at this write, fsync or rename; 0: not
+    uint64_t kill_operation;   ///< SIGKILL at this write, fsync, rename or removal; 0: not
     uint64_t fail_operation;   ///< it fails
     uint64_t fail_allocation;  ///< it fails
 };
@@ -337,7 +337,7 @@ static inline void points_of_time(const struct point_world *world, int points)
     assert_true(killed >= points / 2);
 }
 
-// A kill at every `stride`-th write, fsync or rename, the run's last one first: that of its export.
+// A kill at every `stride`-th write, fsync, rename or removal, the run's last one first: that of its export.
 static inline void points_of_operations(const struct point_world *world, uint64_t stride)
 {
     int killed = 0;
@@ -370,7 +370,7 @@ static inline void points_of_export(const struct point_world *world)
     point_check_end(world, "done");
 }
 
-// Every `stride`-th write, fsync or rename finds a full disk.
+// Every `stride`-th write, fsync, rename or removal finds a full disk.
 static inline void points_of_full_disk(const struct point_world *world, uint64_t stride)
 {
     int failed = 0;
