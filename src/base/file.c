@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,26 +19,64 @@
 
 enum { READ_CHUNK_BYTES = 1 << 20 };
 
-static atomic_uint_least64_t fail_at;
+static atomic_uint_least64_t operation_count;
+static atomic_uint_least64_t fault_at;  // absolute number of the operation that fails
+static atomic_bool fault_kills;
+
+static void set_fault(uint64_t n, bool kills)
+{
+    atomic_store(&fault_kills, kills);
+    atomic_store(&fault_at, n == 0 ? 0 : atomic_load(&operation_count) + n);
+}
 
 void od_file_fail_at(uint64_t n)
 {
-    atomic_store(&fail_at, n);
+    set_fault(n, /* kills= */ false);
+}
+
+void od_file_kill_at(uint64_t n)
+{
+    set_fault(n, /* kills= */ true);
+}
+
+uint64_t od_file_operation_count(void)
+{
+    return atomic_load(&operation_count);
+}
+
+static bool fault_is_due(void)
+{
+    const uint64_t number = atomic_fetch_add(&operation_count, 1) + 1;
+    return number == atomic_load(&fault_at);
+}
+
+static void strike(void)
+{
+    if (atomic_load(&fault_kills)) {
+        (void)raise(SIGKILL);
+    }
+    errno = ENOSPC;
 }
 
 // True when a test wants this operation to fail; sets errno.
 static bool must_fail(void)
 {
-    uint64_t left = atomic_load(&fail_at);
-    if (left == 0) {
-        return false;
+    const bool due = fault_is_due();
+    if (due) {
+        strike();
     }
-    atomic_store(&fail_at, left - 1);
-    if (left == 1) {
-        errno = ENOSPC;
-        return true;
+    return due;
+}
+
+// A write that a test wants to fail puts down a half, as one on a full disk puts down what fits.
+static ssize_t write_some(int fd, const void *bytes, size_t size)
+{
+    if (!fault_is_due()) {
+        return write(fd, bytes, size);
     }
-    return false;
+    (void)!write(fd, bytes, size / 2);
+    strike();
+    return -1;
 }
 
 static enum od_status fail_errno(struct od_error *err, const char *what, const char *path)
@@ -125,22 +165,38 @@ enum od_status od_writer_open(struct od_writer *writer, const char *path, struct
     return OD_OK;
 }
 
-enum od_status od_writer_write(struct od_writer *writer, const void *bytes, size_t size,
-                               struct od_error *err)
+enum od_status od_fd_write(int fd, const char *path, const void *bytes, size_t size,
+                           struct od_error *err)
 {
     const char *at = bytes;
     while (size > 0) {
-        const ssize_t put = must_fail() ? -1 : write(writer->fd, at, size);
+        const ssize_t put = write_some(fd, at, size);
         if (put < 0 && errno == EINTR) {
             continue;
         }
         if (put < 0) {
-            return fail_errno(err, "write", writer->path);
+            return fail_errno(err, "write", path);
         }
         at += put;
         size -= (size_t)put;
     }
     return OD_OK;
+}
+
+enum od_status od_fd_sync(int fd, const char *path, struct od_error *err)
+{
+    return must_fail() || fsync(fd) != 0 ? fail_errno(err, "sync", path) : OD_OK;
+}
+
+enum od_status od_path_rename(const char *from, const char *to, struct od_error *err)
+{
+    return must_fail() || rename(from, to) != 0 ? fail_errno(err, "rename to", to) : OD_OK;
+}
+
+enum od_status od_writer_write(struct od_writer *writer, const void *bytes, size_t size,
+                               struct od_error *err)
+{
+    return od_fd_write(writer->fd, writer->path, bytes, size, err);
 }
 
 static void parent_of(char out[OD_PATH_MAX_BYTES], const char *path)
@@ -162,8 +218,8 @@ enum od_status od_writer_commit(struct od_writer *writer, struct od_error *err)
     char parent[OD_PATH_MAX_BYTES];
     int fd = -1;
 
-    if (must_fail() || fsync(writer->fd) != 0) {
-        status = fail_errno(err, "sync", writer->path);
+    status = od_fd_sync(writer->fd, writer->path, err);
+    if (status != OD_OK) {
         goto done;
     }
     fd = writer->fd;
@@ -173,8 +229,8 @@ enum od_status od_writer_commit(struct od_writer *writer, struct od_error *err)
         (void)unlink(writer->temp);
         goto done;
     }
-    if (must_fail() || rename(writer->temp, writer->path) != 0) {
-        status = fail_errno(err, "rename to", writer->path);
+    status = od_path_rename(writer->temp, writer->path, err);
+    if (status != OD_OK) {
         (void)unlink(writer->temp);
         goto done;
     }
@@ -263,7 +319,7 @@ static int remove_one(const char *path, const struct stat *info, int type, struc
     (void)info;
     (void)type;
     (void)ftw;
-    return remove(path);
+    return must_fail() ? -1 : remove(path);
 }
 
 enum od_status od_dir_remove(const char *path, struct od_error *err)
@@ -289,6 +345,26 @@ enum od_status od_dir_sync(const char *path, struct od_error *err)
         return fail_errno(err, "sync folder", path);
     }
     return OD_OK;
+}
+
+// Neither name ever holds a part of a folder: the old one is out of the way before it is taken apart.
+enum od_status od_dir_replace(const char *temp, const char *final, struct od_error *err)
+{
+    char old[OD_PATH_MAX_BYTES];
+    char parent[OD_PATH_MAX_BYTES];
+    enum od_status status;
+    const int length = snprintf(old, sizeof old, "%s.tmp-old", final);
+    if (length < 0 || (size_t)length >= sizeof old) {
+        return od_fail(err, OD_E_LIMIT, "path is too long: '%.100s...'", final);
+    }
+    parent_of(parent, final);
+    if ((status = od_dir_remove(old, err)) != OD_OK ||
+        (od_path_exists(final) && (status = od_path_rename(final, old, err)) != OD_OK) ||
+        (status = od_path_rename(temp, final, err)) != OD_OK ||
+        (status = od_dir_sync(parent, err)) != OD_OK) {
+        return status;
+    }
+    return od_dir_remove(old, err);
 }
 
 static int by_bytes(const void *a, const void *b)

@@ -75,7 +75,27 @@ enum od_status od_path_join(char out[OD_PATH_MAX_BYTES], const char *folder, con
 /** Folder of the running program, links resolved, a slash at its end. @error OD_E_NOT_FOUND without /proc. */
 enum od_status od_program_dir(char out[OD_PATH_MAX_BYTES], struct od_error *err) OD_MUST_CHECK;
 
-/** For tests: let the n-th write, fsync or rename from now fail with ENOSPC; 0 turns it off. */
+/** Write all of `bytes` to an open file. `path` names it in messages. @error OD_E_IO, with a part written. */
+enum od_status od_fd_write(int fd, const char *path, const void *bytes, size_t size,
+                           struct od_error *err) OD_MUST_CHECK;
+/** fsync an open file. `path` names it in messages. */
+enum od_status od_fd_sync(int fd, const char *path, struct od_error *err) OD_MUST_CHECK;
+/** rename(2). */
+enum od_status od_path_rename(const char *from, const char *to, struct od_error *err) OD_MUST_CHECK;
+/**
+ * Put the complete folder `temp` under the name `final`, for good when this returns. What was there goes
+ * to `final`.tmp-old and is removed: a crash leaves the old folder, none or the new one under the name,
+ * never a part of one.
+ */
+enum od_status od_dir_replace(const char *temp, const char *final,
+                              struct od_error *err) OD_MUST_CHECK;
+
+/** For tests: let the n-th write, fsync, rename or removal from now fail with ENOSPC, a write after half of its
+ *  bytes; 0 turns it off. */
 void od_file_fail_at(uint64_t n);
+/** For tests: as od_file_fail_at, but there the process dies by SIGKILL. */
+void od_file_kill_at(uint64_t n);
+/** Writes, fsyncs, renames and removals since the program started; tests compare two readings. */
+uint64_t od_file_operation_count(void);
 
 #endif

@@ -1,6 +1,5 @@
 #include "flow/convert.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -365,8 +364,8 @@ static enum od_status make_folder(const struct source *source, const char *outpu
     if (status == OD_OK) {
         status = copy_rest(source->place.base, temp, err);
     }
-    if (status == OD_OK && rename(temp, output) != 0) {
-        status = od_fail(err, OD_E_IO, "cannot rename '%s': %s", temp, strerror(errno));
+    if (status == OD_OK) {
+        status = od_dir_replace(temp, output, err);
     }
     if (status != OD_OK) {
         (void)!od_dir_remove(temp, NULL);

@@ -7,7 +7,6 @@
 
 #include "tune/checkpoint.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -159,6 +158,21 @@ static int64_t step_of(const char *name)
     return step;
 }
 
+// Under its name a checkpoint is whole to the end.
+static enum od_status remove_whole(const char *path, struct od_error *err)
+{
+    char temp[OD_PATH_MAX_BYTES];
+    const int length = snprintf(temp, sizeof temp, "%s.tmp-old", path);
+    if (length < 0 || (size_t)length >= sizeof temp) {
+        return od_fail(err, OD_E_LIMIT, "path is too long: '%.100s...'", path);
+    }
+    enum od_status status = od_dir_remove(temp, err);
+    if (status == OD_OK) {
+        status = od_path_rename(path, temp, err);
+    }
+    return status == OD_OK ? od_dir_remove(temp, err) : status;
+}
+
 // Remove all but the newest `keep` checkpoints and `protect`, and what a crash left half-written.
 static enum od_status prune(const char *folder, int64_t newest, int64_t keep, int64_t protect,
                             struct od_error *err)
@@ -177,7 +191,7 @@ static enum od_status prune(const char *folder, int64_t newest, int64_t keep, in
                      : keep > 0 && newer >= keep && step != protect) {
             status = od_path_join(path, folder, names[i], err);
             if (status == OD_OK) {
-                status = od_dir_remove(path, err);
+                status = remove_whole(path, err);
             }
         }
     }
@@ -215,16 +229,10 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
         (status = od_path_join(path, temp, file_names[2], err)) != OD_OK ||
         (status = write_state(state, path, err)) != OD_OK ||
         (status = write_manifest(temp, err)) != OD_OK ||
-        (status = od_dir_remove(final, err)) != OD_OK) {
+        (status = od_dir_replace(temp, final, err)) != OD_OK) {
         goto done;
     }
-    if (rename(temp, final) != 0) {
-        status = od_fail(err, OD_E_IO, "cannot rename '%s': %s", temp, strerror(errno));
-        goto done;
-    }
-    if ((status = od_dir_sync(folder, err)) == OD_OK) {
-        status = prune(folder, state->place.step, keep, protect, err);
-    }
+    status = prune(folder, state->place.step, keep, protect, err);
 
 done:
     od_free(parts.part);

@@ -1,14 +1,9 @@
 #include "tune/run.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -28,6 +23,7 @@
 #include "tune/recipe.h"
 #include "tune/run_algorithms.h"
 #include "tune/run_board.h"
+#include "tune/run_dir.h"
 #include "tune/run_log.h"
 #include "tune/schedule.h"
 #include "tune/session.h"
@@ -50,11 +46,10 @@ struct run {
     struct od_session session;
     bool session_open;
     struct od_checkpoint_state state;
-    char checkpoints[OD_PATH_MAX_BYTES];
     struct od_run_log log;
     struct od_run_board board;
     struct od_budget budget;
-    int busy_fd;         // holds the run directory for this process
+    struct od_run_dir dir;
     int64_t eval_every;  // steps; 0: never
     int64_t save_every;
     int64_t last_saved;
@@ -128,7 +123,7 @@ static enum od_status save(struct run *run, struct od_error *err)
     run->state.elapsed_s = elapsed_s(run);
     enum od_status status = od_run_log_sync(&run->log, err);
     if (status == OD_OK) {
-        status = od_checkpoint_write(&run->session, run->checkpoints, &run->state,
+        status = od_checkpoint_write(&run->session, run->dir.checkpoints, &run->state,
                                      run->recipe.save_total_limit, protected_step(run), err);
     }
     if (status == OD_OK) {
@@ -338,76 +333,6 @@ static enum od_status steps(struct run *run, struct od_error *err)
     return status;
 }
 
-// One process at a time: the kernel takes the lock back when the process ends, however it ends.
-static enum od_status take_dir(struct run *run, struct od_error *err)
-{
-    char path[OD_PATH_MAX_BYTES];
-    char text[32] = "";
-    const enum od_status status = od_path_join(path, run->options->run_dir, "process.lock", err);
-    if (status != OD_OK) {
-        return status;
-    }
-    run->busy_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (run->busy_fd < 0) {
-        return od_fail(err, OD_E_IO, "cannot write '%s': %s", path, strerror(errno));
-    }
-    if (flock(run->busy_fd, LOCK_EX | LOCK_NB) != 0) {
-        const ssize_t size = read(run->busy_fd, text, sizeof text - 1);
-        text[size > 0 ? size : 0] = '\0';
-        return od_fail(err, OD_E_REFUSED, "process %ld works on the run in '%s'",
-                       strtol(text, NULL, 10), run->options->run_dir);
-    }
-    // Only for the message above, so a failure to write it is none.
-    const int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(run->busy_fd, 0) != 0 || write(run->busy_fd, text, (size_t)length) != length) {
-        od_log(OD_LOG_DEBUG, "'%s' does not name this process", path);
-    }
-    return OD_OK;
-}
-
-// The run directory: empty or absent for a new run, a run's for --resume.
-static enum od_status open_dir(struct run *run, struct od_error *err)
-{
-    char path[OD_PATH_MAX_BYTES];
-    const char *dir = run->options->run_dir;
-    enum od_status status = od_path_join(run->checkpoints, dir, "checkpoints", err);
-    if (status != OD_OK || (status = od_dir_make(run->checkpoints, err)) != OD_OK ||
-        (status = take_dir(run, err)) != OD_OK) {
-        return status;
-    }
-    status = od_path_join(path, dir, "recipe.yaml", err);
-    if (status == OD_OK && !run->options->resume && od_path_exists(path)) {
-        return od_fail(err, OD_E_REFUSED,
-                       "'%s' holds a run already: go on with --resume, or choose another folder "
-                       "with -o",
-                       dir);
-    }
-    return status;
-}
-
-// Before anything is loaded: could the run directory be written?
-static enum od_status check_writable(const char *run_dir, struct od_error *err)
-{
-    char path[OD_PATH_MAX_BYTES];
-    (void)snprintf(path, sizeof path, "%s", run_dir);
-    while (!od_path_exists(path)) {
-        char *slash = strrchr(path, '/');
-        if (!slash) {
-            (void)snprintf(path, sizeof path, ".");
-            break;
-        }
-        slash[slash == path] = '\0';
-    }
-    if (!od_path_is_dir(path)) {
-        return od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s' is no folder", run_dir,
-                       path);
-    }
-    return access(path, W_OK | X_OK) == 0
-               ? OD_OK
-               : od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s': %s", run_dir, path,
-                         strerror(errno));
-}
-
 static void tell_data(const struct run *run)
 {
     for (size_t i = 0; i < run->recipe.dataset_count; i++) {
@@ -497,8 +422,8 @@ static enum od_status restore(struct run *run, const struct od_buf *recipe,
 {
     struct od_checkpoint_state restored = {0};
     bool found = false;
-    enum od_status status = od_checkpoint_read(&run->session, run->checkpoints, run->state.inputs,
-                                               &restored, &found, err);
+    enum od_status status = od_checkpoint_read(&run->session, run->dir.checkpoints,
+                                               run->state.inputs, &restored, &found, err);
     if (status == OD_E_REFUSED && strcmp(restored.inputs, run->state.inputs) != 0) {
         const enum od_status why =
             od_lock_compare(run->options->run_dir, od_buf_text(lock), od_buf_text(recipe), err);
@@ -552,7 +477,7 @@ static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error 
     struct od_session *session = &run->session;
     char plan[24];
     enum od_status status;
-    if ((status = check_writable(options->run_dir, err)) != OD_OK ||
+    if ((status = od_run_dir_check(options->run_dir, err)) != OD_OK ||
         (status = open_session(run, err)) != OD_OK || (status = check_disk(run, err)) != OD_OK ||
         (status = od_run_choose_algorithms(session, options->run_dir, options->resume, err)) !=
             OD_OK) {
@@ -571,7 +496,7 @@ static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error 
     }
     run->budget.limit_s = run->recipe.budget.time_s;
     run->budget.close_s = 2.0 * (double)checkpoint_bytes(session) / WRITE_BYTES_PER_S;
-    status = open_dir(run, err);
+    status = od_run_dir_open(&run->dir, options->run_dir, options->resume, err);
     return status == OD_OK ? open_files(run, ret_resumed, err) : status;
 }
 
@@ -589,7 +514,7 @@ static enum od_status finish(struct run *run, struct od_tune_result *result, str
     result->exported_step = at;
     if (status == OD_OK && run->recipe.load_best_model_at_end && state->best_step >= 0 &&
         state->best_step != at) {
-        status = od_checkpoint_weights(session, run->checkpoints, state->best_step, err);
+        status = od_checkpoint_weights(session, run->dir.checkpoints, state->best_step, err);
         result->weight_hash = od_session_weight_hash(session);
         result->exported_step = state->best_step;
     }
@@ -603,7 +528,7 @@ enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune
     struct run run = {.options = options,
                       .log = {.fd = -1},
                       .board = {.file = {.fd = -1}},
-                      .busy_fd = -1,
+                      .dir = {.busy_fd = -1},
                       .last_saved = -1,
                       .state = {.best_step = -1},
                       .budget = {.begin = od_moment_now()}};
@@ -642,9 +567,7 @@ done:
     if (run.session_open) {
         od_session_close(&run.session);
     }
-    if (run.busy_fd >= 0) {
-        (void)close(run.busy_fd);
-    }
+    od_run_dir_close(&run.dir);
     od_recipe_release(&run.recipe);
     return status;
 }

@@ -88,10 +88,7 @@ static enum od_status append(const struct od_run_log *log, struct od_buf *line,
 {
     od_buf_putc(line, '\n');
     const enum od_status status = od_buf_check(line, err);
-    if (status == OD_OK && write(log->fd, line->bytes, line->size) != (ssize_t)line->size) {
-        return od_fail(err, OD_E_IO, "cannot write '%s': %s", log->path, strerror(errno));
-    }
-    return status;
+    return status == OD_OK ? od_fd_write(log->fd, log->path, line->bytes, line->size, err) : status;
 }
 
 enum od_status od_run_log_step(const struct od_run_log *log, const struct od_session *session,
@@ -159,7 +156,5 @@ enum od_status od_run_log_evaluation(const struct od_run_log *log, int64_t step,
 
 enum od_status od_run_log_sync(const struct od_run_log *log, struct od_error *err)
 {
-    return fsync(log->fd) == 0
-               ? OD_OK
-               : od_fail(err, OD_E_IO, "cannot sync '%s': %s", log->path, strerror(errno));
+    return od_fd_sync(log->fd, log->path, err);
 }

@@ -3,11 +3,14 @@
 
 #include "base/file.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -145,6 +148,78 @@ static void write_faults(void **state)
     }
 }
 
+static void put_in(const char *folder, const char *name, const char *text)
+{
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    assert_ok(od_dir_make(folder, &err), &err);
+    assert_ok(od_path_join(path, folder, name, &err), &err);
+    assert_ok(od_file_write(path, text, strlen(text), &err), &err);
+}
+
+// At no fault is there a part of a folder under the name that it takes.
+static void folder_replaced(void **state)
+{
+    (void)state;
+    char temp[OD_PATH_MAX_BYTES];
+    char final[OD_PATH_MAX_BYTES];
+    char old[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    const char *folder = test_folder();
+    assert_ok(od_path_join(temp, folder, "new", &err), &err);
+    assert_ok(od_path_join(old, folder, "name.tmp-old", &err), &err);
+    assert_ok(od_path_join(final, folder, "name", &err), &err);
+    put_in(temp, "a", "first");
+    assert_ok(od_dir_replace(temp, final, &err), &err);
+    assert_ok(od_path_join(path, final, "a", &err), &err);
+    check_bytes(path, "first");
+    enum od_status status = OD_E_IO;
+    uint64_t n = 0;
+    while (status != OD_OK) {
+        put_in(final, "a", "first");
+        put_in(final, "b", "of the first alone");
+        put_in(temp, "a", "second");
+        od_file_fail_at(++n);
+        status = od_dir_replace(temp, final, &err);
+        od_file_fail_at(0);
+        assert_true(status == OD_OK || status == OD_E_IO);
+        const size_t names = od_path_exists(final) ? names_in(final) : 0;
+        assert_int_equal(names, n == 1 ? 2 : n == 2 ? 0 : 1);
+        if (names > 0) {
+            check_bytes(path, n == 1 ? "first" : "second");
+        }
+        assert_ok(od_dir_remove(final, &err), &err);
+        assert_ok(od_dir_remove(temp, &err), &err);
+        assert_true(status != OD_OK || !od_path_exists(old));
+        assert_ok(od_dir_remove(old, &err), &err);
+    }
+    // Two renames, the sync of the folder, three removals; what was there before is gone.
+    assert_int_equal(n, 7);
+    assert_int_equal(names_in(folder), 0);
+}
+
+static void killed_at(void **state)
+{
+    (void)state;
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    int status = 0;
+    assert_ok(od_path_join(path, test_folder(), "a", &err), &err);
+    const uint64_t before = od_file_operation_count();
+    assert_ok(od_file_write(path, "old", 3, &err), &err);
+    assert_int_equal(od_file_operation_count() - before, 4);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        od_file_kill_at(3);
+        _exit(od_file_write(path, "new", 3, NULL) == OD_OK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    check_bytes(path, "old");
+}
+
 static void folders(void **state)
 {
     (void)state;
@@ -212,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_and_writes), cmocka_unit_test(copies_what_is_there),
         cmocka_unit_test(writer),           cmocka_unit_test(write_faults),
+        cmocka_unit_test(folder_replaced),  cmocka_unit_test(killed_at),
         cmocka_unit_test(folders),          cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,13 @@ static const char world_config_text[] =
     "\"max_position_embeddings\":128,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":true,"
     "\"bos_token_id\":256,\"eos_token_id\":257}";
 
+// Heads of 64, as the GPU's attention wants them.
+static const char world_gpu_config_text[] =
+    "{\"model_type\":\"llama\",\"vocab_size\":512,\"hidden_size\":128,\"intermediate_size\":192,"
+    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+    "\"max_position_embeddings\":128,\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":true,"
+    "\"bos_token_id\":256,\"eos_token_id\":257}";
+
 static inline void world_put(const char *folder, const char *name, const char *text)
 {
     char path[OD_PATH_MAX_BYTES];
@@ -57,7 +64,8 @@ static inline void world_recipe(const char *folder, const char *more)
 }
 
 // A folder with model/, data.jsonl and a recipe; `more` is appended to it.
-static inline const char *world_make(const char *method, const char *more)
+static inline const char *world_make_of(const char *config_text, const char *method,
+                                        const char *more)
 {
     const char *folder = test_folder();
     char path[OD_PATH_MAX_BYTES];
@@ -65,7 +73,7 @@ static inline const char *world_make(const char *method, const char *more)
     struct od_buf data;
     struct od_buf recipe;
     struct od_error err = {0};
-    world_put(folder, "config.json", world_config_text);
+    world_put(folder, "config.json", config_text);
     world_join(config, folder, "config.json");
     world_join(path, folder, "model");
     assert_ok(od_model_init(config, NULL, 5, 2, path, &err), &err);
@@ -84,12 +92,17 @@ static inline const char *world_make(const char *method, const char *more)
     return folder;
 }
 
+static inline const char *world_make(const char *method, const char *more)
+{
+    return world_make_of(world_config_text, method, more);
+}
+
 static const char world_full[] = "";
 static const char world_lora[] = "adapter: lora\nlora_r: 4\nlora_alpha: 8\n";
 
-static inline enum od_status world_run(const char *world, const char *name, bool resume,
-                                       int threads, bool allow_vector, struct od_tune_result *ret,
-                                       struct od_error *err)
+static inline enum od_status world_run_on(const char *world, const char *name, bool resume,
+                                          bool on_gpu, int threads, bool allow_vector,
+                                          struct od_tune_result *ret, struct od_error *err)
 {
     char recipe[OD_PATH_MAX_BYTES];
     char dir[OD_PATH_MAX_BYTES];
@@ -98,9 +111,17 @@ static inline enum od_status world_run(const char *world, const char *name, bool
     const struct od_tune_options options = {.recipe_path = recipe,
                                             .run_dir = dir,
                                             .resume = resume,
+                                            .on_gpu = on_gpu,
                                             .threads = threads,
                                             .allow_vector = allow_vector};
     return od_tune_run(&options, ret, err);
+}
+
+static inline enum od_status world_run(const char *world, const char *name, bool resume,
+                                       int threads, bool allow_vector, struct od_tune_result *ret,
+                                       struct od_error *err)
+{
+    return world_run_on(world, name, resume, /* on_gpu= */ false, threads, allow_vector, ret, err);
 }
 
 // log.jsonl without the timings, which differ from run to run.
