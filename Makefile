@@ -61,7 +61,7 @@ gpu-test: build-tests
 	    tools/configure $(PTX) -Dwerror=$(WERROR) -Dcuda=enabled -Dgpu_arch=compute_80 && \
 	    ninja -C $(PTX) -k 0 && \
 	    tools/test-summary $(BUILD) --setup=gpu --suite=gpu && \
-	    CUDA_CACHE_PATH=$(PTX_CACHE) tools/test-summary $(PTX) --setup=gpu --suite=gpu; \
+	    CUDA_CACHE_PATH=$(PTX_CACHE) tools/test-summary $(PTX) --setup=gpu --suite=gpu --no-suite=kill; \
 	else echo "make gpu-test: no NVIDIA GPU here (oneday doctor says more): skipped"; fi
 
 gpu-bench: build
