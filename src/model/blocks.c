@@ -190,6 +190,9 @@ static void half_inputs(struct od_builder *b)
     io->key_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "key_tiles");
     io->dquery_tiles = od_build_tensor(b, OD_ROLE_INPUT, tokens, 4, "dquery_tiles");
     io->counts = od_build_tensor(b, OD_ROLE_INPUT, 8, 1, "counts");
+    if (options->embed_noise > 0.0F) {
+        io->noise_bounds = od_build_float(b, OD_ROLE_INPUT, tokens, 1, "noise_bounds");
+    }
     if (options->mode == OD_PROGRAM_TRAIN_FULL) {
         io->embed_order = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "embed_order");
         io->embed_runs = od_build_tensor(b, OD_ROLE_INPUT, tokens + 1, 1, "embed_runs");
@@ -204,8 +207,8 @@ void od_build_inputs(struct od_builder *b)
     struct od_program_io *io = &b->program.io;
     const int64_t positions = infer ? most_positions(options) : options->tokens;
 
-    *io =
-        (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    *io = (struct od_program_io){-1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                 -1, -1, -1, -1, -1, -1, -1, -1, -1};
     if (!spec->learned_positions) {
         io->rope_table =
             od_build_tensor(b, OD_ROLE_CONSTANT, positions, spec->head_dim, "rope_table");
@@ -239,6 +242,8 @@ int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t 
                                       spec->channels, "embedding.y");
     struct od_op *op = od_build_op(b, OD_OP_EMBED);
     op->n = spec->channels;
+    op->noise = options->embed_noise;
+    op->stream = OD_STREAM_NOISE;
     op->slot[OD_SLOT_W] = *ret_weight;
     op->slot[OD_SLOT_Y] = y;
     return y;

@@ -108,6 +108,8 @@ unsigned od_spec_targets(const struct od_spec *spec);
 enum { OD_FOLD_ALIGN = 64 };
 /** Philox streams of the adapters' dropout begin here, one for each linear layer. */
 enum { OD_STREAM_DROPOUT = 0x44524F50 };
+/** Philox stream of the noise on embeddings. */
+enum { OD_STREAM_NOISE = 0x4E4F4953 };
 
 /**
  * What a layer keeps of its forward pass; the rest is computed again, with the same operations and so
@@ -150,6 +152,7 @@ struct od_program_options {
     /** Moments of tensors of OD_ADAMW_8BIT_MIN elements or more are 8-bit codes; those of tables of
      *  embeddings are not. */
     bool moments_8bit;
+    float embed_noise;  ///< alpha of the noise on the embedding in training passes; 0: none
     int64_t head_rows;  ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };
 
@@ -173,6 +176,7 @@ struct od_program_io {
     int32_t logits;          ///< [logit_rows, V]
     int32_t position_order;  ///< as embed_order, by position; FULL with learned positions
     int32_t position_runs;
+    int32_t noise_bounds;  ///< [tokens] largest noise on a row of the embedding; with embed_noise
 };
 
 struct od_program {

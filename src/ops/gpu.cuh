@@ -70,6 +70,22 @@ static __device__ __forceinline__ void od_philox_round(uint32_t c[4], uint32_t k
     c[3] = low0;
 }
 
+/** The four words of od_philox_draw (base/random.h). */
+static __device__ __forceinline__ uint4 od_philox_draw(uint64_t seed, uint32_t stream,
+                                                       uint32_t step, uint64_t element)
+{
+    uint32_t c[4] = {(uint32_t)element, (uint32_t)(element >> 32), step, stream};
+    uint32_t k0 = (uint32_t)seed;
+    uint32_t k1 = (uint32_t)(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; round++) {
+        od_philox_round(c, k0, k1);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return make_uint4(c[0], c[1], c[2], c[3]);
+}
+
 /** True when `a` and rows of `ld` elements are good for 16-byte accesses. */
 static __device__ __forceinline__ bool od_aligned(const void *a, int64_t ld)
 {

@@ -60,7 +60,7 @@ enum od_gpu_count {
     OD_GPU_COUNT_LABELS,
     OD_GPU_COUNT_EMBED_RUNS,
     OD_GPU_COUNT_LOSS_SCALE,  ///< the bits of a float
-    OD_GPU_COUNT_PASS,        ///< that dropout's masks are drawn for
+    OD_GPU_COUNT_PASS,        ///< that dropout's masks and the embedding's noise are drawn for
     OD_GPU_COUNT_POSITION_RUNS,
 };
 /** Words of the counts' tensor, spare ones among them. */
@@ -80,6 +80,7 @@ struct od_gpu_inputs {
     int32_t embed_runs;
     int32_t position_order;
     int32_t position_runs;
+    int32_t noise_bounds;  ///< [tokens] largest noise on a row of the embedding, the bits of floats
 };
 
 /** What a program needs from a GPU. Everything is borrowed for od_gpu_open only. */

@@ -23,6 +23,7 @@ enum { OD_GPU_SLOTS = 4, OD_GPU_THREADS_PER_BLOCK = 256 };
 /** Kernels by name; the order of names in gpu.c. */
 enum od_gpu_kernel {
     OD_GPU_EMBED,
+    OD_GPU_EMBED_NOISE,
     OD_GPU_EMBED_BWD,
     OD_GPU_RMS_NORM,
     OD_GPU_RMS_NORM_BWD,
@@ -127,6 +128,7 @@ struct od_gpu {
     struct od_gpu_inputs inputs;
     int64_t tokens;
     int64_t position_count;  ///< learned positions, or `tokens`
+    struct od_op noise;      ///< the embedding; its `noise` 0: without
     int32_t window;          ///< the longest of the attention operations; 0: none
     od_dev memory;
     void *host;  ///< pinned

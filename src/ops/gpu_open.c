@@ -16,6 +16,7 @@
 #include "ops/op.h"
 
 static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
+                                                              "od_embed_noise",
                                                               "od_embed_bwd",
                                                               "od_rms_norm",
                                                               "od_rms_norm_bwd",
@@ -85,7 +86,7 @@ static enum od_status find_attention(struct od_gpu *gpu, enum od_attention_kerne
     return od_cuda_kernel(gpu->cuda, launch->name, &gpu->attention[kind], err);
 }
 
-// What the batches are made for: the longest window, and the positions that have a weight.
+// What the batches are made for: the longest window, the positions that have a weight, the noise.
 static void find_bounds(struct od_gpu *gpu)
 {
     bool unbounded = false;
@@ -97,6 +98,8 @@ static void find_bounds(struct od_gpu *gpu)
             gpu->window = op->window > gpu->window ? op->window : gpu->window;
         } else if (op->kind == OD_OP_POSITIONS) {
             gpu->position_count = gpu->tensors[op->slot[OD_SLOT_W]].rows;
+        } else if (op->kind == OD_OP_EMBED) {
+            gpu->noise = *op;
         }
     }
     gpu->window = unbounded ? 0 : gpu->window;
@@ -226,7 +229,7 @@ static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
 
 static enum od_status take_host_memory(struct od_gpu *gpu, struct od_error *err)
 {
-    const size_t slot_bytes = (size_t)gpu->tokens * 20u * sizeof(int32_t) + 4096u;
+    const size_t slot_bytes = (size_t)gpu->tokens * 21u * sizeof(int32_t) + 4096u;
     void *memory = NULL;
     enum od_status status = OD_OK;
     for (int i = 0; status == OD_OK && i < OD_GPU_SLOTS; i++) {

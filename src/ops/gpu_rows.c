@@ -18,6 +18,14 @@ static void embed(struct od_gpu *gpu, const struct od_op *op)
     int64_t cols = op->n;
     void *args[] = {&y.at, &y.stride, &w.at, &w.stride, &ids, &cols};
     od_gpu_launch(gpu, OD_GPU_EMBED, (unsigned)gpu->tokens, 1, args);
+    if (op->noise > 0.0F && gpu->now.want_gradient) {
+        od_dev bounds = od_gpu_input(gpu, gpu->inputs.noise_bounds);
+        od_dev pass = od_gpu_count_at(gpu, OD_GPU_COUNT_PASS);
+        uint64_t seed = gpu->now.dropout_seed;
+        uint32_t stream = op->stream;
+        void *noise_args[] = {&y.at, &y.stride, &bounds, &cols, &seed, &stream, &pass};
+        od_gpu_launch(gpu, OD_GPU_EMBED_NOISE, (unsigned)gpu->tokens, 1, noise_args);
+    }
 }
 
 static void positions(struct od_gpu *gpu, const struct od_op *op)

@@ -10,6 +10,7 @@
 #include "device/cuda/cuda.h"
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/attention/attention_cuda.h"
+#include "ops/embed/embed_noise.h"
 #include "ops/gpu.h"
 #include "ops/gpu_internal.h"
 #include "ops/op.h"
@@ -125,6 +126,26 @@ static void send_rows(struct pen *pen, const struct od_batch *batch, int32_t *co
         send_order(pen, positions, gpu->inputs.position_order, gpu->inputs.position_runs);
 }
 
+// Bounds of the noise on each row of the embedding; none on rows that are not in use.
+static void send_noise(struct pen *pen, const struct od_batch *batch)
+{
+    struct od_gpu *gpu = pen->gpu;
+    if (gpu->inputs.noise_bounds < 0 || !batch->want_gradient) {
+        return;
+    }
+    int32_t *bounds = take(pen, gpu->tokens);
+    memset(bounds, 0, (size_t)gpu->tokens * sizeof *bounds);
+    for (int64_t i = 0; i < batch->segments; i++) {
+        const int32_t first = batch->segment_start[i];
+        const int32_t last = batch->segment_start[i + 1];
+        const float bound = od_embed_bound(&gpu->noise, last - first);
+        for (int32_t t = first; t < last; t++) {
+            memcpy(&bounds[t], &bound, sizeof bound);
+        }
+    }
+    send(pen, gpu->inputs.noise_bounds, bounds, gpu->tokens);
+}
+
 // The work lists of the attention kernels; rows behind the last document are one more.
 static void send_tiles(struct pen *pen, const struct od_batch *batch, int32_t *counts)
 {
@@ -183,6 +204,7 @@ enum od_status od_gpu_batch(struct od_gpu *gpu, const struct od_batch *batch, st
     memcpy(&counts[OD_GPU_COUNT_LOSS_SCALE], &batch->loss_scale, sizeof batch->loss_scale);
     gpu->now.want_gradient = batch->want_gradient;
     send_rows(&pen, batch, counts);
+    send_noise(&pen, batch);
     send_tiles(&pen, batch, counts);
     send(&pen, gpu->inputs.counts, counts, OD_GPU_COUNTS);
     od_cuda_event_record(gpu->cuda, slot->sent);
@@ -205,7 +227,8 @@ void od_gpu_clear(struct od_gpu *gpu)
 static void cast_rows(struct od_gpu *gpu, od_dev to, int64_t ld_to, od_dev from, int64_t rows,
                       int64_t cols, float scale)
 {
-    if (ld_to == cols && rows * cols <= OD_GPU_THREADS_PER_BLOCK * (int64_t)UINT16_MAX) {  // one run
+    if (ld_to == cols &&
+        rows * cols <= OD_GPU_THREADS_PER_BLOCK * (int64_t)UINT16_MAX) {  // one run
         cols *= rows;
         ld_to = cols;
         rows = 1;

@@ -231,7 +231,7 @@ const struct od_recipe_key od_recipe_keys[] = {
      NUMBER(neftune_noise_alpha, 0, 1e6),
      .fallback = "0",
      .help = "Uniform noise on the embeddings of training passes, at most alpha / sqrt(tokens of "
-             "the document times channels); on the CPU only yet; 0: none"},
+             "the document times channels); 0: none"},
     {.name = "seed",
      .kind = OD_RECIPE_SEED,
      AT(seed),

@@ -32,8 +32,6 @@
 
 // Lengths that a refusal suggests are multiples of this.
 enum { LENGTH_STEP = 64 };
-// What noise on embeddings is drawn from; dropout's streams begin elsewhere.
-enum { NOISE_STREAM = 0x4E4F4953 };
 
 enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
                                struct od_error *err)
@@ -53,6 +51,7 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
     struct od_program_options options = {
         .mode = OD_PROGRAM_TRAIN_FULL,
         .threads = threads,
+        .embed_noise = (float)recipe->neftune_noise_alpha,
         .moments_8bit = recipe->optimizer && strcmp(recipe->optimizer, "adamw_8bit") == 0};
     if (!od_count_mul(recipe->sequence_len, recipe->micro_batch_size, &options.tokens)) {
         return od_fail(err, OD_E_LIMIT, "sequence_len times micro_batch_size does not fit");
@@ -192,17 +191,6 @@ static enum od_status open_cpu(struct od_session *s, const struct od_session_opt
     return s->partials ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a session");
 }
 
-// NEFTune: noise on what the embedding gives, in training passes.
-static void set_noise(struct od_session *s)
-{
-    for (int32_t i = 0; i < s->program.op_count; i++) {
-        if (s->program.ops[i].kind == OD_OP_EMBED) {
-            s->program.ops[i].noise = (float)s->recipe->neftune_noise_alpha;
-            s->program.ops[i].stream = NOISE_STREAM;
-        }
-    }
-}
-
 // Plan for this machine, refuse what is too large, then take the memory.
 static enum od_status open_plan(struct od_session *s, const struct od_session_options *options,
                                 struct od_error *err)
@@ -215,10 +203,6 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
                                              &program_options, err)) != OD_OK) {
         return status;
     }
-    if (gpu && s->recipe->neftune_noise_alpha > 0.0) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "'neftune_noise_alpha' is not built for a GPU yet: leave it out");
-    }
     if (gpu) {
         program_options.half = true;
         program_options.head_rows = OD_GPU_HEAD_ROWS;
@@ -228,7 +212,6 @@ static enum od_status open_plan(struct od_session *s, const struct od_session_op
     if (status != OD_OK) {
         return status;
     }
-    set_noise(s);
     s->batch = (struct od_micro_batch){
         .ids = (int32_t *)(void *)s->arrays.tensor[s->program.io.ids],
         .positions = (int32_t *)(void *)s->arrays.tensor[s->program.io.positions],

@@ -69,17 +69,18 @@ static struct od_gpu *open_program(struct od_cuda *cuda)
                                           .copy = -1,
                                           .decay = p != 2};
     }
-    const struct od_gpu_layout layout = {.tensors = tensors,
-                                         .tensor_count = PARAMS * EACH,
-                                         .ops = &op,
-                                         .op_count = 1,
-                                         .forward_count = 1,
-                                         .params = params,
-                                         .param_count = PARAMS,
-                                         .inputs = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1},
-                                         .tokens = TOKENS,
-                                         .persistent_bytes = bytes,
-                                         .plan_bytes = bytes};
+    const struct od_gpu_layout layout = {
+        .tensors = tensors,
+        .tensor_count = PARAMS * EACH,
+        .ops = &op,
+        .op_count = 1,
+        .forward_count = 1,
+        .params = params,
+        .param_count = PARAMS,
+        .inputs = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1},
+        .tokens = TOKENS,
+        .persistent_bytes = bytes,
+        .plan_bytes = bytes};
     assert_ok(od_gpu_open(cuda, &layout, &gpu, &err), &err);
     return gpu;
 }

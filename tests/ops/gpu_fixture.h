@@ -67,7 +67,7 @@ static inline void begin(struct fixture *f, int64_t tokens, enum od_op_kind forw
 {
     *f = (struct fixture){.tokens = tokens,
                           .half_bound = forward == OD_OP_ATTENTION ? ATTENTION_BOUND : HALF_BOUND,
-                          .inputs = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}};
+                          .inputs = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}};
     for (int i = 0; i < 2; i++) {
         f->op[i].kind = i == 0 ? forward : backward;
         for (int s = 0; s < OD_OP_SLOTS; s++) {

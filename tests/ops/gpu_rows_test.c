@@ -1,5 +1,6 @@
 // Goal: the GPU's operations that the families besides Llama need compute what their formulas say,
-// and the same bits each time: activations, layer norm, norms of heads, learned positions, biases.
+// and the same bits each time: activations, layer norm, norms of heads, learned positions, noise on
+// the embedding, biases.
 // Method: a program of one forward and one backward operation is laid out by hand; random values,
 // rounded to bf16, go in; a definition in double, written down here, is the expectation. Memory
 // starts as NaN, gradients that are added to start with values of their own. Shapes with and without
@@ -10,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
@@ -398,6 +401,97 @@ static void learned_positions(void **state)
     check_positions(171, 30);
 }
 
+// Noise on the embedding.
+
+enum { NOISE_STREAM = 31, PASS = 41, IDS = 64 };
+static const uint64_t NOISE_SEED = 0x123456789ABCDEFu;
+static const float ALPHA = 500.0F;
+
+// A batch of the noise's pass, in training or not.
+static void send_noise_batch(struct fixture *f, bool want_gradient)
+{
+    struct od_error err = {0};
+    int32_t ids[USED];
+    int32_t positions[USED];
+    int32_t targets[USED];
+    for (int32_t t = 0; t < USED; t++) {
+        ids[t] = t * 7 % IDS;
+        positions[t] = 0;
+        targets[t] = -1;
+    }
+    const struct od_batch batch = {.tokens = USED,
+                                   .ids = ids,
+                                   .positions = positions,
+                                   .segments = SEGMENTS,
+                                   .segment_start = segments,
+                                   .targets = targets,
+                                   .loss_scale = 1.0F,
+                                   .want_gradient = want_gradient,
+                                   .dropout_seed = NOISE_SEED,
+                                   .dropout_pass = PASS};
+    assert_ok(od_gpu_batch(f->gpu, &batch, &err), &err);
+}
+
+// The formula's bits, rounded to bf16 once; nothing on rows that are not in use.
+static void check_noise(int64_t cols)
+{
+    struct fixture f;
+    begin(&f, TOKENS, OD_OP_EMBED, OD_OP_EMBED_BWD);
+    const int32_t w = half(&f, IDS, cols);
+    const int32_t y = half(&f, TOKENS, cols);
+    f.inputs.ids = tensor(&f, TOKENS, 1, 1, true);
+    f.inputs.counts = tensor(&f, OD_GPU_COUNTS, 1, 1, true);
+    f.inputs.noise_bounds = tensor(&f, TOKENS, 1, 1, true);
+    f.op[0].slot[OD_SLOT_W] = w;
+    f.op[0].slot[OD_SLOT_Y] = y;
+    f.op[0].n = cols;
+    f.op[0].noise = ALPHA;
+    f.op[0].stream = NOISE_STREAM;
+    open(&f, false);
+    const float *ws = random_values(&f, w, 1.0F, 0.0F);
+    float *got = od_alloc((size_t)(TOKENS * cols), sizeof *got);
+    assert_non_null(got);
+    for (int training = 0; training < 2; training++) {
+        send_noise_batch(&f, training == 1);
+        od_gpu_run(f.gpu, &f.op[0]);
+        get(&f, y, got);
+        for (int64_t i = 0; i < TOKENS * cols; i++) {
+            const int32_t t = (int32_t)(i / cols);
+            const int64_t c = i % cols;
+            float want = ws[(t < USED ? t * 7 % IDS : 0) * cols + c];
+            for (int s = 0; s < SEGMENTS; s++) {
+                if (training == 1 && t >= segments[s] && t < segments[s + 1]) {
+                    const double tokens = segments[s + 1] - segments[s];
+                    const float bound = (float)((double)ALPHA / sqrt(tokens * (double)cols));
+                    const uint64_t element = (uint64_t)(t * ((cols + 3) / 4) + c / 4);
+                    const struct od_philox draw =
+                        od_philox_draw(NOISE_SEED, NOISE_STREAM, PASS, element);
+                    const float u = (float)(draw.word[c % 4] >> 8) / 8388608.0F - 1.0F;
+                    const float noise = u * bound;
+                    want = rounded(want + noise);
+                }
+            }
+            if (memcmp(&got[i], &want, sizeof want) != 0) {
+                fail_msg("row %d, column %lld: %g, not %g", t, (long long)c, (double)got[i],
+                         (double)want);
+            }
+        }
+    }
+    od_free(got);
+    close(&f);
+}
+
+static void noise(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    check_noise(264);
+    check_noise(171);
+    check_noise(2048);
+}
+
 // Biases of products.
 
 static void check_bias(int64_t n, int64_t k, int64_t spare, bool residual, bool use_library)
@@ -471,7 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations), cmocka_unit_test(layer_norms),
         cmocka_unit_test(head_norms),  cmocka_unit_test(learned_positions),
-        cmocka_unit_test(biases),
+        cmocka_unit_test(noise),       cmocka_unit_test(biases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

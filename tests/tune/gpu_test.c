@@ -127,6 +127,7 @@ struct way {
     double held_out;  // documents
     bool evaluate;
     const char *optimizer;
+    double noise;
     int checkpoint;      // after so many steps; 0: none
     const char *folder;  // of checkpoints
 };
@@ -157,6 +158,7 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
                                .adam_epsilon = 1e-8,
                                .max_grad_norm = 1.0,
                                .val_set_size = way->held_out,
+                               .neftune_noise_alpha = way->noise,
                                .seed = 7};
     if (way->method == OD_METHOD_LORA) {
         adapt_all(&recipe, path);
@@ -333,6 +335,49 @@ static void eight_bit_moments(void **state)
     }
 }
 
+// Noise on embeddings: the CPU's losses, which are others than without; graphs and evaluations change
+// no bit.
+static void noise_follows(void **state)
+{
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int m = 0; m < 2; m++) {
+        struct way way = {.config = llama,
+                          .method = m == 0 ? OD_METHOD_LORA : OD_METHOD_FULL,
+                          .place = ON_CPU,
+                          .accumulation = 2,
+                          .steps = STEPS,
+                          .held_out = 20.0,
+                          .evaluate = true,
+                          .noise = 15.0};
+        struct curve cpu;
+        struct curve gpu;
+        struct curve plain;
+        struct curve without;
+        run_as(&way, &cpu);
+        way.place = ON_GPU;
+        run_as(&way, &gpu);
+        way.noise = 0.0;
+        run_as(&way, &without);
+        way.noise = 15.0;
+        way.place = ON_GPU_WITHOUT_GRAPHS;
+        way.evaluate = false;
+        run_as(&way, &plain);
+        for (int i = 0; i < STEPS; i++) {
+            print_message(
+                "# step %d: CPU %.5f, GPU %.5f, without noise %.5f; evaluation %.5f, %.5f\n", i + 1,
+                cpu.loss[i], gpu.loss[i], without.loss[i], cpu.evaluation[i], gpu.evaluation[i]);
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+            assert_true(fabs(gpu.norm[i] - cpu.norm[i]) < 3e-2 * cpu.norm[i]);
+            assert_true(fabs(gpu.evaluation[i] - cpu.evaluation[i]) < 5e-3 * cpu.evaluation[i]);
+        }
+        assert_int_equal(gpu.hash, plain.hash);
+        assert_int_not_equal(gpu.hash, without.hash);
+    }
+}
+
 static void other_families_follow(void **state)
 {
     enum { FEW = 5 };
@@ -369,8 +414,8 @@ static void other_families_follow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lora_follows), cmocka_unit_test(full_follows),
-        cmocka_unit_test(evaluations), cmocka_unit_test(eight_bit_moments),
-        cmocka_unit_test(other_families_follow)};
+        cmocka_unit_test(lora_follows),  cmocka_unit_test(full_follows),
+        cmocka_unit_test(evaluations),   cmocka_unit_test(eight_bit_moments),
+        cmocka_unit_test(noise_follows), cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,28 @@ OD_KERNEL od_embed(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw, const
     }
 }
 
+// y[t] += u * bounds[t], u uniform in [-1, 1): embed_noise.h's, of pass *pass. Multiplied and added
+// one after the other, as there.
+OD_KERNEL od_embed_noise(od_bf16 *y, int64_t ldy, const float *bounds, int64_t cols, uint64_t seed,
+                         uint32_t stream, const uint32_t *pass)
+{
+    const uint64_t groups = (uint64_t)(cols + 3) / 4u;
+    const float bound = bounds[blockIdx.x];
+    od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
+    for (int64_t c = threadIdx.x * 4; c < cols; c += OD_GPU_THREADS * 4) {
+        const uint4 words =
+            od_philox_draw(seed, stream, *pass, blockIdx.x * groups + (uint64_t)c / 4u);
+        const uint32_t word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if (c + i < cols) {
+                const float u = (float)(word[i] >> 8) * 0x1p-23f - 1.0f;  // both steps are exact
+                to[c + i] = od_round(__fadd_rn(od_f32(to[c + i]), __fmul_rn(u, bound)));
+            }
+        }
+    }
+}
+
 OD_KERNEL od_positions(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw,
                        const int32_t *positions, int64_t cols)
 {

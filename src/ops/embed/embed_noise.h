@@ -4,7 +4,7 @@
  * uniform in [-1, 1), L the tokens of the row's document and C the channels.
  *
  * u is a function of (seed, stream, pass, row, column) alone: word c mod 4 of the Philox draw for
- * element row * ceil(C / 4) + c / 4, of which the upper 24 bits count.
+ * element row * ceil(C / 4) + c / 4, of which the upper 24 bits count. So the GPU draws the same.
  *
  * @source Jain et al., "NEFTune: Noisy Embeddings Improve Instruction Finetuning", 2023, alg. 1.
  * @thread Re-entrant: distinct rows.
@@ -34,6 +34,12 @@ static inline int64_t od_embed_segment(const struct od_batch *batch, int64_t t)
     return low;
 }
 
+/** Largest noise on the rows of a document of `length` tokens. */
+static inline float od_embed_bound(const struct od_op *op, int64_t length)
+{
+    return (float)((double)op->noise / sqrt((double)length * (double)op->n));
+}
+
 /**
  * Add the noise to rows [first, last).
  *
@@ -51,9 +57,8 @@ static inline void od_embed_noise(float *y, const struct od_op *op, const struct
         while (segment + 1 < batch->segments && batch->segment_start[segment + 1] <= t) {
             segment++;
         }
-        const double length =
-            (double)(batch->segment_start[segment + 1] - batch->segment_start[segment]);
-        const float bound = (float)((double)op->noise / sqrt(length * (double)cols));
+        const float bound =
+            od_embed_bound(op, batch->segment_start[segment + 1] - batch->segment_start[segment]);
         for (int64_t c = 0; c < cols; c += 4) {
             const struct od_philox draw =
                 od_philox_draw(batch->dropout_seed, op->stream, batch->dropout_pass,
