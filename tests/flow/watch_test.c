@@ -5,6 +5,7 @@
 
 #include "flow/watch.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -152,6 +153,27 @@ static void cut_and_replaced(void **state)
     put(path, text.bytes, text.size);
     assert_ok(od_live_log_update(&live, &err), &err);
     assert_int_equal(live.log.count, STEPS);
+    // Replaced by a longer one with another beginning.
+    const char *first = "{\"step\": 1, \"loss\": 77}\n";
+    struct od_buf other;
+    od_buf_init(&other, LOG_MAX_BYTES);
+    od_buf_puts(&other, first);
+    od_buf_append(&other, strchr(text.bytes, '\n') + 1,
+                  text.size - (size_t)(strchr(text.bytes, '\n') + 1 - text.bytes));
+    od_buf_printf(&other, "{\"step\": %d, \"loss\": 1}\n%*s", STEPS + 1, 1000, "");
+    put(path, other.bytes, other.size);
+    assert_ok(od_live_log_update(&live, &err), &err);
+    assert_int_equal(live.log.count, STEPS + 1);
+    assert_true(live.log.steps[0].loss == 77.0);
+    // What was read is not read again: a change in place goes unseen.
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && pwrite(fd, "{\"step\": 1, \"loss\": 88}", 24, 0) == 24);
+    assert_int_equal(close(fd), 0);
+    add_text(path, "\n{\"step\": 100, \"loss\": 1}\n");
+    assert_ok(od_live_log_update(&live, &err), &err);
+    assert_int_equal(live.log.count, STEPS + 2);
+    assert_true(live.log.steps[0].loss == 77.0);
+    od_buf_release(&other);
     assert_int_equal(truncate(path, 0), 0);
     assert_ok(od_live_log_update(&live, &err), &err);
     assert_int_equal(live.log.count, 0);
@@ -292,6 +314,12 @@ static void answers(void **state)
     assert_false(shows(port, "/live", "</html>"));
     add_text(in(run_dir, "log.jsonl"), "{\"step\": 61, \"loss\": 0.75, \"t\": {\"step_s\": 1}}\n");
     shows_soon(port, "/live", "<dd>61<small>");
+    // What is older than half a second is never sent again.
+    for (const double start_s = od_clock_s(); od_clock_s() - start_s < 0.6;) {
+        assert_int_equal(ask(port, "GET", "/none", NULL), 404);
+    }
+    add_text(in(run_dir, "log.jsonl"), "{\"step\": 62, \"loss\": 0.75, \"t\": {\"step_s\": 1}}\n");
+    assert_true(shows(port, "/live", "<dd>62<small>"));
     assert_true(shows(port, "/", "<dt>Loss</dt><dd>0.7500</dd>"));
 
     assert_int_equal(ask(port, "HEAD", "/", NULL), 200);
