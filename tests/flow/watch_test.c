@@ -29,7 +29,8 @@
 #include "tune/run.h"
 #include "tune/run_world.h"
 
-enum { LOG_MAX_BYTES = 1 << 22, ROUNDS = 50, STEPS = 60, WAIT_S = 20, LINE_BYTES = 80 };
+enum { LOG_MAX_BYTES = 1 << 22, ROUNDS = 50, STEPS = 60, LINE_BYTES = 80 };
+static const double WAIT_S = 60.0;
 
 static const char *in(const char *folder, const char *name)
 {
