@@ -1,5 +1,6 @@
 #include "flow/watch.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -24,8 +25,11 @@ enum {
     STOP_MS_MAX = 500,
     NICENESS = 10
 };
-// What was made is sent again to those who ask within this time.
-static const double FRESH_S = 0.5;
+// What was made is sent again for a while: so long that making it takes a twentieth of the time at most,
+// but never for longer than a person waits.
+static const double FRESH_S_MIN = 0.5;
+static const double FRESH_S_MAX = 10.0;
+static const double FRESH_PER_COST = 20.0;
 
 struct od_watch {
     struct od_http_server *server;
@@ -35,7 +39,7 @@ struct od_watch {
     struct od_watch_length length;
     bool length_known;
     bool priority_set;
-    double made_s;  // when `part` was made, on od_clock_s
+    double fresh_until_s;  // how long `part` will do, on od_clock_s
     struct od_buf part;
 };
 
@@ -85,12 +89,14 @@ static enum od_status make_part(struct od_watch *watch, struct od_error *err)
 
 static enum od_status refresh(struct od_watch *watch, struct od_error *err)
 {
-    const double now_s = od_clock_s();
-    if (watch->made_s > 0.0 && now_s - watch->made_s < FRESH_S) {
+    const double start_s = od_clock_s();
+    if (start_s < watch->fresh_until_s) {
         return OD_OK;
     }
     const enum od_status status = make_part(watch, err);
-    watch->made_s = status == OD_OK ? now_s : 0.0;
+    const double end_s = od_clock_s();
+    const double fresh_s = fmax((end_s - start_s) * FRESH_PER_COST, FRESH_S_MIN);
+    watch->fresh_until_s = status == OD_OK ? end_s + fmin(fresh_s, FRESH_S_MAX) : 0.0;
     return status;
 }
 
