@@ -43,6 +43,7 @@ struct request {
     int64_t slots;
     int64_t context;
     int64_t cache_tokens;
+    bool no_prefix_reuse;
     int64_t workers;
     int64_t queue_max;
     int64_t connections_max;
@@ -113,6 +114,7 @@ static enum od_status open_responder(const struct od_cli *cli, const struct requ
                                               .slots = request->slots,
                                               .context = request->context,
                                               .cache_tokens = request->cache_tokens,
+                                              .no_prefix_reuse = request->no_prefix_reuse,
                                               .chat_template = chat_template,
                                               .adapter = request->adapter,
                                               .adapter_names = adapters.names,
@@ -349,6 +351,8 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
                          "tokens of all prompts and answers together that have room; what is free "
                          "remembers beginnings of prompts",
                          "8 times --context"),
+        OD_OPTION_FLAG_OF(0, "no-prefix-reuse", &request.no_prefix_reuse,
+                          "compute every prompt from its start (same answers, slower)"),
         OD_OPTION_INT_OF(0, "workers", "N", &request.workers,
                          "requests handed to the model at a time", "32"),
         OD_OPTION_INT_OF(0, "max-queue", "N", &request.queue_max,

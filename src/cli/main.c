@@ -14,6 +14,7 @@ enum { HELP_WORDS_MAX = 8 };
 // One line per command, by name; its file is cmd_NAME.c and its name stands in meson.build.
 static const struct od_command commands[] = {
     {"bench", "speed beside the machine's own ceiling", od_cmd_bench},
+    {"chat", "talk to a model in the terminal", od_cmd_chat},
     {"check", "does a model server keep the challenge's API?", od_cmd_check},
     {"data", "look at data before anything is trained on it", od_cmd_data},
     {"demo", "the whole loop in about three minutes, on the CPU", od_cmd_demo},

@@ -143,6 +143,7 @@ int od_commands_run(struct od_cli *cli, const struct od_command_group *group, in
 
 // The subcommands, one per file cmd_NAME.c.
 int od_cmd_bench(struct od_cli *cli, int argc, char **argv);
+int od_cmd_chat(struct od_cli *cli, int argc, char **argv);
 int od_cmd_check(struct od_cli *cli, int argc, char **argv);
 int od_cmd_data(struct od_cli *cli, int argc, char **argv);
 int od_cmd_demo(struct od_cli *cli, int argc, char **argv);

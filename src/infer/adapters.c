@@ -1,5 +1,6 @@
 #include "infer/adapters.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"

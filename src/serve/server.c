@@ -17,6 +17,7 @@
 #include "infer/responder.h"
 #include "net/http_parse.h"
 #include "net/http_server.h"
+#include "serve/chat_page.h"
 #include "serve/endpoints.h"
 #include "serve/metrics.h"
 #include "serve/openai.h"
@@ -42,6 +43,7 @@ static const struct route ROUTES[OD_PATH_COUNT] = {
     [OD_PATH_METRICS] = {"/metrics", false, false},
     [OD_PATH_OPENAPI] = {"/openapi.json", false, true},
     [OD_PATH_ROOT] = {"/", false, true},
+    [OD_PATH_SCRIPT] = {"/chat.js", false, true},
     [OD_PATH_OTHER] = {"other", false, false},
 };
 
@@ -91,23 +93,6 @@ static void answer_models(struct od_server *server, struct od_http_exchange *exc
     od_server_respond(server, exchange, OD_PATH_MODELS, 0.0, &response);
 }
 
-static void write_root(struct od_server *server, struct od_buf *out)
-{
-    od_buf_printf(out,
-                  "oneday serves %s\n\n"
-                  "POST /process              {\"prompt\": \"...\"} -> text, tokens, logprob\n"
-                  "POST /tokenize             {\"text\": \"...\"} -> tokens\n"
-                  "POST /decode               {\"tokens\": [...]} -> text\n"
-                  "POST /score                how likely texts are behind a prompt\n"
-                  "POST /v1/completions       as OpenAI's\n"
-                  "POST /v1/chat/completions  as OpenAI's\n"
-                  "GET  /v1/models            which models answer\n"
-                  "GET  /health               is it up\n"
-                  "GET  /metrics              what it counts\n"
-                  "GET  /openapi.json         all fields\n",
-                  server->responder->model_name);
-}
-
 static void answer_get(struct od_server *server, struct od_http_exchange *exchange,
                        enum od_path path)
 {
@@ -123,9 +108,12 @@ static void answer_get(struct od_server *server, struct od_http_exchange *exchan
         write_metrics(server, &response.body);
     } else if (path == OD_PATH_OPENAPI) {
         od_openapi_write(&response.body);
+    } else if (path == OD_PATH_SCRIPT) {
+        response.content_type = "text/javascript; charset=utf-8";
+        od_chat_script_write(&response.body);
     } else {
-        response.content_type = "text/plain; charset=utf-8";
-        write_root(server, &response.body);
+        response.content_type = "text/html; charset=utf-8";
+        od_chat_page_write(&response.body, server->responder->model_name);
     }
     od_server_respond(server, exchange, path, 0.0, &response);
 }

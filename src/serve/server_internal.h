@@ -35,6 +35,7 @@ enum od_path {
     OD_PATH_METRICS,
     OD_PATH_OPENAPI,
     OD_PATH_ROOT,
+    OD_PATH_SCRIPT,  ///< of the page at /
     OD_PATH_OTHER,  ///< no such path
     OD_PATH_COUNT
 };

@@ -24,6 +24,9 @@ struct program {
     char *err;
 };
 
+/** The file that the next runs read as their standard input. */
+static const char *program_input = "/dev/null";
+
 /** Run in the child: never returns. */
 static void program_exec(const char *const *args, const char *out, const char *err)
 {
@@ -31,7 +34,7 @@ static void program_exec(const char *const *args, const char *out, const char *e
     for (int i = 0; i < PROGRAM_ARGS_MAX && args[i]; i++) {
         argv[i + 1] = args[i];
     }
-    const int in = open("/dev/null", O_RDONLY);
+    const int in = open(program_input, O_RDONLY);
     const int out_file = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     const int err_file = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (in < 0 || out_file < 0 || err_file < 0 || dup2(in, 0) < 0 || dup2(out_file, 1) < 0 ||

@@ -73,6 +73,10 @@ static void shares_and_evicts(void **state)
     od_pages_enter(&pages, a, root, ids_of(7), OD_PAGE_ROWS, /* pending= */ true);
     assert_int_equal(od_pages_find(&pages, root, ids_of(7)), a);
     assert_int_equal(od_pages_find_like(&pages, root, ids_of(7), 5, &same), -1);  // not yet
+    int32_t other[OD_PAGE_ROWS];
+    memcpy(other, ids_of(7), sizeof other);
+    other[OD_PAGE_ROWS - 1] = 8;  // the last token counts, too
+    assert_int_equal(od_pages_find(&pages, root, other), -1);
     od_pages_set_ready(&pages, a);
     assert_int_equal(od_pages_find_like(&pages, root, ids_of(7), 5, &same), a);
     assert_int_equal(same, 5);

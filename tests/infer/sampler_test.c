@@ -21,8 +21,8 @@ static void shares(const struct od_sampling *sampling, double share[VOCAB])
         share[i] = 0.0;
     }
     for (int i = 0; i < DRAWS; i++) {
-        const double uniform = ((double)i + 0.5) / DRAWS;
-        share[od_sample(logits, VOCAB, sampling, uniform, scratch)] += 1.0 / DRAWS;
+        const double uniform = ((double)i + 0.5) / (double)DRAWS;
+        share[od_sample(logits, VOCAB, sampling, uniform, scratch)] += 1.0 / (double)DRAWS;
     }
 }
 
@@ -52,7 +52,7 @@ static void cuts(void **state)
         double share[VOCAB];
         shares(&table[i].sampling, share);
         for (int t = 0; t < VOCAB; t++) {
-            if (fabs(share[t] - table[i].share[t]) > 2.0 / DRAWS) {
+            if (fabs(share[t] - table[i].share[t]) > 2.0 / (double)DRAWS) {
                 fail_msg("row %zu: token %d has %g, not %g", i, t, share[t], table[i].share[t]);
             }
         }

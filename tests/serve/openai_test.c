@@ -289,6 +289,9 @@ static void events_are(const char *what, const struct od_buf *events, const char
 
 #define CHUNK(choice) \
     "{\"object\":\"chat.completion.chunk\",\"model\":\"stand-in\",\"choices\":[" choice "]}"
+#define CHAT_USAGE                                                                            \
+    "{\"object\":\"chat.completion.chunk\",\"model\":\"stand-in\",\"choices\":[],\"usage\":{" \
+    "\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}"
 #define TEXT_CHUNK(choice) \
     "{\"object\":\"text_completion\",\"model\":\"stand-in\",\"choices\":[" choice "]}"
 
@@ -303,8 +306,7 @@ static void streams(void **state)
         CHUNK(
             "{\"index\":0,\"delta\":{\"content\":\"q\"},\"logprobs\":null,\"finish_reason\":null}"),
         CHUNK("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"length\"}"),
-        "{\"object\":\"chat.completion.chunk\",\"model\":\"stand-in\",\"choices\":[],\"usage\":{"
-        "\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}",
+        CHAT_USAGE,
         "[DONE]"};
     static const char *const TEXT[] = {
         TEXT_CHUNK(

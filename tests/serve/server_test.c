@@ -110,7 +110,8 @@ static const struct exchange_case EXCHANGES[] = {
      "{\"status\":\"ok\",\"model\":\"stand-in\",\"context_length\":512}"},
     {"GET", "/health?x=y", NULL, 200,
      "{\"status\":\"ok\",\"model\":\"stand-in\",\"context_length\":512}"},
-    {"GET", "/", NULL, 200, "oneday serves stand-in\n"},
+    {"GET", "/", NULL, 200, "<!DOCTYPE html>\n"},
+    {"GET", "/chat.js", NULL, 200, "// The page at /"},
     {"GET", "/openapi.json", NULL, 200, "{\"openapi\":\"3.0.2\","},
     {"GET", "/nothing", NULL, 404, "{\"detail\":\"Not Found\"}"},
     {"POST", "/process/", "{}", 404, "{\"detail\":\"Not Found\"}"},
@@ -157,8 +158,9 @@ static void exact_answers(void **state)
             assert_true(wire_field_is(&answer, "Retry-After:", "1"));
         }
         assert_true(wire_field_is(&answer, "Content-Type:",
-                                  test->answer[0] == '{' ? "application/json"
-                                                         : "text/plain; charset=utf-8"));
+                                  test->answer[0] == '{'   ? "application/json"
+                                  : test->answer[0] == '<' ? "text/html; charset=utf-8"
+                                                           : "text/javascript; charset=utf-8"));
         wire_answer_release(&answer);
     }
     struct wire_answer answer = wire_ask(&wire, "HEAD", "/health", NULL);

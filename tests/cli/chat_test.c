@@ -1,0 +1,121 @@
+// Goal: `oneday chat` answers line by line, keeps the conversation, forgets when told or when it must, and
+//       refuses what cannot work.
+// Method: the program with a file as its standard input, on the model that ships with the source.
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/program.h"
+#include "formats/json.h"
+#include "support.h"
+
+static const char *model(void)
+{
+    return test_source("examples/toyworld/base");
+}
+
+/** Run with these lines as input. */
+static void set_input(const char *text)
+{
+    static char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    assert_ok(od_path_join(path, test_folder(), "input", &err), &err);
+    assert_ok(od_file_write(path, text, strlen(text), &err), &err);
+    program_input = path;
+}
+
+static json_t *messages_of(const struct program *run, json_t **ret_root)
+{
+    struct od_error err = {0};
+    assert_ok(od_json_parse(run->out, strlen(run->out), "out", ret_root, &err), &err);
+    return json_object_get(*ret_root, "messages");
+}
+
+static const char *member(const json_t *messages, size_t index, const char *key)
+{
+    return json_string_value(json_object_get(json_array_get(messages, index), key));
+}
+
+static void keeps_the_conversation(void **state)
+{
+    (void)state;
+    json_t *root = NULL;
+    set_input("Hello\n\nAnd you?\r\n/quit\nnever read\n");
+    struct program run =
+        program_run("chat", model(), "--chat-template", "chatml", "--json", "--temperature", "0",
+                    "--max-tokens", "8", "--system", "Be short");
+    assert_int_equal(run.exit_code, 0);
+    const json_t *messages = messages_of(&run, &root);
+    assert_int_equal(json_array_size(messages), 5);
+    assert_string_equal(member(messages, 0, "role"), "system");
+    assert_string_equal(member(messages, 1, "content"), "Hello");
+    assert_string_equal(member(messages, 2, "role"), "assistant");
+    assert_string_equal(member(messages, 3, "content"), "And you?");
+    assert_true(strlen(member(messages, 4, "content")) > 0);
+
+    // The same without --json: the answers, one a line.
+    struct program plain =
+        program_run("chat", model(), "--chat-template", "chatml", "--temperature", "0",
+                    "--max-tokens", "8", "--system", "Be short");
+    char expected[256];
+    (void)snprintf(expected, sizeof expected, "%s\n%s\n", member(messages, 2, "content"),
+                   member(messages, 4, "content"));
+    assert_string_equal(plain.out, expected);
+    json_decref(root);
+    program_release(&plain);
+    program_release(&run);
+}
+
+static void forgets(void **state)
+{
+    (void)state;
+    json_t *root = NULL;
+    set_input("one\ntwo\n/reset\nthree\n");
+    struct program run = program_run("chat", model(), "--chat-template", "chatml", "--json",
+                                     "--max-tokens", "4", "--seed", "1");
+    assert_int_equal(run.exit_code, 0);
+    const json_t *messages = messages_of(&run, &root);
+    assert_int_equal(json_array_size(messages), 2);
+    assert_string_equal(member(messages, 0, "content"), "three");
+    json_decref(root);
+    program_release(&run);
+
+    // Each question is some sixty tokens: the fourth does not fit into 256 with what came before.
+    set_input(
+        "a question of some length\na question of some length\na question of some length\n"
+        "the last one\n");
+    run = program_run("chat", model(), "--chat-template", "chatml", "--json", "--max-tokens", "8",
+                      "--seed", "1", "--context", "256");
+    assert_int_equal(run.exit_code, 0);
+    assert_non_null(strstr(run.err, "are forgotten"));
+    messages = messages_of(&run, &root);
+    const size_t count = json_array_size(messages);
+    assert_in_range(count, 2, 6);
+    assert_string_equal(member(messages, count - 2, "content"), "the last one");
+    json_decref(root);
+    program_release(&run);
+}
+
+static void refuses(void **state)
+{
+    (void)state;
+    set_input("hello\n");
+    program_assert_usage(program_run("chat", model()), "brings no chat template");
+    program_assert_usage(program_run("chat", model(), "--chat-template", "nonsense"),
+                         "there is no chat template 'nonsense'");
+    program_assert_usage(program_run("chat", model(), "--min-p", "2"), "--min-p 0 to 1");
+    set_input("a \xff byte\n");
+    program_assert_usage(program_run("chat", model(), "--chat-template", "chatml"),
+                         "the text is no UTF-8");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_the_conversation),
+        cmocka_unit_test(forgets),
+        cmocka_unit_test(refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,263 @@
+// Goal: 256 clients at a time with all kinds of requests, for a minute (ONEDAY_LOAD_SECONDS says another
+// time): nothing is lost, no answer is wrong, memory stays flat, /tokenize does not wait for the model.
+// Method: the model that ships with the source behind the real server. Every answer is compared with the
+// one that the same request got alone. One client in sixteen only tokenizes and measures; some leave in
+// mid-answer.
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "infer/engine.h"
+#include "net/wire.h"
+#include "serve/server.h"
+#include "support.h"
+
+enum {
+    CLIENTS = 256,
+    KINDS = 24,
+    SECONDS = 60,
+    TIMES_MAX = 1 << 20,
+    GROWTH_MAX_BYTES = 48 << 20,
+    P99_MS_MAX = 250,  // 20 on a machine that does nothing else, see the printed line
+    BODY_BYTES = 1024
+};
+
+/** A request and the answer that it must get. */
+struct kind {
+    const char *path;
+    char body[BODY_BYTES];
+    char *answer;  ///< up to where times differ
+};
+
+struct load {
+    struct kind kinds[KINDS];
+    int port;
+    double end_s;
+    atomic_long answered;
+    atomic_long left;
+    atomic_long wrong;
+    atomic_long lost;
+    atomic_long refused;
+    atomic_size_t time_count;
+    float *times_ms;
+};
+
+struct client {
+    pthread_t thread;
+    struct load *load;
+    uint64_t number;
+    uint64_t drawn;
+};
+
+static uint64_t draw(struct client *client, uint64_t below)
+{
+    return od_philox_draw(5, 77, (uint32_t)client->number, client->drawn++).word[0] % below;
+}
+
+static void make_kind(struct kind *kind, int number)
+{
+    static const char *const shots[] = {
+        "Question: Where does the loso live?\\nA. lake\\nB. farm\\nAnswer: A\\n\\n",
+        "Question: What colour is the pali?\\nA. red\\nB. white\\nAnswer: B\\n\\n"};
+    char prompt[BODY_BYTES / 2] = "";
+    for (int i = 0; i < number % 5; i++) {
+        (void)strncat(prompt, shots[i % 2], sizeof prompt - strlen(prompt) - 1);
+    }
+    if (number % 6 == 5) {
+        kind->path = "/v1/completions";
+        (void)snprintf(kind->body, sizeof kind->body,
+                       "{\"prompt\":\"%sQuestion: The\",\"max_tokens\":%d,\"temperature\":0,"
+                       "\"logprobs\":2,\"n\":%d}",
+                       prompt, 3 + number, 1 + number % 3);
+        return;
+    }
+    kind->path = "/process";
+    (void)snprintf(
+        kind->body, sizeof kind->body,
+        "{\"prompt\":\"%sQuestion: The\",\"max_new_tokens\":%d,\"temperature\":%s,"
+        "\"seed\":%d,\"top_k_per_token\":%d,\"echo_prompt\":%s,\"stop_sequences\":[\"z\"]}",
+        prompt, 1 + number * number % 37, number % 3 == 0 ? "0.9" : "1e-07", number, number % 4,
+        number % 8 == 7 ? "true" : "false");
+}
+
+/** The part of an answer that is always the same: without id, created and request_time. */
+static char *constant_part(const struct wire_answer *answer)
+{
+    const char *start = strstr(answer->body, "\"model\"");
+    start = start ? start : answer->body;
+    const char *end = strstr(start, ",\"request_time\"");
+    return od_memdup(start, end ? (size_t)(end - start) : strlen(start));
+}
+
+static void look_at(struct load *load, const struct kind *kind, const struct wire_answer *answer)
+{
+    if (answer->code == 200) {
+        char *got = constant_part(answer);
+        if (!got || strcmp(got, kind->answer) != 0) {
+            (void)atomic_fetch_add(&load->wrong, 1);
+        }
+        od_free(got);
+        (void)atomic_fetch_add(&load->answered, 1);
+    } else if (answer->code == 429) {
+        (void)atomic_fetch_add(&load->refused, 1);
+    } else {
+        (void)atomic_fetch_add(&load->lost, 1);
+    }
+}
+
+static void tokenize(struct load *load, struct wire *wire)
+{
+    const double start = od_clock_s();
+    struct wire_answer answer =
+        wire_ask(wire, "POST", "/tokenize", "{\"text\":\"Question: Where does the loso live?\"}");
+    const double ms = (od_clock_s() - start) * 1e3;
+    const size_t at = atomic_fetch_add(&load->time_count, 1);
+    if (answer.code != 200) {
+        (void)atomic_fetch_add(&load->lost, 1);
+    } else if (at < TIMES_MAX) {
+        load->times_ms[at] = (float)ms;
+    }
+    wire_answer_release(&answer);
+}
+
+static void *ask_on(void *context)
+{
+    struct client *client = context;
+    struct load *load = client->load;
+    struct wire wire;
+    bool open = false;
+    while (od_clock_s() < load->end_s) {
+        const struct kind *kind = &load->kinds[draw(client, KINDS)];
+        if (!open && !(open = wire_open(&wire, load->port))) {
+            (void)atomic_fetch_add(&load->lost, 1);
+            continue;
+        }
+        if (client->number % 16 == 0) {
+            tokenize(load, &wire);
+        } else if (draw(client, 20) == 0) {  // leave before the answer
+            char text[BODY_BYTES + 256];
+            (void)snprintf(text, sizeof text,
+                           "POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%s",
+                           kind->path, strlen(kind->body), kind->body);
+            (void)wire_puts(&wire, text);
+            wire_close(&wire);
+            open = false;
+            (void)atomic_fetch_add(&load->left, 1);
+        } else {
+            struct wire_answer answer = wire_ask(&wire, "POST", kind->path, kind->body);
+            look_at(load, kind, &answer);
+            wire_answer_release(&answer);
+        }
+    }
+    if (open) {
+        wire_close(&wire);
+    }
+    return NULL;
+}
+
+static int64_t resident_bytes(void)
+{
+    char text[128] = "";
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file));
+    (void)fclose(file);
+    assert_int_equal(sscanf(text, "%*s %ld", &pages), 1);
+    return (int64_t)pages * 4096;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const float *x = a;
+    const float *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+// The clients in two halves of the time; memory may grow in the first only.
+static int64_t run_clients(struct load *load, double seconds)
+{
+    static struct client clients[CLIENTS];
+    load->end_s = od_clock_s() + seconds;
+    for (uint64_t i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){.load = load, .number = i, .drawn = clients[i].drawn};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, ask_on, &clients[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(pthread_join(clients[i].thread, NULL), 0);
+    }
+    return resident_bytes();
+}
+
+static void many_clients(void **state)
+{
+    (void)state;
+    static struct load load;
+    const char *said = getenv("ONEDAY_LOAD_SECONDS");
+    const double seconds = said ? strtod(said, NULL) : (double)SECONDS;
+    const struct od_engine_options engine_options = {.threads = 2, .cache_tokens = 4096};
+    struct od_server_options options = OD_SERVER_OPTIONS_INIT;
+    struct od_engine *engine = NULL;
+    struct od_server *server = NULL;
+    struct od_error err = {0};
+    struct wire wire;
+    assert_ok(od_engine_open(test_source("examples/toyworld/base"), &engine_options, &engine, &err),
+              &err);
+    options.port = 0;
+    options.workers = 64;
+    options.queue_max = 1000;
+    assert_ok(od_server_start(od_engine_responder(engine), &options, &server, &err), &err);
+    load.port = od_server_port(server);
+    load.times_ms = od_alloc(TIMES_MAX, sizeof *load.times_ms);
+    assert_non_null(load.times_ms);
+    assert_true(wire_open(&wire, load.port));
+    for (int i = 0; i < KINDS; i++) {
+        make_kind(&load.kinds[i], i);
+        struct wire_answer answer = wire_ask(&wire, "POST", load.kinds[i].path, load.kinds[i].body);
+        assert_int_equal(answer.code, 200);
+        load.kinds[i].answer = constant_part(&answer);
+        assert_non_null(load.kinds[i].answer);
+        wire_answer_release(&answer);
+    }
+    wire_close(&wire);
+    const int64_t half = run_clients(&load, seconds / 2.0);
+    const int64_t full = run_clients(&load, seconds / 2.0);
+    const size_t times = atomic_load(&load.time_count);
+    qsort(load.times_ms, times < TIMES_MAX ? times : TIMES_MAX, sizeof *load.times_ms, by_value);
+    const double p99 = (double)load.times_ms[(times < TIMES_MAX ? times : TIMES_MAX) * 99 / 100];
+    const struct od_engine_counts counts = od_engine_counts(engine);
+    print_message(
+        "# %.0f s: %ld answers, %ld left, %ld refused, %ld wrong, %ld lost; %zu /tokenize, "
+        "p99 %.1f ms; memory %lld MiB, then %lld MiB; %lld of %lld prompt rows remembered\n",
+        seconds, atomic_load(&load.answered), atomic_load(&load.left), atomic_load(&load.refused),
+        atomic_load(&load.wrong), atomic_load(&load.lost), times, p99, (long long)(half >> 20),
+        (long long)(full >> 20), (long long)counts.reused_tokens,
+        (long long)(counts.reused_tokens + counts.rows));
+    assert_int_equal(atomic_load(&load.wrong), 0);
+    assert_int_equal(atomic_load(&load.lost), 0);
+    assert_int_equal(atomic_load(&load.refused), 0);
+    assert_true(atomic_load(&load.answered) > CLIENTS);
+    assert_true(full - half < GROWTH_MAX_BYTES);
+    assert_true(p99 < (double)P99_MS_MAX);
+    od_server_stop(server);
+    assert_int_equal(od_engine_counts(engine).running, 0);
+    od_engine_close(engine);
+    for (int i = 0; i < KINDS; i++) {
+        od_free(load.kinds[i].answer);
+    }
+    od_free(load.times_ms);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(many_clients)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
