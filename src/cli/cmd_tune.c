@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
+#include "flow/export_check.h"
 #include "flow/report.h"
 #include "flow/watch.h"
 #include "formats/json.h"
@@ -43,8 +44,22 @@ static const char *const end_names[] = {[OD_TUNE_END_STEPS] = "steps",
                                         [OD_TUNE_END_EARLY] = "early_stopping",
                                         [OD_TUNE_END_TIME] = "budget.time"};
 
+static void put_check(struct od_json_writer *w, const struct od_export_check *check)
+{
+    static const char *const names[] = {[OD_EXPORT_NOT_CHECKED] = "not checked",
+                                        [OD_EXPORT_SAME] = "same",
+                                        [OD_EXPORT_DIFFERS] = "differs"};
+    od_json_member_text(w, "export_check", names[check->result]);
+    if (check->result != OD_EXPORT_SAME) {
+        od_json_member_text(w, "export_check_why", check->why);
+    }
+    if (check->has_logits && check->compared.prompts > 0) {
+        od_json_member_number(w, "export_logit_difference_max", check->compared.difference_max);
+    }
+}
+
 static enum od_status print_json(const char *run_dir, const struct od_tune_result *result,
-                                 struct od_error *err)
+                                 const struct od_export_check *check, struct od_error *err)
 {
     struct od_buf buf;
     struct od_json_writer w;
@@ -71,6 +86,7 @@ static enum od_status print_json(const char *run_dir, const struct od_tune_resul
     od_json_member_int(&w, "plan_bytes", (int64_t)result->plan_bytes);
     od_json_member_text(&w, "weight_hash", hash);
     od_json_member_bool(&w, "resumed", result->resumed);
+    put_check(&w, check);
     od_json_object_end(&w);
     const enum od_status status = od_buf_check(&buf, err);
     if (status == OD_OK) {
@@ -80,8 +96,10 @@ static enum od_status print_json(const char *run_dir, const struct od_tune_resul
     return status;
 }
 
-static void print_text(const char *run_dir, const struct od_tune_result *result)
+static void print_text(const char *run_dir, const struct od_tune_result *result,
+                       const struct od_export_check *check)
 {
+    struct od_buf checked;
     char seconds[24];
     char hash[OD_XXH_HEX_BYTES];
     od_seconds_text(result->train_s, seconds);
@@ -101,6 +119,10 @@ static void print_text(const char *run_dir, const struct od_tune_result *result)
     }
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
+    od_buf_init(&checked, 1 << 12);
+    od_export_check_text(check, &checked);
+    (void)printf("checked %s\n", od_buf_text(&checked));
+    od_buf_release(&checked);
     (void)printf("report  %s/report.html\n", run_dir);
 }
 
@@ -222,6 +244,8 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    struct od_export_check_context check = {
+        .options = {.threads = (int)cli->threads, .no_vector = cli->no_vector}};
     const struct od_tune_options run_options = {.recipe_path = args.values[0],
                                                 .run_dir = run_dir,
                                                 .resume = resume,
@@ -232,7 +256,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
                                                 .threads = (int)cli->threads,
                                                 .allow_vector = !cli->no_vector,
                                                 .max_bytes = max_bytes,
-                                                .stop = &stop_wanted};
+                                                .stop = &stop_wanted,
+                                                .after_export = od_export_check_hook,
+                                                .context = &check};
     status = watch ? open_page(watch, run_dir, &page, &err) : OD_OK;
     if (status == OD_OK) {
         status = od_tune_run(&run_options, &result, &err);
@@ -242,9 +268,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
         status = od_report_write(run_dir, &err);
     }
     if (status == OD_OK && cli->json) {
-        status = print_json(run_dir, &result, &err);
+        status = print_json(run_dir, &result, &check.check, &err);
     } else if (status == OD_OK) {
-        print_text(run_dir, &result);
+        print_text(run_dir, &result, &check.check);
     }
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
 }

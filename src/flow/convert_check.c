@@ -97,32 +97,72 @@ static int64_t best_of(const float *logits, int64_t vocab)
     return best;
 }
 
-static enum od_status compare_prompt(const struct answer *a, const struct answer *b, int64_t vocab,
-                                     int index, struct od_convert_check *check,
-                                     struct od_error *err)
+bool od_convert_compare_logits(const float *a, const float *b, int64_t rows, int64_t vocab,
+                               struct od_convert_check *check)
 {
-    if (a->ids.count != b->ids.count || a->count != b->count ||
-        (a->ids.count > 0 &&
-         memcmp(a->ids.data, b->ids.data, a->ids.count * sizeof(*a->ids.data)) != 0)) {
-        return od_fail(err, OD_E_REFUSED, "the tokenizers give other ids for prompt %d, '%.40s'",
-                       index + 1, prompts[index]);
-    }
-    for (int64_t row = 0; row < a->count; row++) {
-        const float *left = a->logits + row * vocab;
-        const float *right = b->logits + row * vocab;
+    for (int64_t row = 0; row < rows; row++) {
+        const float *left = a + row * vocab;
+        const float *right = b + row * vocab;
         for (int64_t i = 0; i < vocab; i++) {
             const double difference = fabs((double)left[i] - (double)right[i]);
             if (!isfinite(difference)) {
-                return od_fail(err, OD_E_REFUSED, "a logit of prompt %d is no number", index + 1);
+                return false;
             }
             check->difference_max = fmax(check->difference_max, difference);
             check->logit_max = fmax(check->logit_max, fabs((double)left[i]));
         }
         check->same_best += best_of(left, vocab) == best_of(right, vocab) ? 1 : 0;
     }
-    check->positions += a->count;
+    check->positions += rows;
     check->prompts++;
-    return OD_OK;
+    return true;
+}
+
+static enum od_status other_ids(int index, struct od_error *err)
+{
+    return od_fail(err, OD_E_REFUSED, "the tokenizers give other ids for prompt %d, '%.40s'",
+                   index + 1, prompts[index]);
+}
+
+static bool same_ids(const struct od_ids *a, const struct od_ids *b)
+{
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->data, b->data, a->count * sizeof *a->data) == 0);
+}
+
+static enum od_status compare_prompt(const struct answer *a, const struct answer *b, int64_t vocab,
+                                     int index, struct od_convert_check *check,
+                                     struct od_error *err)
+{
+    if (a->count != b->count || !same_ids(&a->ids, &b->ids)) {
+        return other_ids(index, err);
+    }
+    return od_convert_compare_logits(a->logits, b->logits, a->count, vocab, check)
+               ? OD_OK
+               : od_fail(err, OD_E_REFUSED, "a logit of prompt %d is no number", index + 1);
+}
+
+enum od_status od_convert_compare_tokenizers(const struct od_tokenizer *a,
+                                             const struct od_tokenizer *b, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    for (int i = 0; i < PROMPTS && status == OD_OK; i++) {
+        const size_t size = strlen(prompts[i]);
+        struct od_ids left;
+        struct od_ids right;
+        od_ids_init(&left, (size_t)1 << 20);
+        od_ids_init(&right, (size_t)1 << 20);
+        status = od_tokenizer_encode(a, prompts[i], size, OD_ENCODE_SPECIAL, &left, err);
+        if (status == OD_OK) {
+            status = od_tokenizer_encode(b, prompts[i], size, OD_ENCODE_SPECIAL, &right, err);
+        }
+        if (status == OD_OK && !same_ids(&left, &right)) {
+            status = other_ids(i, err);
+        }
+        od_ids_release(&right);
+        od_ids_release(&left);
+    }
+    return status;
 }
 
 enum od_status od_convert_compare(const struct od_convert_side *from,

@@ -7,9 +7,11 @@
 #ifndef OD_FLOW_CONVERT_CHECK_H
 #define OD_FLOW_CONVERT_CHECK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
+#include "text/tokenizer.h"
 
 /** A model as the engine opens it. */
 struct od_convert_side {
@@ -34,5 +36,14 @@ struct od_convert_check {
 enum od_status od_convert_compare(const struct od_convert_side *from,
                                   const struct od_convert_side *to, int threads,
                                   struct od_convert_check *ret, struct od_error *err) OD_MUST_CHECK;
+
+/** Add a prompt to `check`: the logits [rows, vocab] of two models. False when one is no number. */
+bool od_convert_compare_logits(const float *a, const float *b, int64_t rows, int64_t vocab,
+                               struct od_convert_check *check) OD_MUST_CHECK;
+
+/** @error OD_E_REFUSED when they give other ids for a prompt. */
+enum od_status od_convert_compare_tokenizers(const struct od_tokenizer *a,
+                                             const struct od_tokenizer *b,
+                                             struct od_error *err) OD_MUST_CHECK;
 
 #endif

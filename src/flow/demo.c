@@ -13,6 +13,7 @@
 #include "eval/http_responder.h"
 #include "eval/runner.h"
 #include "flow/demo_results.h"
+#include "flow/export_check.h"
 #include "flow/forecast.h"
 #include "flow/report.h"
 #include "infer/engine.h"
@@ -178,11 +179,15 @@ static enum od_status tell_forecast(const struct demo *demo, struct od_error *er
 
 static enum od_status tune(struct demo *demo, struct od_error *err)
 {
+    struct od_export_check_context check = {
+        .options = {.threads = demo->options->threads, .no_vector = !demo->options->allow_vector}};
     const struct od_tune_options options = {.recipe_path = demo->recipe,
                                             .run_dir = demo->result->run,
                                             .threads = demo->options->threads,
                                             .allow_vector = demo->options->allow_vector,
-                                            .stop = demo->options->stop};
+                                            .stop = demo->options->stop,
+                                            .after_export = od_export_check_hook,
+                                            .context = &check};
     struct od_tune_result result;
     const enum od_status status = od_tune_run(&options, &result, err);
     if (status == OD_OK) {

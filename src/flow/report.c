@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "flow/export_check.h"
 #include "flow/report_internal.h"
 #include "flow/report_log.h"
 #include "formats/json.h"
@@ -249,6 +250,23 @@ static enum od_status put_board(struct od_buf *out, const char *path, struct od_
     return status;
 }
 
+static enum od_status put_export(struct od_buf *out, const char *path, struct od_error *err)
+{
+    struct od_export_check check;
+    struct od_buf text;
+    const enum od_status status = od_export_check_read(path, &check, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    od_buf_init(&text, 1 << 12);
+    od_export_check_text(&check, &text);
+    od_buf_puts(out, "<p>As a test, ");
+    od_html_text(out, od_buf_text(&text));
+    od_buf_puts(out, ".</p>\n");
+    od_buf_release(&text);
+    return OD_OK;
+}
+
 static enum od_status put_plan(struct od_buf *out, const char *path, struct od_error *err)
 {
     return put_file(out, path, "Plan of memory (plan.json)", err);
@@ -309,6 +327,7 @@ enum od_status od_report_make(const char *run_dir, struct od_buf *out, struct od
     static const struct section scores = {"eval/board.json", "Scores", put_board};
     static const struct section others[] = {
         {"samples.jsonl", "Samples", put_samples},
+        {OD_EXPORT_CHECK_FILE, "Export", put_export},
         {"recipe.yaml", "Settings", put_settings},
         {"plan.json", "Plan and sources", put_plan},
         {"lock.json", NULL, put_lock},

@@ -1,5 +1,6 @@
 #include "tune/run.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -500,6 +501,19 @@ static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error 
     return status == OD_OK ? open_files(run, ret_resumed, err) : status;
 }
 
+static enum od_status export_weights(struct run *run, char ret_folder[OD_PATH_MAX_BYTES],
+                                     struct od_error *err)
+{
+    const struct od_tune_options *options = run->options;
+    const enum od_status status = od_export(&run->session, options->run_dir, ret_folder, err);
+    if (status != OD_OK || !options->after_export) {
+        return status;
+    }
+    const double limit_s = run->budget.limit_s;
+    const double left_s = limit_s > 0.0 ? limit_s - elapsed_s(run) : HUGE_VAL;
+    return options->after_export(options->context, &run->session, options->run_dir, left_s, err);
+}
+
 // The last checkpoint, and the export of the best weights or the last ones.
 static enum od_status finish(struct run *run, struct od_tune_result *result, struct od_error *err)
 {
@@ -518,8 +532,7 @@ static enum od_status finish(struct run *run, struct od_tune_result *result, str
         result->weight_hash = od_session_weight_hash(session);
         result->exported_step = state->best_step;
     }
-    return status == OD_OK ? od_export(session, run->options->run_dir, result->export_dir, err)
-                           : status;
+    return status == OD_OK ? export_weights(run, result->export_dir, err) : status;
 }
 
 enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune_result *ret,

@@ -6,6 +6,7 @@
  *     checkpoints/step-N/   trained.safetensors optimizer.safetensors state.json manifest.json
  *     adapter/ or model/    written when the run is done
  *     tensorboard/          when it is asked for
+ *     export_check.json     what its check said, when the caller has one (flow/export_check.h)
  *     process.lock          held by the process that works on the run
  *
  * A checkpoint is written as step-N.tmp, each file synced, then renamed: it is there whole or not
@@ -37,6 +38,11 @@ struct od_tune_options {
     bool allow_vector;
     uint64_t max_bytes;                 ///< cap on the plan; 0: none
     const volatile sig_atomic_t *stop;  ///< set by a signal: save at the next step and leave
+    /** Called when the export is there, before the session is closed: its weights are those that were
+     *  exported. `left_s`: what is left of budget.time, infinite without one. NULL: not called. */
+    enum od_status (*after_export)(void *context, struct od_session *session, const char *run_dir,
+                                   double left_s, struct od_error *err);
+    void *context;
 };
 
 /** Why a run is over. */

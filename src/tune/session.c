@@ -364,9 +364,7 @@ void od_session_close(struct od_session *s)
     *s = (struct od_session){0};
 }
 
-// Forward and, when learning, backward over the batch; adds the sum of row losses. On a GPU the pass
-// is queued, and the losses are told at the end of the step.
-static enum od_status run_pass(struct od_session *s, double labels, bool learn, uint32_t pass,
+enum od_status od_session_pass(struct od_session *s, double labels, bool learn, uint32_t pass,
                                double *loss_sum, struct od_error *err)
 {
     struct od_batch batch = {.tokens = s->batch.tokens,
@@ -538,7 +536,7 @@ enum od_status od_session_step(struct od_session *s, struct od_step_report *ret,
         // The number of a pass in the run, whatever was resumed: masks are drawn for it.
         const uint32_t pass = (uint32_t)(s->place.step * s->recipe->gradient_accumulation_steps +
                                          (at - first) / s->recipe->micro_batch_size);
-        status = run_pass(s, (double)report.labels, true, pass, &report.loss, err);
+        status = od_session_pass(s, (double)report.labels, true, pass, &report.loss, err);
         if (status != OD_OK) {
             return status;
         }
@@ -599,7 +597,7 @@ enum od_status od_session_evaluate(struct od_session *s, struct od_eval_report *
         const int64_t end = at + rows < count ? at + rows : count;
         enum od_status status = fill(s, &s->validation, &s->validation_packs, at, end, err);
         if (status == OD_OK) {
-            status = run_pass(s, 1.0, false, 0, &result.loss, err);
+            status = od_session_pass(s, 1.0, false, 0, &result.loss, err);
         }
         if (status != OD_OK) {
             return status;

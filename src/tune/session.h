@@ -126,6 +126,22 @@ enum od_status od_session_seek(struct od_session *session, struct od_error *err)
 enum od_status od_session_evaluate(struct od_session *session, struct od_eval_report *ret,
                                    struct od_error *err) OD_MUST_CHECK;
 
+/** The longest text that od_session_prompt takes: what a pass of the run holds. */
+int64_t od_session_prompt_max(const struct od_session *session);
+/**
+ * What the present weights give for the text `ids`, by the operations that train them, without masks
+ * and noise.
+ *
+ * @param count     2 to od_session_prompt_max.
+ * @param logits    [count, V] after each id; NULL: not wanted. A session on a GPU, which never holds
+ *                  them all, gives none: NULL.
+ * @param ret_loss  Mean over the count - 1 ids behind the first.
+ * @error OD_E_REFUSED when the loss is no number.
+ */
+enum od_status od_session_prompt(struct od_session *session, const int32_t *ids, int64_t count,
+                                 float *logits, double *ret_loss,
+                                 struct od_error *err) OD_MUST_CHECK;
+
 /** On a GPU: measure the algorithms of the matrix products that were not chosen before. */
 enum od_status od_session_measure(struct od_session *session, struct od_error *err) OD_MUST_CHECK;
 

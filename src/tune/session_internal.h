@@ -7,6 +7,10 @@
 #ifndef OD_TUNE_SESSION_INTERNAL_H
 #define OD_TUNE_SESSION_INTERNAL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 
@@ -17,6 +21,14 @@ static inline const char *od_session_source(const struct od_session *session)
                                        : session->recipe->base_tokenizer;
 }
 
+/**
+ * Forward and, when learning, backward over the session's batch; adds the sum of row losses. On a GPU
+ * the pass is queued, and the losses are told at the end of the step.
+ * @param labels  Of the whole step.
+ * @param pass    Its number in the run: masks are drawn for it.
+ */
+enum od_status od_session_pass(struct od_session *session, double labels, bool learn, uint32_t pass,
+                               double *loss_sum, struct od_error *err) OD_MUST_CHECK;
 /** Open the GPU, make a program and a plan that fit it, and take the memory. */
 enum od_status od_session_gpu_open(struct od_session *session,
                                    const struct od_session_options *options,

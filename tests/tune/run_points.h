@@ -29,6 +29,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "flow/export_check.h"
 #include "formats/json.h"
 #include "support.h"
 #include "tune/run.h"
@@ -74,6 +75,19 @@ static inline void point_child(const struct point_world *world, const char *name
 {
     struct od_tune_result result;
     struct od_error err = {0};
+    struct od_export_check_context check = {.options = {.threads = 1}};
+    char recipe[OD_PATH_MAX_BYTES];
+    char run[OD_PATH_MAX_BYTES];
+    world_join(recipe, world->folder, "recipe.yaml");
+    world_join(run, world->folder, name);
+    const struct od_tune_options options = {.recipe_path = recipe,
+                                            .run_dir = run,
+                                            .resume = resume,
+                                            .on_gpu = world->on_gpu,
+                                            .threads = 1,
+                                            .allow_vector = true,
+                                            .after_export = od_export_check_hook,
+                                            .context = &check};
     struct point_answer answer = {.operations = od_file_operation_count(),
                                   .allocations = od_alloc_count()};
     od_file_kill_at(end->kill_operation);
@@ -81,8 +95,12 @@ static inline void point_child(const struct point_world *world, const char *name
         od_file_fail_at(end->fail_operation);
     }
     od_alloc_fail_at(end->fail_allocation);
-    answer.status =
-        world_run_on(world->folder, name, resume, world->on_gpu, 1, true, &result, &err);
+    answer.status = od_tune_run(&options, &result, &err);
+    if (answer.status == OD_OK && check.check.result != OD_EXPORT_SAME) {
+        answer.status = OD_E_REFUSED;
+        (void)snprintf(err.message, sizeof err.message, "the export differs: %.200s",
+                       check.check.why);
+    }
     answer.operations = od_file_operation_count() - answer.operations;
     answer.allocations = od_alloc_count() - answer.allocations;
     (void)snprintf(answer.message, sizeof answer.message, "%s", err.message);
@@ -280,6 +298,7 @@ static inline void point_check_sound(const struct point_world *world, const char
     point_check_json(run, "lock.json");
     point_check_json(run, "plan.json");
     point_check_json(run, "device.json");
+    point_check_json(run, "export_check.json");
     point_check_log(run);
     point_check_checkpoints(run);
     point_check_export(world, run);

@@ -100,9 +100,9 @@ static inline const char *world_make(const char *method, const char *more)
 static const char world_full[] = "";
 static const char world_lora[] = "adapter: lora\nlora_r: 4\nlora_alpha: 8\n";
 
-static inline enum od_status world_run_on(const char *world, const char *name, bool resume,
-                                          bool on_gpu, int threads, bool allow_vector,
-                                          struct od_tune_result *ret, struct od_error *err)
+static inline enum od_status world_run(const char *world, const char *name, bool resume,
+                                       int threads, bool allow_vector, struct od_tune_result *ret,
+                                       struct od_error *err)
 {
     char recipe[OD_PATH_MAX_BYTES];
     char dir[OD_PATH_MAX_BYTES];
@@ -111,17 +111,9 @@ static inline enum od_status world_run_on(const char *world, const char *name, b
     const struct od_tune_options options = {.recipe_path = recipe,
                                             .run_dir = dir,
                                             .resume = resume,
-                                            .on_gpu = on_gpu,
                                             .threads = threads,
                                             .allow_vector = allow_vector};
     return od_tune_run(&options, ret, err);
-}
-
-static inline enum od_status world_run(const char *world, const char *name, bool resume,
-                                       int threads, bool allow_vector, struct od_tune_result *ret,
-                                       struct od_error *err)
-{
-    return world_run_on(world, name, resume, /* on_gpu= */ false, threads, allow_vector, ret, err);
 }
 
 // log.jsonl without the timings, which differ from run to run.

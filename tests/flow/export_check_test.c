@@ -1,0 +1,228 @@
+// Goal: what a run exports answers as what it trained, and an export that does not is found out.
+// Method: a tiny model is trained by each method; between its export and the check the export is left
+// alone, or harmed in one place: the adapter's scale, its weights, the tokenizer, a missing file.
+
+#include "flow/export_check.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "flow/report.h"
+#include "support.h"
+#include "tune/run.h"
+#include "tune/run_world.h"
+#include "tune/session.h"
+
+enum { FILE_MAX_BYTES = 1 << 24 };
+
+// What is done to the export before it is checked.
+struct harm {
+    const char *file;  // in the run; NULL: nothing
+    const char
+        *from;  // text that is replaced by `to`, of the same length; NULL: the file is removed
+    const char *to;
+    bool no_time;
+    struct od_export_check_context check;
+};
+
+static void replace(const char *path, const char *from, const char *to)
+{
+    char *text = NULL;
+    size_t size = 0;
+    struct od_error err = {0};
+    assert_int_equal(strlen(from), strlen(to));
+    assert_ok(od_file_read(path, FILE_MAX_BYTES, &text, &size, &err), &err);
+    char *at = memmem(text, size, from, strlen(from));
+    assert_non_null(at);
+    memcpy(at, to, strlen(to));
+    assert_ok(od_file_write(path, text, size, &err), &err);
+    od_free(text);
+}
+
+static enum od_status harm_and_check(void *context, struct od_session *session, const char *run_dir,
+                                     double left_s, struct od_error *err)
+{
+    struct harm *harm = context;
+    char path[OD_PATH_MAX_BYTES];
+    if (harm->file) {
+        world_join(path, run_dir, harm->file);
+        if (harm->from) {
+            replace(path, harm->from, harm->to);
+        } else {
+            assert_int_equal(unlink(path), 0);
+        }
+    }
+    return od_export_check_hook(&harm->check, session, run_dir, harm->no_time ? 0.0 : left_s, err);
+}
+
+// Train, harm, check; the run itself is done in any case.
+static const struct od_export_check *check(const char *world, struct harm *harm)
+{
+    char recipe[OD_PATH_MAX_BYTES];
+    char run[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_tune_result result;
+    struct od_export_check read = {0};
+    struct od_error err = {0};
+    harm->check.options.threads = 2;
+    world_join(recipe, world, "recipe.yaml");
+    world_join(run, world, "run");
+    const struct od_tune_options options = {.recipe_path = recipe,
+                                            .run_dir = run,
+                                            .threads = 2,
+                                            .allow_vector = true,
+                                            .after_export = harm_and_check,
+                                            .context = harm};
+    assert_ok(od_tune_run(&options, &result, &err), &err);
+    // The file says what the check said.
+    world_join(path, run, OD_EXPORT_CHECK_FILE);
+    assert_ok(od_export_check_read(path, &read, &err), &err);
+    const struct od_export_check *got = &harm->check.check;
+    assert_int_equal(read.result, got->result);
+    assert_string_equal(read.why, got->why);
+    assert_int_equal(read.compared.prompts, got->compared.prompts);
+    assert_int_equal(read.compared.positions, got->compared.positions);
+    assert_true(read.compared.difference_max == got->compared.difference_max);
+    assert_true(read.loss_export == got->loss_export);
+    return got;
+}
+
+static const struct od_export_check *check_same(const char *method, const char *more,
+                                                struct harm *harm)
+{
+    const struct od_export_check *got = check(world_make(method, more), harm);
+    if (got->result != OD_EXPORT_SAME) {
+        fail_msg("result %d: %s; logits apart by %g of %g, losses %g and %g", (int)got->result,
+                 got->why, got->compared.difference_max, got->compared.logit_max, got->loss_trained,
+                 got->loss_export);
+    }
+    assert_int_equal(got->compared.prompts, 8);
+    assert_true(got->compared.positions >= 16 && got->has_logits);
+    assert_true(got->compared.logit_max > 0.0 && got->loss_trained > 0.0);
+    return got;
+}
+
+static void adapters(void **state)
+{
+    struct harm none = {0};
+    (void)state;
+    const struct od_export_check *got = check_same(world_lora, "", &none);
+    // An adapter that is applied and one that is merged: not the same sums, so not the same bits.
+    assert_true(got->compared.difference_max < 1e-4);
+    assert_true(got->compared.same_best > got->compared.positions * 9 / 10);
+    (void)check_same(world_lora,
+                     "peft_use_rslora: true\nval_set_size: 8\nlora_dropout: 0.3\n"
+                     "neftune_noise_alpha: 5\n",
+                     &none);
+    (void)check_same(world_lora, "load_best_model_at_end: true\nval_set_size: 8\neval_steps: 3\n",
+                     &none);
+}
+
+// The export is opened on the base's own weights, which the run never saw: only losses are judged.
+static void quantised_base(void **state)
+{
+    struct harm none = {0};
+    (void)state;
+    const struct od_export_check *got = check_same(world_lora, "load_in_8bit: true\n", &none);
+    assert_true(got->compared.difference_max > 1e-5);
+}
+
+static void models(void **state)
+{
+    struct harm none = {0};
+    (void)state;
+    const struct od_export_check *got = check_same(world_full, "", &none);
+    assert_true(got->compared.difference_max > 0.0);  // it was rounded to bf16
+}
+
+// Seeded ids take the place of documents that are too few.
+static void few_documents(void **state)
+{
+    struct harm none = {0};
+    (void)state;
+    const char *world = world_make(world_lora, "");
+    world_put(world, "data.jsonl", "{\"input\": \"a\", \"output\": \"b\"}\n");
+    const struct od_export_check *got = check(world, &none);
+    assert_int_equal(got->result, OD_EXPORT_SAME);
+    assert_int_equal(got->compared.positions, 8 * 64);
+}
+
+static void expect(const char *method, struct harm *harm, enum od_export_result want,
+                   const char *words)
+{
+    const struct od_export_check *got = check(world_make(method, ""), harm);
+    if (got->result != want || !strstr(got->why, words)) {
+        fail_msg("result %d, '%s'; expected %d with '%s'", (int)got->result, got->why, (int)want,
+                 words);
+    }
+}
+
+static void harmed(void **state)
+{
+    (void)state;
+    struct harm scale = {.file = "adapter/adapter_config.json",
+                         .from = "\"lora_alpha\": 8",
+                         .to = "\"lora_alpha\": 9"};
+    struct harm gone = {.file = "adapter/adapter_model.safetensors"};
+    struct harm words = {.file = "adapter/tokenizer.json",
+                         .from = "\"a\": 97,\n      \"b\": 98",
+                         .to = "\"a\": 98,\n      \"b\": 97"};
+    struct harm model = {.file = "model/config.json",
+                         .from = "\"num_key_value_heads\": 2",
+                         .to = "\"num_key_value_heads\": 4"};
+    struct harm eps = {.file = "model/config.json", .from = "1e-05", .to = "1e-01"};
+    expect(world_lora, &scale, OD_EXPORT_DIFFERS, "does not answer as the weights");
+    expect(world_lora, &gone, OD_EXPORT_DIFFERS, "adapter_model.safetensors");
+    expect(world_lora, &words, OD_EXPORT_DIFFERS, "the tokenizers give other ids");
+    expect(world_full, &model, OD_EXPORT_DIFFERS, "does not fit the config's");
+    expect(world_full, &eps, OD_EXPORT_DIFFERS, "does not answer as the weights");
+}
+
+static void not_checked(void **state)
+{
+    (void)state;
+    struct harm large = {.check.options.weights_max = 1000};
+    struct harm late = {.no_time = true};
+    expect(world_lora, &large, OD_EXPORT_NOT_CHECKED, "above 1000 it is not opened");
+    expect(world_lora, &late, OD_EXPORT_NOT_CHECKED, "budget.time leaves no time");
+}
+
+static void in_words(void **state)
+{
+    (void)state;
+    char run[OD_PATH_MAX_BYTES];
+    struct harm none = {0};
+    struct od_buf page;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    (void)check(world, &none);
+    world_join(run, world, "run");
+    od_buf_init(&page, OD_REPORT_MAX_BYTES);
+    assert_ok(od_report_make(run, &page, &err), &err);
+    assert_non_null(strstr(od_buf_text(&page),
+                           "was opened again and answers as what was trained (8 "
+                           "prompts, "));
+    od_buf_release(&page);
+    const struct od_export_check bad = {.result = OD_EXPORT_DIFFERS, .why = "reason"};
+    od_export_check_text(&bad, &page);
+    assert_string_equal(od_buf_text(&page), "the export was opened again and DIFFERS: reason");
+    od_buf_release(&page);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adapters), cmocka_unit_test(quantised_base),
+        cmocka_unit_test(models),   cmocka_unit_test(few_documents),
+        cmocka_unit_test(harmed),   cmocka_unit_test(not_checked),
+        cmocka_unit_test(in_words),
+    };
+    return cmocka_run_group_tests_name("flow/export_check", tests, NULL, NULL);
+}
