@@ -203,6 +203,15 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
                                    const struct od_checkpoint_state *state, int64_t keep,
                                    int64_t protect, struct od_error *err)
 {
+    const enum od_status status = od_session_fetch(session, err);
+    return status == OD_OK ? od_checkpoint_write_fetched(session, folder, state, keep, protect, err)
+                           : status;
+}
+
+enum od_status od_checkpoint_write_fetched(const struct od_session *session, const char *folder,
+                                           const struct od_checkpoint_state *state, int64_t keep,
+                                           int64_t protect, struct od_error *err)
+{
     char temp[OD_PATH_MAX_BYTES];
     char final[OD_PATH_MAX_BYTES];
     char path[OD_PATH_MAX_BYTES];
@@ -216,7 +225,6 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
     }
     (void)snprintf(name, sizeof name, "step-%lld.tmp", (long long)state->place.step);
     if ((status = od_path_join(temp, folder, name, err)) != OD_OK ||
-        (status = od_session_fetch(session, err)) != OD_OK ||
         (status = state_parts(&session->program, &parts, err)) != OD_OK ||
         (status = od_dir_remove(temp, err)) != OD_OK ||
         (status = od_dir_make(temp, err)) != OD_OK ||

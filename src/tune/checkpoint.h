@@ -35,6 +35,11 @@ enum od_status od_checkpoint_write(const struct od_session *session, const char 
                                    const struct od_checkpoint_state *state, int64_t keep,
                                    int64_t protect, struct od_error *err) OD_MUST_CHECK;
 
+/** As od_checkpoint_write, of what od_session_fetch has brought to the host: the card is left alone. */
+enum od_status od_checkpoint_write_fetched(const struct od_session *session, const char *folder,
+                                           const struct od_checkpoint_state *state, int64_t keep,
+                                           int64_t protect, struct od_error *err) OD_MUST_CHECK;
+
 /**
  * Restore the newest checkpoint in `folder` whose manifest verifies into `session`. *ret_found is
  * false when there is none. Broken ones are passed over with a warning.

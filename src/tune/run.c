@@ -18,6 +18,7 @@
 #include "tune/bad_batch.h"
 #include "tune/budget.h"
 #include "tune/checkpoint.h"
+#include "tune/checkpoint_writer.h"
 #include "tune/device_file.h"
 #include "tune/export.h"
 #include "tune/lock.h"
@@ -47,6 +48,8 @@ struct run {
     struct od_session session;
     bool session_open;
     struct od_checkpoint_state state;
+    struct od_checkpoint_writer *writer;  // of the checkpoint that is being written
+    bool close_known;                     // budget.close_s was measured, not guessed
     struct od_run_log log;
     struct od_run_board board;
     struct od_budget budget;
@@ -116,25 +119,58 @@ static int64_t protected_step(const struct run *run)
     return best ? run->state.best_step : -1;
 }
 
-static enum od_status save(struct run *run, struct od_error *err)
+// An export writes no more than a checkpoint does.
+static void learn_close(struct run *run, double save_s)
+{
+    const double seconds = 2.0 * save_s;
+    const bool longer = !run->close_known || seconds > run->budget.close_s;
+    run->budget.close_s = longer ? seconds : run->budget.close_s;
+    run->close_known = true;
+}
+
+// Wait for the checkpoint that is being written.
+static enum od_status settle(struct run *run, struct od_error *err)
+{
+    double seconds = 0.0;
+    const bool written = run->writer != NULL;
+    const enum od_status status = od_checkpoint_settle(&run->writer, &seconds, err);
+    if (written && status == OD_OK) {
+        learn_close(run, seconds);
+    }
+    return status;
+}
+
+// Begin to save; on processors, whose next step changes what is saved, it is done at the end.
+static enum od_status begin_save(struct run *run, struct od_error *err)
 {
     const double start = od_clock_s();
     run->state.place = run->session.place;
     run->state.weight_hash = od_session_weight_hash(&run->session);
     run->state.elapsed_s = elapsed_s(run);
-    enum od_status status = od_run_log_sync(&run->log, err);
+    enum od_status status = settle(run, err);
     if (status == OD_OK) {
+        status = od_run_log_sync(&run->log, err);
+    }
+    if (status == OD_OK && run->session.gpu) {
+        status = od_checkpoint_begin(&run->writer, &run->session, run->dir.checkpoints, &run->state,
+                                     run->recipe.save_total_limit, protected_step(run), err);
+    } else if (status == OD_OK) {
         status = od_checkpoint_write(&run->session, run->dir.checkpoints, &run->state,
                                      run->recipe.save_total_limit, protected_step(run), err);
+        if (status == OD_OK) {
+            learn_close(run, od_clock_s() - start);
+        }
     }
     if (status == OD_OK) {
-        // An export writes no more than a checkpoint does.
-        const double seconds = 2.0 * (od_clock_s() - start);
-        const bool longer = run->last_saved < 0 || seconds > run->budget.close_s;
-        run->budget.close_s = longer ? seconds : run->budget.close_s;
         run->last_saved = run->session.place.step;
     }
     return status;
+}
+
+static enum od_status save(struct run *run, struct od_error *err)
+{
+    const enum od_status status = begin_save(run, err);
+    return status == OD_OK ? settle(run, err) : status;
 }
 
 // A step without a number: write down its batch, keep the weights that were good, say where both are.
@@ -257,9 +293,9 @@ static enum od_status after_step(struct run *run, struct od_error *err)
     }
     const bool keep_best = best && protected_step(run) == at;
     if (keep_best || is_due(at, run->save_every)) {
-        return save(run, err);
+        return begin_save(run, err);
     }
-    return OD_OK;
+    return run->writer && od_checkpoint_is_done(run->writer) ? settle(run, err) : OD_OK;
 }
 
 // Once, when the pace is known: will the schedule end in time?
@@ -433,6 +469,7 @@ static enum od_status restore(struct run *run, const struct od_buf *recipe,
     if (status == OD_OK && found) {
         run->state = restored;
         run->last_saved = restored.place.step;
+        run->close_known = true;
         od_log(OD_LOG_INFO, "going on from step %lld", (long long)restored.place.step);
     }
     *ret_found = found;
@@ -523,7 +560,7 @@ static enum od_status finish(struct run *run, struct od_tune_result *result, str
     const bool out_of_time = at < session->total_steps && !stopped_early(run);
     const bool known = run->last_saved == at && state->out_of_time == out_of_time;
     run->state.out_of_time = out_of_time;
-    enum od_status status = known ? OD_OK : save(run, err);
+    enum od_status status = known ? settle(run, err) : save(run, err);
     result->weight_hash = state->weight_hash;
     result->exported_step = at;
     if (status == OD_OK && run->recipe.load_best_model_at_end && state->best_step >= 0 &&
@@ -575,6 +612,10 @@ enum od_status od_tune_run(const struct od_tune_options *options, struct od_tune
     *ret = result;
 
 done:
+    if (run.writer) {  // the run failed; what is being written is good
+        const enum od_status written = settle(&run, NULL);
+        (void)written;
+    }
     od_run_board_close(&run.board);
     od_run_log_close(&run.log);
     if (run.session_open) {
