@@ -46,6 +46,38 @@ static enum od_status read_targets(const json_t *config, const char *path, unsig
     return OD_OK;
 }
 
+static enum od_status add_layer(const json_t *layer, const char *path, struct od_layer_set *set,
+                                struct od_error *err)
+{
+    const json_int_t index = json_is_integer(layer) ? json_integer_value(layer) : -1;
+    if (index < 0 || index >= OD_SPEC_LAYERS_MAX) {
+        return od_fail(err, OD_E_FORMAT,
+                       "'%s': 'layers_to_transform' must be numbers of layers, 0 to %d", path,
+                       OD_SPEC_LAYERS_MAX - 1);
+    }
+    od_layer_set_add(set, index);
+    return OD_OK;
+}
+
+// A list, one layer, or null for all.
+static enum od_status read_layers(const json_t *config, const char *path, struct od_layer_set *ret,
+                                  struct od_error *err)
+{
+    const json_t *layers = json_object_get(config, "layers_to_transform");
+    struct od_layer_set set = {0};
+    enum od_status status = OD_OK;
+    if (layers && !json_is_null(layers) && !json_is_array(layers)) {
+        status = add_layer(layers, path, &set, err);
+    }
+    for (size_t i = 0; status == OD_OK && i < json_array_size(layers); i++) {
+        status = add_layer(json_array_get(layers, i), path, &set, err);
+    }
+    if (status == OD_OK) {
+        *ret = set;
+    }
+    return status;
+}
+
 enum od_status od_adapter_config_read(const char *folder, struct od_adapter_config *ret,
                                       struct od_error *err)
 {
@@ -67,7 +99,8 @@ enum od_status od_adapter_config_read(const char *folder, struct od_adapter_conf
         (status = od_json_bool_or(json, "use_rslora", path, false, &config.rslora, err)) != OD_OK ||
         (status = od_json_text_or(json, "base_model_name_or_path", path, "", &base, err)) !=
             OD_OK ||
-        (status = read_targets(json, path, &config.targets, err)) != OD_OK) {
+        (status = read_targets(json, path, &config.targets, err)) != OD_OK ||
+        (status = read_layers(json, path, &config.layers, err)) != OD_OK) {
         goto done;
     }
     if (strcmp(type, "LORA") != 0) {
@@ -86,6 +119,22 @@ enum od_status od_adapter_config_read(const char *folder, struct od_adapter_conf
 done:
     json_decref(json);
     return status;
+}
+
+// Without the list PEFT would put matrices on every layer.
+static void write_layers(struct od_json_writer *w, const struct od_layer_set *set)
+{
+    if (od_layer_set_last(set) < 0) {
+        return;
+    }
+    od_json_key(w, "layers_to_transform");
+    od_json_array_begin(w);
+    for (int64_t i = 0; i <= od_layer_set_last(set); i++) {
+        if (od_layer_set_names(set, i)) {
+            od_json_put_int(w, i);
+        }
+    }
+    od_json_array_end(w);
 }
 
 enum od_status od_adapter_config_write(const struct od_adapter_config *config, const char *folder,
@@ -115,6 +164,7 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
         }
     }
     od_json_array_end(&w);
+    write_layers(&w, &config->layers);
     od_json_object_end(&w);
     od_buf_putc(&buf, '\n');
     enum od_status status = od_buf_check(&buf, err);

@@ -292,6 +292,9 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
     int32_t count = 0;
     char name[OD_PART_NAME_BYTES];
 
+    if (!od_layer_set_has(&b->program.options.lora_layers, b->layer)) {
+        return;
+    }
     for (int i = 0; i < layer->part_count; i++) {
         if ((layer->part[i].target & b->program.options.lora_targets) != 0) {
             op->part[count++] = (struct od_adapter_part){
@@ -453,6 +456,12 @@ static enum od_status check_options(const struct od_spec *spec,
             err, OD_E_ARGUMENT,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
             (long long)options->lora_r, (long long)spec->channels);
+    }
+    if (od_layer_set_last(&options->lora_layers) >= spec->layers) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "an adapter on layer %lld is not possible: the model's are 0 to %lld",
+                       (long long)od_layer_set_last(&options->lora_layers),
+                       (long long)spec->layers - 1);
     }
     if ((int)options->keep < 0 || options->keep >= OD_KEEP_COUNT || options->lean_layers < 0 ||
         options->lean_layers > spec->layers ||

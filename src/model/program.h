@@ -104,6 +104,38 @@ const char *od_target_name(int index);
 /** The targets that a model has. */
 unsigned od_spec_targets(const struct od_spec *spec);
 
+/** Layers that get adapters, a bit each; none at all stands for every layer. */
+struct od_layer_set {
+    uint64_t bits[OD_SPEC_LAYERS_MAX / 64];
+};
+
+static inline void od_layer_set_add(struct od_layer_set *set, int64_t layer)
+{
+    set->bits[layer / 64] |= (uint64_t)1 << (layer % 64);
+}
+
+/** Whether a layer was named. */
+static inline bool od_layer_set_names(const struct od_layer_set *set, int64_t layer)
+{
+    return (set->bits[layer / 64] >> (layer % 64) & 1u) != 0;
+}
+
+/** The highest layer that was named; -1: none was. */
+static inline int64_t od_layer_set_last(const struct od_layer_set *set)
+{
+    int64_t layer = OD_SPEC_LAYERS_MAX - 1;
+    while (layer >= 0 && !od_layer_set_names(set, layer)) {
+        layer--;
+    }
+    return layer;
+}
+
+/** Whether a layer gets adapters. */
+static inline bool od_layer_set_has(const struct od_layer_set *set, int64_t layer)
+{
+    return od_layer_set_names(set, layer) || od_layer_set_last(set) < 0;
+}
+
 /** Spare columns for a folded adapter are a multiple of so many. */
 enum { OD_FOLD_ALIGN = 64 };
 /** Philox streams of the adapters' dropout begin here, one for each linear layer. */
@@ -134,14 +166,15 @@ struct od_program_options {
     int64_t tokens;  ///< most rows of a pass
     int threads;     ///< sizes scratch
     int64_t lora_r;
-    float lora_dropout;     ///< in front of the adapters, 0 to below 1
-    float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
-    unsigned lora_targets;  ///< bits of enum od_target
-    enum od_quant quant;    ///< LORA: how the weights of linear layers are kept
-    int64_t cache_slots;    ///< INFER: pages of the key/value cache
-    int64_t cache_length;   ///< INFER: positions per page
-    int64_t positions;      ///< INFER: most positions of a sequence; 0: one page
-    int64_t logit_rows;     ///< INFER: most rows of logits of a pass
+    float lora_dropout;               ///< in front of the adapters, 0 to below 1
+    float lora_scale;                 ///< alpha / r, or alpha / sqrt(r)
+    unsigned lora_targets;            ///< bits of enum od_target
+    struct od_layer_set lora_layers;  ///< below the model's number of layers
+    enum od_quant quant;              ///< LORA: how the weights of linear layers are kept
+    int64_t cache_slots;              ///< INFER: pages of the key/value cache
+    int64_t cache_length;             ///< INFER: positions per page
+    int64_t positions;                ///< INFER: most positions of a sequence; 0: one page
+    int64_t logit_rows;               ///< INFER: most rows of logits of a pass
     /** Layers from the first on that are one level below the others, whose level is `keep`: lean
      *  layers come first because what they make again has room once the last ones are done. */
     enum od_keep keep;

@@ -26,6 +26,7 @@ struct od_builder {
     bool *flows;           ///< a trained weight lies before this tensor
     int64_t *fold_of;      ///< spare columns that the gradient of a tensor needs
     uint32_t linear_count;
+    int64_t layer;  ///< that is being built
     bool failed;
 };
 

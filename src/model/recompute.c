@@ -65,9 +65,23 @@ static enum od_keep keep_of(const struct od_builder *b, int64_t layer)
     return layer < options->lean_layers ? below(options->keep) : options->keep;
 }
 
+// Whether the backward pass comes to a layer: something in it or before it is trained. What it does not
+// come to is not fetched, so it is not stored.
+static bool is_reached(const struct od_builder *b, int64_t layer)
+{
+    const struct od_program_options *options = &b->program.options;
+    for (int64_t i = 0; i <= layer && options->mode == OD_PROGRAM_TRAIN_LORA; i++) {
+        if (od_layer_set_has(&options->lora_layers, i)) {
+            return true;
+        }
+    }
+    return options->mode == OD_PROGRAM_TRAIN_FULL;
+}
+
 void od_build_layer(struct od_builder *b, int64_t index, int32_t x)
 {
     b->layer_op[index] = b->program.op_count;
+    b->layer = index;
     if (b->failed || b->program.options.mode == OD_PROGRAM_INFER) {
         return;
     }
@@ -78,7 +92,8 @@ void od_build_layer(struct od_builder *b, int64_t index, int32_t x)
         op->slot[OD_SLOT_AUX] = b->host_of[before] - 1;
     }
     b->last_stored = 0;
-    if (index == b->program.spec.layers || keep_of(b, index) != OD_KEEP_HOST) {
+    if (index == b->program.spec.layers || keep_of(b, index) != OD_KEEP_HOST ||
+        !is_reached(b, index)) {
         return;
     }
     const struct od_tensor t = b->program.tensors[x];

@@ -122,6 +122,7 @@ struct od_adapter_config {
     double dropout;  ///< in training; has no effect afterwards
     bool rslora;
     unsigned targets;                    ///< bits of enum od_target
+    struct od_layer_set layers;          ///< layers_to_transform
     char base_model[OD_PATH_MAX_BYTES];  ///< base_model_name_or_path
 };
 enum od_status od_adapter_config_read(const char *folder, struct od_adapter_config *ret,

@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/dataset.h"
+#include "model/program.h"
 #include "ops/op.h"
 
 enum { OD_LORA_TARGETS_MAX = 16, OD_RECIPE_MAX_BYTES = 1 << 20, OD_RECIPE_NOTES_MAX = 64 };
@@ -71,6 +72,7 @@ struct od_recipe {
     bool lora_rslora;                               ///< peft_use_rslora: false
     const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
     size_t lora_target_count;
+    struct od_layer_set lora_layers;  ///< peft_layers_to_transform; none: all
 
     const char *chat_template;  ///< of conversations whose file names none; NULL: the model's own
     const char *chat_template_jinja;  ///< instead: Jinja text, with `chat_template: jinja`

@@ -9,6 +9,8 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "formats/yaml.h"
+#include "model/program.h"
+#include "model/spec.h"
 #include "ops/op.h"
 #include "tune/recipe.h"
 #include "tune/recipe_internal.h"
@@ -171,6 +173,44 @@ static enum od_status read_targets(struct od_recipe_reader *r, const struct od_y
             status =
                 od_recipe_keep(r, text, &recipe->lora_targets[recipe->lora_target_count++], err);
         }
+    }
+    return status;
+}
+
+static enum od_status read_layer(const struct od_yaml_node *node, const char *key,
+                                 struct od_layer_set *set, struct od_error *err)
+{
+    int64_t layer = 0;
+    const enum od_status status = od_yaml_int(node, &layer, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    if (layer < 0 || layer >= OD_SPEC_LAYERS_MAX) {
+        return od_recipe_fail(node, OD_E_FORMAT, err, "'%s' has %s: a layer is 0 to %d", key,
+                              node->text, OD_SPEC_LAYERS_MAX - 1);
+    }
+    if (od_layer_set_names(set, layer)) {
+        return od_recipe_fail(node, OD_E_FORMAT, err, "'%s' has %s twice", key, node->text);
+    }
+    od_layer_set_add(set, layer);
+    return OD_OK;
+}
+
+static enum od_status read_layers(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                  struct od_error *err)
+{
+    struct od_layer_set set = {0};
+    enum od_status status = OD_OK;
+    if (node->type == OD_YAML_SCALAR) {
+        status = read_layer(node, node->key->text, &set, err);
+    } else if ((status = od_yaml_expect(node, OD_YAML_SEQUENCE, err)) == OD_OK) {
+        for (const struct od_yaml_node *item = node->first; status == OD_OK && item;
+             item = item->next) {
+            status = read_layer(item, node->key->text, &set, err);
+        }
+    }
+    if (status == OD_OK) {
+        r->recipe->lora_layers = set;
     }
     return status;
 }
@@ -474,6 +514,7 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_LOAD_IN_4BIT: return od_yaml_bool(node, &r->load_in_4bit, err);
     case OD_RECIPE_LOAD_IN_8BIT: return od_yaml_bool(node, &r->load_in_8bit, err);
     case OD_RECIPE_TARGETS: return read_targets(r, node, err);
+    case OD_RECIPE_LAYERS: return read_layers(r, node, err);
     case OD_RECIPE_TARGET_LINEAR: return od_yaml_bool(node, &r->target_linear, err);
     case OD_RECIPE_DATASETS:
         return od_recipe_read_datasets(r, node, recipe->datasets, &recipe->dataset_count, err);

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "formats/yaml.h"
+#include "model/program.h"
 #include "ops/op.h"
 #include "tune/recipe.h"
 #include "tune/recipe_internal.h"
@@ -42,6 +43,25 @@ static void put_targets(const struct od_recipe *recipe, const struct od_recipe_k
         od_yaml_put_scalar(out, recipe->lora_targets[i]);
         od_buf_putc(out, '\n');
     }
+}
+
+// Nothing where all layers are meant, so that recipes of earlier runs stay the same.
+static void put_layers(const struct od_recipe *recipe, const struct od_recipe_key *key,
+                       struct od_buf *out)
+{
+    const int64_t last = od_layer_set_last(&recipe->lora_layers);
+    const char *before = "";
+    if (last < 0) {
+        return;
+    }
+    od_buf_printf(out, "%s: [", key->name);
+    for (int64_t i = 0; i <= last; i++) {
+        if (od_layer_set_names(&recipe->lora_layers, i)) {
+            od_buf_printf(out, "%s%" PRId64, before, i);
+            before = ", ";
+        }
+    }
+    od_buf_puts(out, "]\n");
 }
 
 static void put_number(struct od_buf *out, const char *key, double value)
@@ -209,6 +229,7 @@ static void (*const writers[OD_RECIPE_KIND_COUNT])(const struct od_recipe *recip
     [OD_RECIPE_LOAD_IN_4BIT] = put_4bit,
     [OD_RECIPE_LOAD_IN_8BIT] = put_8bit,
     [OD_RECIPE_TARGETS] = put_targets,
+    [OD_RECIPE_LAYERS] = put_layers,
     [OD_RECIPE_DATASETS] = put_datasets,
     [OD_RECIPE_TEST_DATASETS] = put_test_datasets,
     [OD_RECIPE_OPTIMIZER] = put_optimizer,

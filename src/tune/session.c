@@ -69,6 +69,14 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         options.lora_r = recipe->lora_r;
         options.lora_scale = od_adapter_scale(&config);
         options.lora_dropout = (float)recipe->lora_dropout;
+        options.lora_layers = recipe->lora_layers;
+        if (od_layer_set_last(&recipe->lora_layers) >= spec->layers) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "peft_layers_to_transform: the model has no layer %lld, its last is "
+                           "%lld",
+                           (long long)od_layer_set_last(&recipe->lora_layers),
+                           (long long)spec->layers - 1);
+        }
         for (size_t i = 0; i < recipe->lora_target_count; i++) {
             const unsigned bit = od_target_bit(recipe->lora_targets[i]);
             if (bit == 0) {

@@ -64,6 +64,15 @@ static enum od_status check(const struct od_session *s, const struct od_adapter_
         (void)snprintf(text, sizeof text, "[%.250s]", names);
         return differs(folder, "lora_target_modules", text, err);
     }
+    for (int64_t i = 0; i < s->spec.layers; i++) {
+        const bool has = od_layer_set_has(&config->layers, i);
+        if (has != od_layer_set_has(&s->program.options.lora_layers, i)) {
+            return od_fail(err, OD_E_REFUSED,
+                           "the adapter in '%s' is not the recipe's: it has %s layer %lld, see "
+                           "peft_layers_to_transform",
+                           folder, has ? "matrices on" : "none on", (long long)i);
+        }
+    }
     return OD_OK;
 }
 

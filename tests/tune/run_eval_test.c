@@ -403,6 +403,41 @@ static void goes_on_from_an_adapter(void **state)
             "up_proj, down_proj]'");
 }
 
+// Adapters on one layer: the export says so, training goes on from it, and only with the same layers.
+static void some_layers(void **state)
+{
+    (void)state;
+    char text[RECIPE_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    json_t *config = NULL;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    const struct od_tune_result all = run_recipe(world, "all", basic);
+    const struct od_tune_result first =
+        run_recipe(world, "first", with(text, "peft_layers_to_transform: [1]\n"));
+    assert_true(first.last_loss < first.first_loss);
+    assert_true(first.weight_hash != all.weight_hash);
+    world_join(path, world, "first/adapter/adapter_config.json");
+    assert_ok(od_json_read(path, &config, &err), &err);
+    const json_t *layers = json_object_get(config, "layers_to_transform");
+    assert_int_equal(json_array_size(layers), 1);
+    assert_int_equal(json_integer_value(json_array_get(layers, 0)), 1);
+    json_decref(config);
+    open_session(world, with(text, "peft_layers_to_transform: 1\nlora_model_dir: first/adapter\n"),
+                 &recipe, &session);
+    assert_true(od_session_weight_hash(&session) == first.weight_hash);
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+    refused(world, with(text, "lora_model_dir: first/adapter\n"), "it has none on layer 0");
+    refused(world, with(text, "peft_layers_to_transform: [1]\nlora_model_dir: all/adapter\n"),
+            "it has matrices on layer 0");
+    refused(world, with(text, "peft_layers_to_transform: [0, 2]\n"), "no layer 2, its last is 1");
+    refused(world, with(text, "peft_layers_to_transform: [0, 0]\n"), "has 0 twice");
+    refused(world, with(text, "peft_layers_to_transform: [-1]\n"), "a layer is 0 to 1023");
+}
+
 // The frozen weights in 8 bits: other numbers, and training that learns. In 4 bits their widths must be
 // whole blocks.
 static void quantised(void **state)
@@ -440,6 +475,7 @@ int main(void)
         cmocka_unit_test(time_changes_no_bits),
         cmocka_unit_test(noise_in_training_only),
         cmocka_unit_test(goes_on_from_an_adapter),
+        cmocka_unit_test(some_layers),
         cmocka_unit_test(quantised),
         cmocka_unit_test(not_built),
     };

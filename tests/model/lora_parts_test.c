@@ -1,0 +1,135 @@
+// Goal: adapters on some layers, and nothing else, are trained where a recipe asks for it.
+// Method: with B zero an adapter changes nothing, so a pass with adapters on some layers has the loss
+// of one with adapters on all, to the bit, and the same gradients where it has an adapter; the layers
+// in front of the first one have no backward pass.
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "model/program.h"
+#include "model/tiny_program.h"
+#include "ops/op.h"
+#include "support.h"
+
+// B as an adapter starts: zero.
+static void start(struct tiny *tiny, struct od_program_options options)
+{
+    tiny_build(tiny, options);
+    for (int32_t i = 0; i < tiny->program.adapter_count; i++) {
+        const struct od_part *part = &tiny->program.adapters[i];
+        if (strstr(part->name, ".lora_B.")) {
+            memset(tiny->arrays.tensor[part->tensor] + part->row * part->cols, 0,
+                   (size_t)(part->rows * part->cols) * sizeof(float));
+        }
+    }
+}
+
+// A starts with a number of its own in each program: take those of `from`, by name.
+static void take_adapters(struct tiny *to, const struct tiny *from)
+{
+    for (int32_t i = 0; i < to->program.adapter_count; i++) {
+        const struct od_part *part = &to->program.adapters[i];
+        const struct od_part *other = NULL;
+        for (int32_t j = 0; j < from->program.adapter_count; j++) {
+            if (strcmp(from->program.adapters[j].name, part->name) == 0) {
+                other = &from->program.adapters[j];
+            }
+        }
+        if (!other) {
+            fail_msg("'%s' is in one program only", part->name);
+            return;
+        }
+        memcpy(to->arrays.tensor[part->tensor] + part->row * part->cols,
+               from->arrays.tensor[other->tensor] + other->row * other->cols,
+               (size_t)(part->rows * part->cols) * sizeof(float));
+    }
+}
+
+static const float *gradient(const struct tiny *tiny, const char *name, size_t *ret_bytes)
+{
+    for (int32_t i = 0; i < tiny->program.param_count; i++) {
+        const struct od_param *param = &tiny->program.params[i];
+        const struct od_tensor *t = &tiny->program.tensors[param->tensor];
+        if (strcmp(t->name, name) == 0) {
+            *ret_bytes = (size_t)(t->rows * t->cols) * sizeof(float);
+            return tiny->arrays.tensor[param->gradient];
+        }
+    }
+    return NULL;
+}
+
+// Each gradient of `some` is one of `all`.
+static void assert_gradients(const struct tiny *some, const struct tiny *all)
+{
+    assert_true(some->program.param_count > 0);
+    for (int32_t i = 0; i < some->program.param_count; i++) {
+        const char *name = some->program.tensors[some->program.params[i].tensor].name;
+        size_t bytes = 0;
+        size_t other_bytes = 0;
+        const float *g = gradient(some, name, &bytes);
+        const float *want = gradient(all, name, &other_bytes);
+        if (!want || bytes != other_bytes || memcmp(g, want, bytes) != 0) {
+            fail_msg("the gradient of '%s' is another", name);
+        }
+    }
+}
+
+static void some_layers(void **state)
+{
+    (void)state;
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA};
+    struct tiny all;
+    start(&all, options);
+    tiny_run(&all);
+    for (unsigned layers = 1; layers < 1u << tiny_spec.layers; layers++) {
+        struct tiny some;
+        int64_t count = 0;
+        int64_t first = -1;
+        options.lora_layers = (struct od_layer_set){.bits = {layers}};
+        for (int64_t i = 0; i < tiny_spec.layers; i++) {
+            const bool named = (layers >> i & 1u) != 0;
+            assert_int_equal(od_layer_set_has(&options.lora_layers, i), named);
+            first = first < 0 && named ? i : first;
+            count += named;
+        }
+        start(&some, options);
+        take_adapters(&some, &all);
+        tiny_run(&some);
+        assert_memory_equal(&some.loss, &all.loss, sizeof all.loss);
+        assert_gradients(&some, &all);
+        assert_int_equal(some.program.adapter_count, 2 * 7 * count);
+        int64_t attention_bwd = 0;
+        for (int32_t i = 0; i < some.program.op_count; i++) {
+            attention_bwd += some.program.ops[i].kind == OD_OP_ATTENTION_BWD;
+        }
+        assert_int_equal(attention_bwd, tiny_spec.layers - first);
+        tiny_release(&some);
+    }
+    tiny_release(&all);
+}
+
+static void layers_that_do_not_exist(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_program program;
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                         .tokens = TINY_TOKENS,
+                                         .threads = 1,
+                                         .lora_r = 4,
+                                         .lora_targets = OD_TARGET_ALL};
+    assert_int_equal(od_layer_set_last(&options.lora_layers), -1);
+    assert_true(od_layer_set_has(&options.lora_layers, OD_SPEC_LAYERS_MAX - 1));
+    od_layer_set_add(&options.lora_layers, 3);
+    assert_int_equal(od_layer_set_last(&options.lora_layers), 3);
+    assert_int_equal(od_program_build(&tiny_spec, &options, &program, &err), OD_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "layer 3"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(some_layers),
+                                       cmocka_unit_test(layers_that_do_not_exist)};
+    return cmocka_run_group_tests_name("model/lora_parts", tests, NULL, NULL);
+}
