@@ -157,6 +157,7 @@ static void cut_and_replaced(void **state)
     // Replaced by a longer one with another beginning.
     const char *first = "{\"step\": 1, \"loss\": 77}\n";
     struct od_buf other;
+    struct od_buf again;
     od_buf_init(&other, LOG_MAX_BYTES);
     od_buf_puts(&other, first);
     od_buf_append(&other, strchr(text.bytes, '\n') + 1,
@@ -174,6 +175,14 @@ static void cut_and_replaced(void **state)
     assert_ok(od_live_log_update(&live, &err), &err);
     assert_int_equal(live.log.count, STEPS + 2);
     assert_true(live.log.steps[0].loss == 77.0);
+    // The same file by its number, longer than before, and yet another one.
+    assert_int_equal(truncate(path, 0), 0);
+    put_log(&again, 2 * STEPS);
+    add(path, again.bytes, again.size);
+    assert_ok(od_live_log_update(&live, &err), &err);
+    assert_int_equal(live.log.count, 2 * STEPS);
+    assert_true(live.log.steps[0].loss == 2.0);
+    od_buf_release(&again);
     od_buf_release(&other);
     assert_int_equal(truncate(path, 0), 0);
     assert_ok(od_live_log_update(&live, &err), &err);
