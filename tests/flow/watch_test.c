@@ -259,6 +259,40 @@ static void says_when_it_ends(void **state)
     od_buf_release(&text);
 }
 
+static bool part_has(const struct od_live_log *live, const struct od_watch_length *length,
+                     double now_s, const char *words)
+{
+    struct od_error err = {0};
+    struct od_buf part;
+    od_buf_init(&part, 8 << 20);
+    assert_ok(od_watch_put_live(&part, live, length, now_s, &err), &err);
+    const bool has = strstr(od_buf_text(&part), words) != NULL;
+    od_buf_release(&part);
+    return has;
+}
+
+// An end is told as long as the run is heard of; a run that is done has none.
+static void silence(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_live_log live = {.exists = true, .changed_s = 1e9};
+    struct od_watch_length length = {.max_steps = 100};
+    struct od_buf text;
+    put_log(&text, STEPS);
+    assert_ok(od_report_log_parse(text.bytes, text.size, &live.log, &err), &err);
+    assert_true(part_has(&live, &length, 1e9, "in 1 min 20 s"));
+    assert_true(part_has(&live, &length, 1e9 + 20.0, "in 1 min 00 s"));
+    assert_false(part_has(&live, &length, 1e9 + 20.0, "Silent"));
+    assert_true(part_has(&live, &length, 1e9 + 90.0, "<dt>Silent for</dt><dd>1 min 30 s<small>"));
+    assert_false(part_has(&live, &length, 1e9 + 90.0, "Ends at"));
+    length.max_steps = STEPS;
+    assert_false(part_has(&live, &length, 1e9 + 90.0, "Silent"));
+    assert_false(part_has(&live, &length, 1e9, "Ends at"));
+    od_report_log_release(&live.log);
+    od_buf_release(&text);
+}
+
 // One answer on a connection of its own.
 static int ask(int port, const char *method, const char *path, struct od_buf *body)
 {
@@ -425,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grown_by_pieces), cmocka_unit_test(cut_and_replaced),
         cmocka_unit_test(broken_lines),    cmocka_unit_test(says_when_it_ends),
-        cmocka_unit_test(answers),         cmocka_unit_test(changes_nothing)};
+        cmocka_unit_test(silence),         cmocka_unit_test(answers),
+        cmocka_unit_test(changes_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
