@@ -75,7 +75,7 @@ struct od_watch_progress od_watch_progress(const struct od_report_log *log,
     progress.total = length->max_steps;
     if (progress.total == 0 && log->epoch > 0.0 && length->epochs > 0.0) {
         const double total = last->step / log->epoch * length->epochs;
-        progress.total = (int64_t)fmin(fmax(ceil(total - 1e-9), last->step), 1e15);
+        progress.total = (int64_t)fmin(fmax(ceil(total - 1e-9), (double)progress.step), 1e15);
         progress.total_is_about = true;
     }
     if (progress.total >= progress.step && progress.total > 0) {
