@@ -27,6 +27,7 @@ static void forget(struct od_live_log *live)
 {
     od_report_log_release(&live->log);
     live->read_bytes = 0;
+    live->tail_size = 0;
     live->skipping = false;
     live->exists = false;
 }
@@ -70,10 +71,25 @@ static enum od_status read_new(struct od_live_log *live, int fd, char *piece, st
         }
         const enum od_status status = take(live, piece, (size_t)size, &taken, err);
         live->read_bytes += (int64_t)taken;
+        if (taken > 0) {
+            live->tail_size = taken < OD_LIVE_TAIL_BYTES ? taken : OD_LIVE_TAIL_BYTES;
+            memcpy(live->tail, piece + taken - live->tail_size, live->tail_size);
+        }
         if (status != OD_OK || taken == 0) {
             return status;
         }
     }
+}
+
+// False when the file is another one than before, or was cut.
+static bool is_same(const struct od_live_log *live, int fd, const struct stat *facts)
+{
+    char tail[OD_LIVE_TAIL_BYTES];
+    const ssize_t size = (ssize_t)live->tail_size;
+    return facts->st_dev == live->device && facts->st_ino == live->file &&
+           facts->st_size >= live->read_bytes &&
+           pread(fd, tail, live->tail_size, live->read_bytes - size) == size &&
+           memcmp(tail, live->tail, live->tail_size) == 0;
 }
 
 enum od_status od_live_log_update(struct od_live_log *live, struct od_error *err)
@@ -93,8 +109,7 @@ enum od_status od_live_log_update(struct od_live_log *live, struct od_error *err
         status = od_fail(err, OD_E_IO, "cannot read '%s': %s", live->path, strerror(errno));
         goto done;
     }
-    if (facts.st_dev != live->device || facts.st_ino != live->file ||
-        facts.st_size < live->read_bytes) {
+    if (!is_same(live, fd, &facts)) {
         forget(live);
     }
     live->exists = true;

@@ -17,8 +17,10 @@
 #include "flow/report_log.h"
 
 enum { PACE_STEPS = 50, TEXT_BYTES = 96 };
-// A log that nothing was added to for so long is worth a word.
-static const double QUIET_S = 30.0;
+// A log that nothing was added to for both of these is worth a word. Evaluations and checkpoints take
+// longer than a step.
+static const double QUIET_S = 60.0;
+static const double QUIET_STEPS = 20.0;
 
 static const char style[] =
     "<style>\nprogress{width:100%;height:.6rem;accent-color:var(--one)}\n"
@@ -60,7 +62,8 @@ static double pace_s(const struct od_report_log *log)
 struct od_watch_progress od_watch_progress(const struct od_report_log *log,
                                            const struct od_watch_length *length)
 {
-    struct od_watch_progress progress = {.elapsed_s = (double)NAN, .left_s = (double)NAN};
+    struct od_watch_progress progress = {
+        .elapsed_s = (double)NAN, .pace_s = (double)NAN, .left_s = (double)NAN};
     if (log->count == 0) {
         progress.total = length->max_steps;
         return progress;
@@ -68,14 +71,15 @@ struct od_watch_progress od_watch_progress(const struct od_report_log *log,
     const struct od_report_step *last = &log->steps[log->count - 1];
     progress.step = (int64_t)fmin(fmax(last->step, 0.0), 1e15);
     progress.elapsed_s = last->elapsed_s;
+    progress.pace_s = pace_s(log);
     progress.total = length->max_steps;
     if (progress.total == 0 && log->epoch > 0.0 && length->epochs > 0.0) {
         const double total = last->step / log->epoch * length->epochs;
-        progress.total = (int64_t)fmin(fmax(ceil(total - 1e-9), last->step), 1e15);
+        progress.total = (int64_t)fmin(fmax(ceil(total - 1e-9), (double)progress.step), 1e15);
         progress.total_is_about = true;
     }
     if (progress.total >= progress.step && progress.total > 0) {
-        progress.left_s = (double)(progress.total - progress.step) * pace_s(log);
+        progress.left_s = (double)(progress.total - progress.step) * progress.pace_s;
     }
     if (length->budget_s > 0.0) {
         // fmin passes over a NAN.
@@ -119,16 +123,19 @@ static void put_time(struct od_buf *out, const struct od_watch_progress *progres
         od_seconds_text(progress->elapsed_s, span);
         put_fact(out, "Time so far", span, more);
     }
-    if (isfinite(progress->left_s) && progress->left_s < 1e9) {
-        const double left_s = fmax(changed_s + progress->left_s - now_s, 0.0);
+    if (progress->total > 0 && progress->step >= progress->total) {
+        return;  // nothing is to be waited for
+    }
+    const double silent_s = now_s - changed_s;
+    if (silent_s >= fmax(QUIET_S, QUIET_STEPS * progress->pace_s)) {
+        od_seconds_text(silent_s, span);
+        put_fact(out, "Silent for", span, "does the run still go on?");
+    } else if (isfinite(progress->left_s) && progress->left_s < 1e9) {
+        const double left_s = fmax(progress->left_s - silent_s, 0.0);
         od_seconds_text(left_s, span);
         (void)snprintf(more, sizeof more, "in %s", span);
         clock_text(now_s + left_s, now_s, clock);
         put_fact(out, "Ends at about", clock, more);
-    }
-    if (now_s - changed_s >= QUIET_S) {
-        od_seconds_text(now_s - changed_s, span);
-        put_fact(out, "Silent for", span, "since the last line");
     }
 }
 

@@ -32,6 +32,7 @@ struct od_watch_progress {
     int64_t total;        ///< of steps
     bool total_is_about;  ///< told from epochs
     double elapsed_s;     ///< up to the last step
+    double pace_s;        ///< from one step to the next
     double left_s;        ///< from the last step on; at most what the budget leaves
 };
 

@@ -184,11 +184,8 @@ static enum od_status append(const struct od_tensorboard *board, const struct od
                              struct od_error *err)
 {
     const enum od_status status = od_buf_check(records, err);
-    if (status == OD_OK &&
-        write(board->fd, records->bytes, records->size) != (ssize_t)records->size) {
-        return od_fail(err, OD_E_IO, "cannot write '%s': %s", board->path, strerror(errno));
-    }
-    return status;
+    return status == OD_OK ? od_fd_write(board->fd, board->path, records->bytes, records->size, err)
+                           : status;
 }
 
 enum od_status od_tensorboard_open(const char *folder, double wall_s, int64_t step,

@@ -1,14 +1,17 @@
-// Goal: no log and no board.json, right or wrong, breaks the report's readers and charts.
+// Goal: no log and no board.json, right or wrong, breaks the report's readers and charts or the live page.
 
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 #include "flow/chart.h"
+#include "flow/live_log.h"
 #include "flow/report.h"
 #include "flow/report_internal.h"
 #include "flow/report_log.h"
+#include "flow/watch_page.h"
 #include "formats/json.h"
 #include "fuzz.h"
 
@@ -35,6 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                        .series = &series,
                                        .series_count = 1};
         od_chart_lines(&out, &chart);
+        const struct od_live_log live = {.log = log, .exists = true, .changed_s = 1e9};
+        const struct od_watch_length length = {.epochs = 2.5, .budget_s = 60.0};
+        const enum od_status ignored = od_watch_put_live(&out, &live, &length, 1e9, NULL);
+        (void)ignored;
     }
     od_report_log_release(&log);
     if (od_json_parse(text, size, "board", &board, NULL) == OD_OK) {

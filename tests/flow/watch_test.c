@@ -157,6 +157,7 @@ static void cut_and_replaced(void **state)
     // Replaced by a longer one with another beginning.
     const char *first = "{\"step\": 1, \"loss\": 77}\n";
     struct od_buf other;
+    struct od_buf again;
     od_buf_init(&other, LOG_MAX_BYTES);
     od_buf_puts(&other, first);
     od_buf_append(&other, strchr(text.bytes, '\n') + 1,
@@ -174,6 +175,14 @@ static void cut_and_replaced(void **state)
     assert_ok(od_live_log_update(&live, &err), &err);
     assert_int_equal(live.log.count, STEPS + 2);
     assert_true(live.log.steps[0].loss == 77.0);
+    // The same file by its number, longer than before, and yet another one.
+    assert_int_equal(truncate(path, 0), 0);
+    put_log(&again, 2 * STEPS);
+    add(path, again.bytes, again.size);
+    assert_ok(od_live_log_update(&live, &err), &err);
+    assert_int_equal(live.log.count, 2 * STEPS);
+    assert_true(live.log.steps[0].loss == 2.0);
+    od_buf_release(&again);
     od_buf_release(&other);
     assert_int_equal(truncate(path, 0), 0);
     assert_ok(od_live_log_update(&live, &err), &err);
@@ -247,6 +256,40 @@ static void says_when_it_ends(void **state)
     length.max_steps = 100;
     progress = od_watch_progress(&log, &length);
     assert_true(progress.step == 0 && progress.total == 100 && isnan(progress.left_s));
+    od_buf_release(&text);
+}
+
+static bool part_has(const struct od_live_log *live, const struct od_watch_length *length,
+                     double now_s, const char *words)
+{
+    struct od_error err = {0};
+    struct od_buf part;
+    od_buf_init(&part, 8 << 20);
+    assert_ok(od_watch_put_live(&part, live, length, now_s, &err), &err);
+    const bool has = strstr(od_buf_text(&part), words) != NULL;
+    od_buf_release(&part);
+    return has;
+}
+
+// An end is told as long as the run is heard of; a run that is done has none.
+static void silence(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_live_log live = {.exists = true, .changed_s = 1e9};
+    struct od_watch_length length = {.max_steps = 100};
+    struct od_buf text;
+    put_log(&text, STEPS);
+    assert_ok(od_report_log_parse(text.bytes, text.size, &live.log, &err), &err);
+    assert_true(part_has(&live, &length, 1e9, "in 1 min 20 s"));
+    assert_true(part_has(&live, &length, 1e9 + 20.0, "in 1 min 00 s"));
+    assert_false(part_has(&live, &length, 1e9 + 20.0, "Silent"));
+    assert_true(part_has(&live, &length, 1e9 + 90.0, "<dt>Silent for</dt><dd>1 min 30 s<small>"));
+    assert_false(part_has(&live, &length, 1e9 + 90.0, "Ends at"));
+    length.max_steps = STEPS;
+    assert_false(part_has(&live, &length, 1e9 + 90.0, "Silent"));
+    assert_false(part_has(&live, &length, 1e9, "Ends at"));
+    od_report_log_release(&live.log);
     od_buf_release(&text);
 }
 
@@ -416,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grown_by_pieces), cmocka_unit_test(cut_and_replaced),
         cmocka_unit_test(broken_lines),    cmocka_unit_test(says_when_it_ends),
-        cmocka_unit_test(answers),         cmocka_unit_test(changes_nothing)};
+        cmocka_unit_test(silence),         cmocka_unit_test(answers),
+        cmocka_unit_test(changes_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
