@@ -96,6 +96,20 @@ static void write_answer(struct od_buf *out, const char *code, const char *what,
                   code, what, schema);
 }
 
+/** The good answer; OpenAI's may also come as a stream of events. */
+static void write_answer_or_stream(struct od_buf *out, const struct post *post)
+{
+    if (!post->is_openai) {
+        write_answer(out, "200", "Successful Response", post->answer);
+        return;
+    }
+    od_buf_printf(out,
+                  "\"200\":{\"description\":\"Successful Response\",\"content\":{"
+                  "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}},"
+                  "\"text/event-stream\":{\"schema\":{\"type\":\"string\"}}}}",
+                  post->answer);
+}
+
 static void write_post(struct od_buf *out, const struct post *post)
 {
     const char *message = post->is_openai ? "Error" : "Message";
@@ -104,7 +118,7 @@ static void write_post(struct od_buf *out, const struct post *post)
                   "\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
                   "\"#/components/schemas/%s\"}}},\"required\":true},\"responses\":{",
                   post->path, post->summary, post->id, post->request);
-    write_answer(out, "200", "Successful Response", post->answer);
+    write_answer_or_stream(out, post);
     od_buf_putc(out, ',');
     if (post->is_openai) {
         write_answer(out, "400", "A wrong request", message);
