@@ -279,17 +279,14 @@ struct stream {
     bool failed;
 };
 
-// Bytes at the end that may still become part of a stop string, or of a character.
-static size_t held_back(const struct stream *stream)
+size_t od_answer_held_back(const char *bytes, size_t size, const char *const *stop,
+                           size_t stop_count)
 {
-    const struct od_process_request *request = stream->job->request;
-    const char *bytes = od_buf_text(&stream->raw);
-    const size_t size = stream->raw.size;
     size_t held = 0;
-    for (size_t i = 0; i < request->stop_count; i++) {
-        const size_t length = strlen(request->stop[i]);
+    for (size_t i = 0; i < stop_count; i++) {
+        const size_t length = strlen(stop[i]);
         for (size_t n = length < size + 1 ? length - (length > 0) : size; n > held; n--) {
-            if (memcmp(bytes + size - n, request->stop[i], n) == 0) {
+            if (memcmp(bytes + size - n, stop[i], n) == 0) {
                 held = n;
                 break;
             }
@@ -367,9 +364,11 @@ static void on_progress(void *context, int64_t published)
         }
         stream->token_end[stream->seen] = stream->raw.size;
     }
-    stream->failed =
-        stream->failed || stream->raw.failed ||
-        !pass_on(stream, od_buf_text(&stream->raw), stream->raw.size - held_back(stream));
+    const struct od_process_request *request = stream->job->request;
+    const size_t held = od_answer_held_back(od_buf_text(&stream->raw), stream->raw.size,
+                                            request->stop, request->stop_count);
+    stream->failed = stream->failed || stream->raw.failed ||
+                     !pass_on(stream, od_buf_text(&stream->raw), stream->raw.size - held);
 }
 
 // Ask the engine, passing pieces on as they come.

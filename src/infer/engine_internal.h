@@ -145,6 +145,11 @@ void *od_engine_main(void *argument);
 enum od_status od_engine_process(void *context, const struct od_process_request *request,
                                  struct od_process_result *result, struct od_error *err);
 
+/** How many bytes at the end of an answer's text may still become part of a stop string, or of a
+ *  character, and are not passed on yet. */
+size_t od_answer_held_back(const char *bytes, size_t size, const char *const *stop,
+                           size_t stop_count);
+
 /** Called without the lock while a job is worked on, with how many tokens of its answer may be read. */
 typedef void (*od_progress_fn)(void *context, int64_t published);
 /** Queue a job and wait until it is done. */

@@ -87,7 +87,8 @@ static void copy_rows(struct od_engine *engine, int32_t from, int32_t to, int64_
                    (size_t)(count * d) * sizeof *cache);
         }
     }
-    memcpy(engine->hidden + to * OD_PAGE_ROWS * c, engine->hidden + from * OD_PAGE_ROWS * c,
+    const int64_t page_floats = OD_PAGE_ROWS * c;
+    memcpy(engine->hidden + to * page_floats, engine->hidden + from * page_floats,
            (size_t)(count * c) * sizeof *engine->hidden);
 }
 

@@ -1,5 +1,7 @@
 #include "serve/chat_page.h"
 
+#include <stddef.h>
+
 #include "base/html.h"
 #include "base/memory.h"
 

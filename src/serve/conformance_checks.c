@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "formats/json.h"
 #include "net/http_client.h"
+#include "serve/conformance.h"
 #include "serve/conformance_internal.h"
 
 enum {

@@ -17,18 +17,21 @@ struct post {
     const char *request;
     const char *answer;
     bool is_openai;
+    bool has_model;  ///< the body may name one
 };
 
 static const struct post POSTS[] = {
-    {"/process", "process", "Go on from a prompt", "ProcessRequest", "ProcessResponse", false},
-    {"/tokenize", "tokenize", "Text to token ids", "TokenizeRequest", "TokenizeResponse", false},
-    {"/decode", "decode", "Token ids to text", "DecodeRequest", "DecodeResponse", false},
-    {"/score", "score", "How likely texts are behind a prompt", "ScoreRequest", "ScoreResponse",
+    {"/process", "process", "Go on from a prompt", "ProcessRequest", "ProcessResponse", false,
+     true},
+    {"/tokenize", "tokenize", "Text to token ids", "TokenizeRequest", "TokenizeResponse", false,
      false},
+    {"/decode", "decode", "Token ids to text", "DecodeRequest", "DecodeResponse", false, false},
+    {"/score", "score", "How likely texts are behind a prompt", "ScoreRequest", "ScoreResponse",
+     false, true},
     {"/v1/completions", "completions", "Go on from prompts, as OpenAI's", "CompletionRequest",
-     "CompletionResponse", true},
+     "CompletionResponse", true, true},
     {"/v1/chat/completions", "chat", "Answer a conversation, as OpenAI's", "ChatRequest",
-     "CompletionResponse", true},
+     "CompletionResponse", true, true},
 };
 
 /** Schemas of answers are constants; those of bodies come from the tables. */
@@ -93,6 +96,20 @@ static void write_answer(struct od_buf *out, const char *code, const char *what,
                   code, what, schema);
 }
 
+/** The good answer; OpenAI's may also come as a stream of events. */
+static void write_answer_or_stream(struct od_buf *out, const struct post *post)
+{
+    if (!post->is_openai) {
+        write_answer(out, "200", "Successful Response", post->answer);
+        return;
+    }
+    od_buf_printf(out,
+                  "\"200\":{\"description\":\"Successful Response\",\"content\":{"
+                  "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}},"
+                  "\"text/event-stream\":{\"schema\":{\"type\":\"string\"}}}}",
+                  post->answer);
+}
+
 static void write_post(struct od_buf *out, const struct post *post)
 {
     const char *message = post->is_openai ? "Error" : "Message";
@@ -101,14 +118,16 @@ static void write_post(struct od_buf *out, const struct post *post)
                   "\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
                   "\"#/components/schemas/%s\"}}},\"required\":true},\"responses\":{",
                   post->path, post->summary, post->id, post->request);
-    write_answer(out, "200", "Successful Response", post->answer);
+    write_answer_or_stream(out, post);
     od_buf_putc(out, ',');
     if (post->is_openai) {
         write_answer(out, "400", "A wrong request", message);
-        od_buf_putc(out, ',');
-        write_answer(out, "404", "No such model", message);
     } else {
         write_answer(out, "422", "Validation Error", "HTTPValidationError");
+    }
+    if (post->has_model) {
+        od_buf_putc(out, ',');
+        write_answer(out, "404", "No such model or adapter", message);
     }
     od_buf_putc(out, ',');
     write_answer(out, "401", "A key is needed", message);

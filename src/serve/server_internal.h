@@ -36,7 +36,7 @@ enum od_path {
     OD_PATH_OPENAPI,
     OD_PATH_ROOT,
     OD_PATH_SCRIPT,  ///< of the page at /
-    OD_PATH_OTHER,  ///< no such path
+    OD_PATH_OTHER,   ///< no such path
     OD_PATH_COUNT
 };
 static_assert((int)OD_PATH_COUNT <= (int)OD_METRICS_PATHS, "each path is counted");

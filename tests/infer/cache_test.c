@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "infer/engine.h"
+#include "infer/engine_internal.h"
 #include "infer/responder.h"
 #include "support.h"
 
@@ -279,6 +280,45 @@ static void given_up(void **state)
     od_engine_close(engine);
 }
 
+// What is not passed on yet: what may begin a stop string, and characters that are not complete.
+static void held_back(void **state)
+{
+    (void)state;
+    static const char *const STOPS[] = {"END", "\n\n", "\xe2\x82\xac!"};
+    static const struct {
+        const char *text;
+        size_t held;
+    } CASES[] = {
+        {"", 0},
+        {"abc", 0},
+        {"E", 1},
+        {"abcE", 1},
+        {"abcEN", 2},
+        {"EEN", 2},
+        {"ENE", 1},
+        {"a\n", 1},
+        {"a\nE", 1},
+        {"\xe2", 1},  // the beginning of a stop string, and of any euro
+        {"x\xe2\x82", 2},
+        {"x\xe2\x82\xac", 3},  // a whole euro, with which a stop string begins
+        {"x\xe2\x82\xad", 0},
+        {"x\xc3", 1},
+        {"x\xc3\xa9", 0},
+        {"x\xf0\x9f\x99", 3},
+        {"x\xf0\x9f\x99\x82", 0},
+        {"x\x82\x82\x82\x82", 0},  // no character at all
+        {"\xc3"
+         "E",
+         2},  // held for two reasons
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const size_t held = od_answer_held_back(CASES[i].text, strlen(CASES[i].text), STOPS, 3);
+        if (held != CASES[i].held) {
+            fail_msg("case %zu: %zu instead of %zu", i, held, CASES[i].held);
+        }
+    }
+}
+
 /** Pieces put together. */
 struct taken {
     struct od_buf text;
@@ -409,6 +449,7 @@ int main(void)
         cmocka_unit_test(echo_of_what_is_remembered),
         cmocka_unit_test(alike_at_the_same_time),
         cmocka_unit_test(given_up),
+        cmocka_unit_test(held_back),
         cmocka_unit_test(pieces_make_the_whole),
         cmocka_unit_test(tokens_and_samples),
         cmocka_unit_test(bad_sizes),
