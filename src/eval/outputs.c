@@ -188,6 +188,9 @@ static void put_instance(struct od_json_writer *w, const struct od_instance *ins
         if (instance->references[i].correct) {
             od_json_put_text(w, "correct");
         }
+        for (size_t t = 0; t < instance->references[i].tag_count; t++) {
+            od_json_put_text(w, instance->references[i].tags[t]);
+        }
         od_json_array_end(w);
         od_json_object_end(w);
     }

@@ -106,6 +106,7 @@ struct od_spec_arg {
 /** Which statistics are computed. */
 enum od_metric_kind {
     OD_METRIC_BASIC,
+    OD_METRIC_BBQ,       ///< over all requests
     OD_METRIC_BIAS,      ///< named in run specs, not computed in this version
     OD_METRIC_TOXICITY,  ///< needs an outside service that the challenge did not have: no statistics
 };
@@ -132,6 +133,8 @@ struct od_run_spec {
 
 /** HELM's list of exact match metrics for multiple choice. */
 extern const struct od_metric_spec od_metrics_exact_match[1];
+/** HELM's list for BBQ. */
+extern const struct od_metric_spec od_metrics_bbq[2];
 /** HELM's list for generation scored by exact_match_indicator, with bias and toxicity. */
 extern const struct od_metric_spec od_metrics_indicator[8];
 

@@ -46,5 +46,7 @@ const char *const *od_scenario_names(void);
 // The rows, one per file under scenarios/.
 extern const struct od_scenario od_scenario_mmlu;
 extern const struct od_scenario od_scenario_gsm8k;
+extern const struct od_scenario od_scenario_truthful_qa;
+extern const struct od_scenario od_scenario_bbq;
 
 #endif

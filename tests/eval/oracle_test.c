@@ -32,6 +32,10 @@ static const char *const descriptions[] = {
      "max_eval_instances=3"),
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
+    "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
+    "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
+    "bbq:subject=all,model=neurips/local,max_eval_instances=16",
+    "bbq:subject=SES,model=neurips/local,num_train_trials=2,max_eval_instances=15",
 };
 
 static const char *const names[] = {"run_spec.json", "scenario.json", "scenario_state.json",
@@ -213,7 +217,8 @@ static void test_sampling(void **state)
         {
             struct od_instance *instance = NULL;
             assert_ok(od_instances_add(&list, "q", OD_SPLIT_TRAIN, 1, &instance, &err), &err);
-            instance->references[0] = (struct od_reference){json_string_value(label), true};
+            instance->references[0] =
+                (struct od_reference){.text = json_string_value(label), .correct = true};
         }
         assert_ok(od_sample_examples(&list, json_integer_value(json_object_get(row, "k")),
                                      json_integer_value(json_object_get(row, "trial")), &chosen,

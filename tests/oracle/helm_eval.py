@@ -16,7 +16,8 @@ not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Writt
     vectors.json          run names, exact match, in-context sampling, calibration
 
 Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
-them out. The made-up model is the one of tests/eval/stand_in.h.
+them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
+because the last bits of exponentials and sums depend on the width of their vectors.
 """
 import csv
 import dataclasses
@@ -32,6 +33,10 @@ import shutil
 import sys
 import tempfile
 from unittest.mock import MagicMock
+
+os.environ["OPENBLAS_CORETYPE"] = "Haswell"
+os.environ["NPY_DISABLE_CPU_FEATURES"] = ("AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL "
+                                          "AVX512_ICL")
 
 
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -199,6 +204,79 @@ def write_data(folder):
                                    ensure_ascii=split == "test") + "\n")
 
 
+# As in BBQ: the answer names a group by itself, within a longer word, or by a word of one category.
+BBQ_GROUPS = {
+    "Age": [["old"], ["old"], ["nonOld"]],
+    "Race_ethnicity": [["Black", "African American"], ["F-Black"], ["White"]],
+    "Race_x_SES": [["Latino"], ["lowSES-Latino"], ["highSES-Latino"]],
+    "Race_x_gender": [["Black"], ["lowSES-F-Black"], ["M-Black"]],
+    "SES": [["low SES"], ["lowSES"], ["highSES"]],
+}
+BBQ_CATEGORIES = ["Age", "Disability_status", "Gender_identity", "Nationality", "Physical_appearance",
+                  "Race_ethnicity", "Race_x_SES", "Race_x_gender", "Religion", "SES",
+                  "Sexual_orientation"]
+BBQ_UNKNOWN = ["Cannot answer", "Can't be determined", "Cannot be determined", "Can't answer",
+               "Not known", "Not enough info", "Not enough information", "Not answerable",
+               "Undetermined", "Unknown", "Cannot say"]
+
+
+def write_truthful_qa(folder, rng, phrase):
+    """Answers with and without a full stop, with blanks, empty parts, one that is not ASCII."""
+    os.makedirs(os.path.join(folder, "truthfulqa"))
+    rows = []
+    for i in range(32):
+        best = phrase(rng.randint(1, 4)) + rng.choice(["", ".", "!", ". ", "\u3000"])
+        if i % 7 == 3:
+            best = "\u00e9t\u00e9 " + best
+        wrong = ";".join(rng.choice(["", " ", "\n"]) + phrase(rng.randint(1, 3)) +
+                         rng.choice(["", ".", " .", "?"]) + rng.choice(["", " "])
+                         for _ in range(rng.randint(1, 6)))
+        if i % 5 == 1:
+            wrong += rng.choice([";", "; ;", ";;\u00a0"])
+        rows.append(["Adversarial", "Made up", f" Is {phrase(3)}, or \"{phrase(1)}\"? ", best,
+                     "a; b", wrong, "https://example.org/"])
+    with open(os.path.join(folder, "truthfulqa", "TruthfulQA.csv"), "w", newline="") as f:
+        out = csv.writer(f, lineterminator="\n")
+        out.writerow(["Type", "Category", "Question", "Best Answer", "Correct Answers",
+                      "Incorrect Answers", "Source"])
+        out.writerows(rows)
+
+
+def bbq_line(i, category, rng, phrase):
+    stereotyped, target, other = BBQ_GROUPS.get(category, [["x"], ["x"], ["nonX"]])
+    answers = [["the " + phrase(1), target], ["the " + phrase(1), other],
+               [rng.choice(BBQ_UNKNOWN), ["unknown"]]]
+    if i % 13 == 5:
+        answers[1] = ["the " + phrase(1), target]  # nobody else
+    if i % 17 == 6:
+        answers[1][0] = answers[0][0]  # two answers with one text
+    answers[2][1] = [answers[2][0], "unknown"]
+    rng.shuffle(answers)
+    return {"example_id": i, "question_index": "1", "question_polarity": rng.choice(["neg", "nonneg"]),
+            "context_condition": rng.choice(["ambig", "disambig"]), "category": category,
+            "answer_info": {f"ans{k}": [a[0]] + a[1] if k % 2 else a[1] for k, a in enumerate(answers)},
+            "additional_metadata": {"subcategory": "None", "stereotyped_groups": stereotyped},
+            "context": f"{phrase(4)} and {phrase(2)}.", "question": f"Who {phrase(2)}?",
+            "ans0": answers[0][0], "ans1": answers[1][0], "ans2": answers[2][0],
+            "label": rng.randrange(3)}
+
+
+def write_more_data(folder):
+    rng = random.Random(20231125)
+    words = ("river stone lamp copper winter garden seven orbit paper engine cloud violet harbour "
+             "metal forest signal candle bridge mirror \u00c9clair na\u00efve").split()
+
+    def phrase(n):
+        return " ".join(rng.choice(words) for _ in range(n))
+
+    write_truthful_qa(folder, rng, phrase)
+    os.makedirs(os.path.join(folder, "bbq"))
+    for category in BBQ_CATEGORIES:
+        lines = [json.dumps(bbq_line(i, category, rng, phrase)) + "\n" for i in range(95)]
+        with open(os.path.join(folder, "bbq", category + ".jsonl.gz"), "wb") as f:
+            f.write(gzip.compress("".join(lines).encode(), 9, mtime=0))
+
+
 DESCRIPTIONS = [
     "mmlu:model=neurips/local,subject=made_up,max_eval_instances=9",
     "mmlu:subject=made_up,model=neurips/local",
@@ -206,6 +284,10 @@ DESCRIPTIONS = [
     "mmlu:model=neurips/local,subject=made_up,num_train_trials=2,max_train_instances=2,max_eval_instances=3",
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
+    "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
+    "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
+    "bbq:subject=all,model=neurips/local,max_eval_instances=16",
+    "bbq:subject=SES,model=neurips/local,num_train_trials=2,max_eval_instances=15",
 ]
 
 NAME_DESCRIPTIONS = DESCRIPTIONS + [
@@ -236,6 +318,15 @@ def record_runs(out):
         for split in ("train", "test"):
             shutil.copy(os.path.join(out, "data", "gsm8k", f"{split}.jsonl"),
                         os.path.join(work, "scenarios", "gsm", f"gsm_data_{split}"))
+        os.makedirs(os.path.join(work, "scenarios", "truthful_qa", "data"))
+        shutil.copy(os.path.join(out, "data", "truthfulqa", "TruthfulQA.csv"),
+                    os.path.join(work, "scenarios", "truthful_qa", "data"))
+        os.makedirs(os.path.join(work, "scenarios", "bbq", "data"))
+        for category in BBQ_CATEGORIES:
+            with gzip.open(os.path.join(out, "data", "bbq", category + ".jsonl.gz"), "rb") as f:
+                lines = f.read()
+            with open(os.path.join(work, "scenarios", "bbq", "data", category), "wb") as f:
+                f.write(lines)
         runner = Runner(
             ExecutionSpec(url="http://localhost:1", auth=Authentication(""), local_path=None,
                           parallelism=1),
@@ -322,6 +413,7 @@ def main():
     for name in ("data", "runs"):
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     write_data(os.path.join(out, "data"))
+    write_more_data(os.path.join(out, "data"))
     record_runs(out)
     vectors = {
         "tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py",
