@@ -23,7 +23,7 @@ struct loaded {
 static enum od_status load(const char *description, const char *data, struct loaded *ret,
                            struct od_error *err)
 {
-    const struct od_run_options options = {0};
+    const struct od_run_options options = {.data = data};
     od_arena_init(&ret->arena, 1 << 20);
     od_instances_init(&ret->list);
     enum od_status status = od_run_specs_make(description, &options, &ret->arena, &ret->specs, err);
@@ -215,6 +215,108 @@ static void bbq_refusals(void **state)
     refused("bbq:subject=Age,method=x", folder, OD_E_UNSUPPORTED, "left out");
 }
 
+#define TASK(metrics, examples) \
+    "{\"metrics\": [" metrics   \
+    "], \"keywords\": [\"k\"], \"description\": \"D.\", \"examples\": [" examples "]}"
+#define CHOICE                                                 \
+    TASK("\"multiple_choice_grade\"",                          \
+         "{\"input\": \"I\", \"target_scores\": {\"a\": 0.5, " \
+         "\"b\": -1, \"c\": 0.5}}")
+
+static void big_bench(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct loaded loaded = {0};
+    const char *folder = test_folder();
+    put(folder, "bigbench/t", "task.json", CHOICE);
+    assert_ok(load("big_bench:task=t,subtask=", folder, &loaded, &err), &err);
+    const struct od_run_spec *spec = &loaded.specs.items[0];
+    assert_string_equal(spec->name, "big_bench:task=t");
+    assert_int_equal(spec->adapter.method, OD_ADAPT_MULTIPLE_CHOICE_JOINT);
+    assert_int_equal(spec->adapter.num_outputs, 1);
+    assert_int_equal(spec->adapter.max_tokens, 64);
+    assert_int_equal(loaded.list.count, 1);
+    assert_int_equal(loaded.list.items[0].split, OD_SPLIT_VALID);  // fewer than 16: all of them
+    assert_int_equal(loaded.list.items[0].reference_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(loaded.list.items[0].references[i].correct, i != 1);
+    }
+    release(&loaded);
+}
+
+// 34 examples: 2 for the context, 16 test, 16 valid; the order of seed 0 is CPython's.
+static void big_bench_splits(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct loaded loaded = {0};
+    struct od_buf text;
+    const char *folder = test_folder();
+    od_buf_init(&text, 1 << 16);
+    for (int i = 0; i < 34; i++) {
+        od_buf_printf(&text, "%s{\"input\": \"%d\", \"target\": \"x\"}", i > 0 ? "," : "", i);
+    }
+    struct od_buf task;
+    od_buf_init(&task, 1 << 16);
+    od_buf_printf(&task, TASK("\"exact_str_match\"", "%s"), od_buf_text(&text));
+    put(folder, "bigbench/t/s", "task.json", od_buf_text(&task));
+    assert_ok(load("big_bench:task=t,subtask=s", folder, &loaded, &err), &err);
+    static const int order[] = {7, 0, 27, 20, 10};  // of random.seed(0), shuffle(range(34))
+    size_t counts[3] = {0};
+    assert_string_equal(loaded.specs.items[0].name, "big_bench:task=t,subtask=s");
+    assert_int_equal(loaded.list.count, 34);
+    for (size_t i = 0; i < loaded.list.count; i++) {
+        char expected[16];
+        counts[loaded.list.items[i].split]++;
+        (void)snprintf(expected, sizeof expected, "%d", order[i % 5]);
+        if (i < 5) {
+            assert_string_equal(loaded.list.items[i].input, expected);
+        }
+    }
+    assert_int_equal(counts[OD_SPLIT_TRAIN], 2);
+    assert_int_equal(counts[OD_SPLIT_TEST], 16);
+    assert_int_equal(counts[OD_SPLIT_VALID], 16);
+    assert_int_equal(loaded.list.items[2].split, OD_SPLIT_TEST);
+    assert_int_equal(loaded.list.items[33].split, OD_SPLIT_VALID);
+    od_buf_release(&task);
+    od_buf_release(&text);
+    release(&loaded);
+}
+
+static void big_bench_refusals(void **state)
+{
+    (void)state;
+    static const char t[] = "big_bench:task=t,subtask=";
+    static const struct {
+        const char *text;
+        enum od_status status;
+        const char *words;
+    } cases[] = {
+        {"[]", OD_E_FORMAT, "is no object"},
+        {"{}", OD_E_FORMAT, "no list 'metrics'"},
+        {TASK("\"bleu\"", ""), OD_E_UNSUPPORTED, "neither multiple_choice_grade nor exact_str"},
+        {TASK("\"exact_str_match\"", ""), OD_E_FORMAT, "no examples"},
+        {TASK("\"exact_str_match\"", "7"), OD_E_FORMAT, "example 1"},
+        {TASK("\"exact_str_match\"", "{\"input\": \"I\"}"), OD_E_FORMAT, "neither 'target_scores'"},
+        {TASK("\"exact_str_match\"", "{\"input\": \"I\", \"target\": [\"a\", 1]}"), OD_E_FORMAT,
+         "target 2 is no text"},
+        {TASK("\"exact_str_match\"", "{\"input\": \"I\", \"target_scores\": {}}"), OD_E_FORMAT,
+         "has no answers"},
+        {TASK("\"exact_str_match\"", "{\"input\": \"I\", \"target_scores\": {\"a\": \"b\"}}"),
+         OD_E_FORMAT, "the score of 'a' is no number"},
+    };
+    const char *folder = test_folder();
+    refused(t, folder, OD_E_NOT_FOUND, "--data names the folder that has bigbench/");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        put(folder, "bigbench/t", "task.json", cases[i].text);
+        refused(t, folder, cases[i].status, cases[i].words);
+    }
+    refused("big_bench:task=../t", folder, OD_E_ARGUMENT, "needs a task");
+    refused("big_bench:task=t,subtask=..", folder, OD_E_ARGUMENT, "needs a task");
+    refused("big_bench", folder, OD_E_ARGUMENT, "needs a task");
+}
+
 // The shared sets hold three quarters of the published items: 613 of 817 and 43872 of 58492.
 static void real_sets(void **state)
 {
@@ -233,6 +335,10 @@ static void real_sets(void **state)
         assert_true(od_instance_first_correct(&loaded.list.items[i]) <
                     loaded.list.items[i].reference_count);
     }
+    release(&loaded);
+    assert_ok(load("big_bench:task=operators,subtask=", folder, &loaded, &err), &err);
+    assert_int_equal(loaded.list.count, 158);
+    assert_string_equal(loaded.specs.items[0].adapter.stop[0], "\n");
     release(&loaded);
     assert_ok(load("bbq:subject=all", folder, &loaded, &err), &err);
     assert_int_equal(loaded.list.count, 43872);
@@ -255,8 +361,13 @@ static void real_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(truthful_qa), cmocka_unit_test(truthful_qa_refusals),
-        cmocka_unit_test(bbq),         cmocka_unit_test(bbq_refusals),
+        cmocka_unit_test(truthful_qa),
+        cmocka_unit_test(truthful_qa_refusals),
+        cmocka_unit_test(bbq),
+        cmocka_unit_test(bbq_refusals),
+        cmocka_unit_test(big_bench),
+        cmocka_unit_test(big_bench_splits),
+        cmocka_unit_test(big_bench_refusals),
         cmocka_unit_test(real_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

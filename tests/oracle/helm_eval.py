@@ -17,7 +17,8 @@ not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Writt
 
 Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
 them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
-because the last bits of exponentials and sums depend on the width of their vectors.
+because the last bits of exponentials and sums depend on the width of their vectors; the seed of
+Python's hashes is fixed, because HELM lists BIG-bench's metrics in the order of a set.
 """
 import csv
 import dataclasses
@@ -34,6 +35,9 @@ import sys
 import tempfile
 from unittest.mock import MagicMock
 
+if os.environ.get("PYTHONHASHSEED") != "1":
+    os.environ["PYTHONHASHSEED"] = "1"
+    os.execv(sys.executable, [sys.executable] + sys.argv)
 os.environ["OPENBLAS_CORETYPE"] = "Haswell"
 os.environ["NPY_DISABLE_CPU_FEATURES"] = ("AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL "
                                           "AVX512_ICL")
@@ -120,7 +124,7 @@ LETTERS = [" A", " B", " C", " D", "A", "B\n", "E", ""]
 def answer(prompt, max_tokens):
     h = hashlib.sha256(prompt.encode()).digest()
     time = h[31] / 256
-    if max_tokens == 1:
+    if max_tokens in (1, 64):
         text = LETTERS[h[0] % 8]
         pieces = [text] if text else []
     else:
@@ -137,7 +141,7 @@ def answer(prompt, max_tokens):
         logprob = -(h[1 + i % 16] + 1) / 64
         total += logprob
         top = {piece: logprob}
-        if max_tokens == 1:
+        if max_tokens in (1, 64):
             top["?"] = logprob - 1.0
         tokens.append(Token(text=piece, logprob=logprob, top_logprobs=top))
     return text, total, tokens, time
@@ -275,6 +279,33 @@ def write_more_data(folder):
         lines = [json.dumps(bbq_line(i, category, rng, phrase)) + "\n" for i in range(95)]
         with open(os.path.join(folder, "bbq", category + ".jsonl.gz"), "wb") as f:
             f.write(gzip.compress("".join(lines).encode(), 9, mtime=0))
+    write_big_bench(folder, rng, phrase)
+
+
+def write_big_bench(folder, rng, phrase):
+    """One task with choices, of every key; one small one of texts without examples; one with a stop."""
+    def put(path, task):
+        os.makedirs(os.path.join(folder, "bigbench", path))
+        with open(os.path.join(folder, "bigbench", path, "task.json"), "w") as f:
+            json.dump(task, f, ensure_ascii=False)
+
+    examples = []
+    for i in range(60):
+        scores = {phrase(rng.randint(1, 2)): rng.choice([0, 0, 1, 0.5]) for _ in range(rng.randint(2, 5))}
+        examples.append({"input": f"{phrase(5)}?", "target_scores": scores, "comment": "x"})
+    put("made_up/part", {
+        "name": "made_up", "description": "Choose \u2014 or do not.", "keywords": ["multiple choice", "made up"],
+        "metrics": ["multiple_choice_grade", "bleu"], "preferred_score": "multiple_choice_grade",
+        "task_prefix": "Choose.\n", "example_input_prefix": "Q: ", "example_output_prefix": "\nA: ",
+        "choice_prefix": "\n* ", "append_choices_to_input": True, "examples": examples})
+    put("small", {
+        "name": "small", "description": "Copy.", "keywords": [], "metrics": ["exact_str_match"],
+        "examples": [{"input": phrase(2), "target": rng.choice(["A", "b", ["C", "the B!", "E"]])}
+                     for _ in range(20)]})
+    put("stopped", {
+        "name": "stopped", "description": "Stop.", "keywords": ["stop"], "metrics": ["exact_str_match"],
+        "stop_string": "\n", "example_input_prefix": "\n", "example_output_prefix": " = ",
+        "examples": [{"input": phrase(2), "target": rng.choice("ABCD")} for _ in range(41)]})
 
 
 DESCRIPTIONS = [
@@ -288,9 +319,12 @@ DESCRIPTIONS = [
     "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
     "bbq:subject=all,model=neurips/local,max_eval_instances=16",
     "bbq:subject=SES,model=neurips/local,num_train_trials=2,max_eval_instances=15",
+    "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
+    "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
+    "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
 ]
 
-NAME_DESCRIPTIONS = DESCRIPTIONS + [
+NAME_DESCRIPTIONS = [d for d in DESCRIPTIONS if not d.startswith("big_bench")] + [
     "mmlu:model=neurips/local,subject=anatomy,max_eval_instances=4",
     "mmlu:subject=us_foreign_policy,max_train_instances=all,model=neurips/local",
     "mmlu:max_eval_instances=4,subject=anatomy,model=neurips/local",
@@ -327,6 +361,12 @@ def record_runs(out):
                 lines = f.read()
             with open(os.path.join(work, "scenarios", "bbq", "data", category), "wb") as f:
                 f.write(lines)
+        # The run spec of BIG-bench is made from a file below the current folder.
+        os.makedirs(os.path.join(work, "benchmark_output", "scenarios"))
+        for folder in ("scenarios", os.path.join("benchmark_output", "scenarios")):
+            shutil.copytree(os.path.join(out, "data", "bigbench"),
+                            os.path.join(work, folder, "big_bench"))
+        os.chdir(work)
         runner = Runner(
             ExecutionSpec(url="http://localhost:1", auth=Authentication(""), local_path=None,
                           parallelism=1),
@@ -348,6 +388,7 @@ def record_runs(out):
                     data = re.sub(rb'\n  "output_path": "[^"]*",', b"", data)
                     with open(os.path.join(target, name + ".gz"), "wb") as f:
                         f.write(gzip.compress(data, 9, mtime=0))
+        os.chdir(out)
 
 
 # ---------------------------------------------------------------- vectors
@@ -409,7 +450,7 @@ def calibration_vectors():
 
 
 def main():
-    out = sys.argv[1]
+    out = os.path.abspath(sys.argv[1])
     for name in ("data", "runs"):
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     write_data(os.path.join(out, "data"))
