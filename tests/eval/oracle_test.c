@@ -32,6 +32,13 @@ static const char *const descriptions[] = {
      "max_eval_instances=3"),
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
+    "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
+    "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
+    "bbq:subject=all,model=neurips/local,max_eval_instances=16",
+    "bbq:subject=SES,model=neurips/local,num_train_trials=2,max_eval_instances=15",
+    "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
+    "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
+    "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
 };
 
 static const char *const names[] = {"run_spec.json", "scenario.json", "scenario_state.json",
@@ -83,7 +90,7 @@ static void compare_runs(int threads)
         struct od_arena arena;
         struct od_run_specs specs = {0};
         struct od_run_outcome outcome = {0};
-        const struct od_run_options options = {0};
+        const struct od_run_options options = {.data = data};
         od_arena_init(&arena, 1 << 20);
         assert_ok(od_run_specs_make(descriptions[i], &options, &arena, &specs, &err), &err);
         assert_int_equal(specs.count, 1);
@@ -140,7 +147,9 @@ static void test_names(void **state)
     (void)state;
     size_t i = 0;
     json_t *row = NULL;
-    const struct od_run_options options = {0};
+    char data[OD_PATH_MAX_BYTES];
+    (void)snprintf(data, sizeof data, "%s", test_source(ORACLE "/data"));
+    const struct od_run_options options = {.data = data};
     json_array_foreach(vectors("names"), i, row)
     {
         struct od_error err = {0};
@@ -213,7 +222,8 @@ static void test_sampling(void **state)
         {
             struct od_instance *instance = NULL;
             assert_ok(od_instances_add(&list, "q", OD_SPLIT_TRAIN, 1, &instance, &err), &err);
-            instance->references[0] = (struct od_reference){json_string_value(label), true};
+            instance->references[0] =
+                (struct od_reference){.text = json_string_value(label), .correct = true};
         }
         assert_ok(od_sample_examples(&list, json_integer_value(json_object_get(row, "k")),
                                      json_integer_value(json_object_get(row, "trial")), &chosen,
