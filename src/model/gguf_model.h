@@ -3,7 +3,7 @@
  * Between a program and GGUF files: the facts of a model, its weights, adapters.
  *
  * Names and keys are those of llama.cpp's architectures: "llama" (families llama and mistral),
- * "qwen2", "qwen3". In "llama", rotary positions turn neighbouring pairs of a head there, and its two
+ * "qwen2", "qwen3", "gpt2". In "llama", rotary positions turn neighbouring pairs of a head there, and its two
  * halves here; so the rows of query and key projections change
  * places: row h D + 2 i + j of the file is row h D + j D / 2 + i of ours (h head, D head size,
  * i < D / 2, j < 2). The same holds for the B of an adapter on them.
@@ -36,13 +36,14 @@ bool od_gguf_type_of(const char *name, uint32_t *ret_type);
 enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, uint32_t type,
                                 struct od_gguf_keys *keys, struct od_error *err) OD_MUST_CHECK;
 
-/** The facts of a model out of a file. @error OD_E_UNSUPPORTED for another architecture, scaled
- *  positions and experts. */
+/** The facts of a model out of a file. @error OD_E_UNSUPPORTED for another architecture, positions
+ *  scaled in a way that is not here, and experts. */
 enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
                                struct od_error *err) OD_MUST_CHECK;
 
 /**
- * Write a model folder's weights as a GGUF file, a piece at a time. Norms stay F32; matrices get
+ * Write a model folder's weights as a GGUF file, a piece at a time. Norms, biases and learned
+ * positions stay F32; matrices get
  * `type`, or F16 where their rows are no whole blocks of it.
  * @param program  Of any mode without quantised weights; only its parts are used.
  */

@@ -128,7 +128,8 @@ static enum od_status describe(const struct od_program *program, uint32_t type,
         out[i].rank = part->rank;
         out[i].shape[0] = part->rank == 1 ? part->rows * part->cols : part->rows;
         out[i].shape[1] = part->cols;
-        out[i].type = part->rank == 1                 ? (uint32_t)OD_GGML_F32
+        const bool exact = part->rank == 1 || strcmp(out[i].name, OD_GGUF_POSITIONS) == 0;
+        out[i].type = exact                           ? (uint32_t)OD_GGML_F32
                       : part->cols % info->block == 0 ? type
                                                       : (uint32_t)OD_GGML_F16;
     }
