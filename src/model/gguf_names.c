@@ -37,12 +37,6 @@ static const struct {
 
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
-bool od_gguf_is_path(const char *path)
-{
-    const size_t size = strlen(path);
-    return size > 5 && strcmp(path + size - 5, ".gguf") == 0;
-}
-
 bool od_gguf_type_of(const char *name, uint32_t *ret_type)
 {
     static const struct {
@@ -479,5 +473,16 @@ enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
     if (status == OD_OK) {
         *ret = spec;
     }
+    return status;
+}
+
+enum od_status od_spec_read_gguf(const char *path, struct od_spec *ret, struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = od_spec_of_gguf(gguf, ret, err);
+    }
+    od_gguf_close(gguf);
     return status;
 }

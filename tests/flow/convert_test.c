@@ -703,6 +703,51 @@ static void test_llama_cpp_families(void **state)
     json_decref(record);
 }
 
+// GPT-2 keeps its norms, biases and positions as F32; its adapters become files, too.
+static void test_gpt2_types(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t type;
+    } tensors[] = {{"token_embd.weight", OD_GGML_Q8_0},     {"position_embd.weight", OD_GGML_F32},
+                   {"blk.1.attn_qkv.weight", OD_GGML_Q8_0}, {"blk.1.attn_qkv.bias", OD_GGML_F32},
+                   {"blk.0.ffn_down.weight", OD_GGML_F16},  {"output_norm.bias", OD_GGML_F32}};
+    char model[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];
+    char output[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    struct od_gguf *gguf = NULL;
+    new_path(model, "model");
+    assert_ok(od_dir_make(model, &err), &err);
+    copy_file(FAMILY "gpt2/config.json", model, "config.json");
+    copy_file(FAMILY "gpt2/model.safetensors", model, "model.safetensors");
+    copy_file(RECORD "letters/tokenizer.json", model, "tokenizer.json");
+    new_path(output, "x.gguf");
+    const struct od_convert_options options = {.output = output, .type = "q8_0"};
+    const struct od_convert_check check = convert(model, &options, false);
+    assert_true(check.difference_max > 0 && check.difference_max < 0.3);
+    assert_ok(od_gguf_open(output, &gguf, &err), &err);
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+        const struct od_gguf_tensor *tensor = od_gguf_find_tensor(gguf, tensors[i].name);
+        if (!tensor || tensor->type != tensors[i].type) {
+            fail_msg("'%s' has type %d", tensors[i].name, tensor ? (int)tensor->type : -1);
+        }
+    }
+    od_gguf_close(gguf);
+    new_path(adapter, "adapter");
+    assert_ok(od_dir_make(adapter, &err), &err);
+    copy_file(FAMILY "gpt2/adapter_end.safetensors", adapter, "adapter_model.safetensors");
+    put(adapter, "adapter_config.json",
+        "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"fan_in_fan_out\": true, "
+        "\"base_model_name_or_path\": \"\", \"target_modules\": [\"c_attn\", \"c_proj\", "
+        "\"c_fc\"]}");
+    new_path(output, "adapter.gguf");
+    const struct od_convert_options with = {.output = output, .adapter = adapter};
+    const struct od_convert_check same = convert(model, &with, false);
+    assert_true(same.difference_max <= same.logit_max * 1e-5);
+}
+
 // What a file cannot say is refused before anything is written.
 static void test_other_families(void **state)
 {
@@ -742,6 +787,7 @@ int main(void)
         cmocka_unit_test(test_llama_cpp),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_llama_cpp_families),
+        cmocka_unit_test(test_gpt2_types),
         cmocka_unit_test(test_other_families),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
