@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "cli/options.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "text/tokenizer.h"
 
@@ -38,14 +39,11 @@ static bool ends_with(const char *text, const char *end)
 static enum od_status open_tokenizer(const char *path, struct od_tokenizer **ret,
                                      struct od_error *err)
 {
-    if (od_path_is_dir(path)) {
+    if (od_path_is_dir(path) || od_gguf_is_path(path)) {
         return od_tokenizer_open(path, ret, err);
     }
     if (ends_with(path, ".model") || ends_with(path, ".model.gz")) {
         return od_tokenizer_open_spm(path, ret, err);
-    }
-    if (ends_with(path, ".gguf")) {
-        return od_tokenizer_open_gguf(path, ret, err);
     }
     return od_tokenizer_open_json(path, ret, err);
 }

@@ -68,7 +68,8 @@ static enum od_status open_source(struct source *source, const char *path,
     if (status == OD_OK && options->base) {
         (void)snprintf(source->place.base, sizeof source->place.base, "%s", options->base);
     }
-    if (status == OD_OK && od_gguf_is_path(source->place.base)) {
+    const bool file = od_gguf_is_path(source->place.base);
+    if (status == OD_OK && file && source->place.adapter[0] == '\0') {
         status =
             od_fail(err, OD_E_UNSUPPORTED, "'%s' is a GGUF file; only model folders are converted",
                     source->place.base);
@@ -77,7 +78,8 @@ static enum od_status open_source(struct source *source, const char *path,
         status = od_path_join(config, source->place.base, "config.json", err);
     }
     if (status == OD_OK) {
-        status = od_spec_read(config, &source->spec, err);
+        status = file ? od_spec_read_gguf(source->place.base, &source->spec, err)
+                      : od_spec_read(config, &source->spec, err);
     }
     if (status == OD_OK) {
         status = od_program_build(&source->spec, &program_options, &source->program, err);
@@ -387,6 +389,12 @@ enum od_status od_convert_merge(const char *path, const struct od_convert_option
                          "'%s' has no adapter to merge; give a run or an adapter folder, or a "
                          "model with --adapter",
                          path);
+    }
+    if (status == OD_OK && od_gguf_is_path(source.place.base)) {
+        status = od_fail(err, OD_E_UNSUPPORTED,
+                         "the base model '%s' is a GGUF file, into which nothing is merged: give "
+                         "its model folder with --base, or serve both together",
+                         source.place.base);
     }
     if (status == OD_OK) {
         status = choose_base(path, options->merge_base, &source.merge_base, err);

@@ -522,6 +522,12 @@ static enum od_status create(const char *name, struct od_gguf **ret, struct od_e
     return OD_OK;
 }
 
+bool od_gguf_is_path(const char *path)
+{
+    const size_t size = strlen(path);
+    return size > 5 && strcmp(path + size - 5, ".gguf") == 0;
+}
+
 enum od_status od_gguf_open(const char *path, struct od_gguf **ret, struct od_error *err)
 {
     struct od_gguf *gguf = NULL;

@@ -79,6 +79,9 @@ struct od_gguf_tensor {
 /** An open file. */
 struct od_gguf;
 
+/** True when a path names a GGUF file by its ending. */
+bool od_gguf_is_path(const char *path);
+
 /**
  * Open a file of version 2 or 3, little endian. All of its header is checked: types, sizes, counts,
  * texts, names that stand twice, and that tensors lie behind each other up to the end of the file.

@@ -160,12 +160,7 @@ static enum od_status open_template(struct od_engine *engine, struct od_error *e
         status = od_chat_template_read(engine->place.adapter, &engine->chat_template,
                                        &engine->chat_error);
     }
-    if (status == OD_E_NOT_FOUND && od_gguf_is_path(engine->place.base)) {
-        (void)od_fail(&engine->chat_error, OD_E_NOT_FOUND,
-                      "the template of conversations is not read from '%s': start the server "
-                      "with --chat-template NAME",
-                      engine->place.base);
-    } else if (status == OD_E_NOT_FOUND) {
+    if (status == OD_E_NOT_FOUND) {
         status =
             od_chat_template_read(engine->place.base, &engine->chat_template, &engine->chat_error);
     }

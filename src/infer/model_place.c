@@ -1,13 +1,14 @@
 // A model is a folder or one GGUF file. A run directory holds model/ (full weights) or adapter/ (on the base model that its
 // adapter_config.json names, relative paths taken from the working folder and then from the run).
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 #include "infer/engine.h"
-#include "model/gguf_model.h"
 #include "model/weights.h"
 
 static void name_of(const char *path, char out[256])
@@ -23,6 +24,16 @@ static void name_of(const char *path, char out[256])
     (void)snprintf(out, 256, "%.*s", (int)(length - start), path + start);
 }
 
+static bool is_file(const char *path)
+{
+    return od_gguf_is_path(path) && od_path_exists(path) && !od_path_is_dir(path);
+}
+
+static bool is_model(const char *path)
+{
+    return od_path_is_dir(path) || is_file(path);
+}
+
 static enum od_status base_of_adapter(const char *adapter, struct od_model_place *place,
                                       struct od_error *err)
 {
@@ -33,13 +44,13 @@ static enum od_status base_of_adapter(const char *adapter, struct od_model_place
         return status;
     }
     (void)snprintf(place->base, sizeof place->base, "%s", config.base_model);
-    if (config.base_model[0] != '/' && !od_path_is_dir(config.base_model)) {
+    if (config.base_model[0] != '/' && !is_model(config.base_model)) {
         status = od_path_join(path, adapter, config.base_model, err);
-        if (status == OD_OK && od_path_is_dir(path)) {
+        if (status == OD_OK && is_model(path)) {
             (void)snprintf(place->base, sizeof place->base, "%s", path);
         }
     }
-    if (status == OD_OK && !od_path_is_dir(place->base)) {
+    if (status == OD_OK && !is_model(place->base)) {
         return od_fail(err, OD_E_NOT_FOUND,
                        "adapter '%s' is for the base model '%.400s', which is not there", adapter,
                        config.base_model);
@@ -55,7 +66,7 @@ enum od_status od_model_find(const char *path, const char *adapter, struct od_mo
     enum od_status status = OD_OK;
 
     name_of(path, place.name);
-    if (od_gguf_is_path(path) && od_path_exists(path) && !od_path_is_dir(path)) {
+    if (is_file(path)) {
         (void)snprintf(place.base, sizeof place.base, "%s", path);
         (void)snprintf(place.adapter, sizeof place.adapter, "%s", adapter ? adapter : "");
         *ret = place;

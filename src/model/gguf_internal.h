@@ -15,13 +15,15 @@
 
 /** What the model's family is called in GGUF files, or NULL. */
 const char *od_gguf_architecture(const struct od_spec *spec);
+/** Tensor of learned positions; llama.cpp adds it as F32. */
+#define OD_GGUF_POSITIONS     "position_embd.weight"
 /** Tensor of the divisors of rotary frequencies. */
 #define OD_GGUF_ROPE_DIVISORS "rope_freqs.weight"
 
 /** Put the keys that say how rotary frequencies are scaled. */
 void od_gguf_put_rope(const struct od_spec *spec, const char *architecture,
                       struct od_gguf_keys *keys);
-/** Read them; the divisors in the file must be those of the scaling. */
+/** Read them; the divisors in the file must be those of a scaling of the kind llama3. */
 enum od_status od_gguf_read_rope(const struct od_gguf *gguf, const char *architecture,
                                  struct od_spec *spec, struct od_error *err) OD_MUST_CHECK;
 /** Divisors of the frequencies [head_dim / 2], where the scaling is of a kind that has them. */

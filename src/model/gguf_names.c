@@ -17,6 +17,10 @@
 
 enum { QUANTIZATION_VERSION = 2, KEY_BYTES = 96 };
 
+// The first is llama.cpp's, which looks at it in other architectures; the second is our own.
+static const char window_key[] = "attention.sliding_window";
+static const char window_from_key[] = "oneday.window_from";
+
 // What a family is called there, and what sets it apart.
 static const struct {
     const char *family;
@@ -24,18 +28,14 @@ static const struct {
     bool turned;     // neighbouring pairs are turned, not the halves of a head
     bool qkv_bias;   // queries, keys and values have biases
     bool head_norm;  // queries and keys are normed
-} families[] = {{"llama", "llama", true, false, false},
-                {"mistral", "llama", true, false, false},
-                {"qwen2", "qwen2", false, true, false},
-                {"qwen3", "qwen3", false, false, true}};
+    bool gpt2;       // LayerNorm, learned positions, biases everywhere, two products with GELU
+} families[] = {{"llama", "llama", true, false, false, false},
+                {"mistral", "llama", true, false, false, false},
+                {"qwen2", "qwen2", false, true, false, false},
+                {"qwen3", "qwen3", false, false, true, false},
+                {"gpt2", "gpt2", false, true, false, true}};
 
 enum { FAMILIES = sizeof families / sizeof families[0] };
-
-bool od_gguf_is_path(const char *path)
-{
-    const size_t size = strlen(path);
-    return size > 5 && strcmp(path + size - 5, ".gguf") == 0;
-}
 
 bool od_gguf_type_of(const char *name, uint32_t *ret_type)
 {
@@ -53,45 +53,73 @@ bool od_gguf_type_of(const char *name, uint32_t *ret_type)
     return false;
 }
 
+// What follows the number of a layer.
+static const char *const layer_names[][2] = {{"input_layernorm.weight", "attn_norm.weight"},
+                                             {"post_attention_layernorm.weight", "ffn_norm.weight"},
+                                             {"self_attn.q_proj.weight", "attn_q.weight"},
+                                             {"self_attn.k_proj.weight", "attn_k.weight"},
+                                             {"self_attn.v_proj.weight", "attn_v.weight"},
+                                             {"self_attn.o_proj.weight", "attn_output.weight"},
+                                             {"self_attn.q_proj.bias", "attn_q.bias"},
+                                             {"self_attn.k_proj.bias", "attn_k.bias"},
+                                             {"self_attn.v_proj.bias", "attn_v.bias"},
+                                             {"self_attn.q_norm.weight", "attn_q_norm.weight"},
+                                             {"self_attn.k_norm.weight", "attn_k_norm.weight"},
+                                             {"mlp.gate_proj.weight", "ffn_gate.weight"},
+                                             {"mlp.up_proj.weight", "ffn_up.weight"},
+                                             {"mlp.down_proj.weight", "ffn_down.weight"},
+                                             {NULL, NULL}};
+static const char *const gpt2_layer_names[][2] = {{"ln_1.weight", "attn_norm.weight"},
+                                                  {"ln_1.bias", "attn_norm.bias"},
+                                                  {"ln_2.weight", "ffn_norm.weight"},
+                                                  {"ln_2.bias", "ffn_norm.bias"},
+                                                  {"attn.c_attn.weight", "attn_qkv.weight"},
+                                                  {"attn.c_attn.bias", "attn_qkv.bias"},
+                                                  {"attn.c_proj.weight", "attn_output.weight"},
+                                                  {"attn.c_proj.bias", "attn_output.bias"},
+                                                  {"mlp.c_fc.weight", "ffn_up.weight"},
+                                                  {"mlp.c_fc.bias", "ffn_up.bias"},
+                                                  {"mlp.c_proj.weight", "ffn_down.weight"},
+                                                  {"mlp.c_proj.bias", "ffn_down.bias"},
+                                                  {NULL, NULL}};
+
+// A name that begins with `layers` and a number.
+static bool layer_name(const char *name, const char *layers, const char *const (*names)[2],
+                       char out[OD_GGUF_NAME_MAX_BYTES + 1])
+{
+    const size_t start = strlen(layers);
+    if (strncmp(name, layers, start) != 0) {
+        return false;
+    }
+    const char *number = name + start;
+    const size_t digits = strspn(number, "0123456789");
+    for (size_t i = 0; names[i][0] && digits > 0 && digits < 8; i++) {
+        if (number[digits] == '.' && strcmp(number + digits + 1, names[i][0]) == 0) {
+            (void)snprintf(out, OD_GGUF_NAME_MAX_BYTES + 1, "blk.%.*s.%s", (int)digits, number,
+                           names[i][1]);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool od_gguf_weight_name(const char *name, char out[OD_GGUF_NAME_MAX_BYTES + 1])
 {
     static const char *const outer[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
                                            {"model.norm.weight", "output_norm.weight"},
-                                           {"lm_head.weight", "output.weight"}};
-    static const char *const inner[][2] = {{"input_layernorm.weight", "attn_norm.weight"},
-                                           {"post_attention_layernorm.weight", "ffn_norm.weight"},
-                                           {"self_attn.q_proj.weight", "attn_q.weight"},
-                                           {"self_attn.k_proj.weight", "attn_k.weight"},
-                                           {"self_attn.v_proj.weight", "attn_v.weight"},
-                                           {"self_attn.o_proj.weight", "attn_output.weight"},
-                                           {"self_attn.q_proj.bias", "attn_q.bias"},
-                                           {"self_attn.k_proj.bias", "attn_k.bias"},
-                                           {"self_attn.v_proj.bias", "attn_v.bias"},
-                                           {"self_attn.q_norm.weight", "attn_q_norm.weight"},
-                                           {"self_attn.k_norm.weight", "attn_k_norm.weight"},
-                                           {"mlp.gate_proj.weight", "ffn_gate.weight"},
-                                           {"mlp.up_proj.weight", "ffn_up.weight"},
-                                           {"mlp.down_proj.weight", "ffn_down.weight"}};
-    static const char layers[] = "model.layers.";
+                                           {"lm_head.weight", "output.weight"},
+                                           {"transformer.wte.weight", "token_embd.weight"},
+                                           {"transformer.wpe.weight", OD_GGUF_POSITIONS},
+                                           {"transformer.ln_f.weight", "output_norm.weight"},
+                                           {"transformer.ln_f.bias", "output_norm.bias"}};
     for (size_t i = 0; i < sizeof outer / sizeof outer[0]; i++) {
         if (strcmp(name, outer[i][0]) == 0) {
             (void)snprintf(out, OD_GGUF_NAME_MAX_BYTES + 1, "%s", outer[i][1]);
             return true;
         }
     }
-    if (strncmp(name, layers, sizeof layers - 1) != 0) {
-        return false;
-    }
-    const char *number = name + sizeof layers - 1;
-    const size_t digits = strspn(number, "0123456789");
-    for (size_t i = 0; i < sizeof inner / sizeof inner[0] && digits > 0 && digits < 8; i++) {
-        if (number[digits] == '.' && strcmp(number + digits + 1, inner[i][0]) == 0) {
-            (void)snprintf(out, OD_GGUF_NAME_MAX_BYTES + 1, "blk.%.*s.%s", (int)digits, number,
-                           inner[i][1]);
-            return true;
-        }
-    }
-    return false;
+    return layer_name(name, "model.layers.", layer_names, out) ||
+           layer_name(name, "transformer.h.", gpt2_layer_names, out);
 }
 
 static bool ends_with(const char *text, const char *ending)
@@ -152,18 +180,16 @@ static enum od_status check_family(const struct od_spec *spec, struct od_error *
     const size_t family = family_of(spec);
     if (family == FAMILIES) {
         return od_fail(err, OD_E_UNSUPPORTED,
-                       "models of family '%s' are not written as GGUF; llama, mistral, qwen2 and "
-                       "qwen3 are",
+                       "models of family '%s' are not written as GGUF; llama, mistral, qwen2, "
+                       "qwen3 and gpt2 are",
                        spec->family);
     }
-    if (spec->window != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "models with a sliding window are not written as GGUF");
-    }
+    const bool gpt2 = families[family].gpt2;
     if (spec->qkv_bias != families[family].qkv_bias ||
-        spec->head_norm != families[family].head_norm || spec->out_bias || spec->mlp_bias ||
-        spec->layer_norm || spec->learned_positions || spec->plain_mlp ||
-        spec->activation != OD_ACTIVATION_SILU) {
+        spec->head_norm != families[family].head_norm || spec->out_bias != gpt2 ||
+        spec->mlp_bias != gpt2 || spec->layer_norm != gpt2 || spec->learned_positions != gpt2 ||
+        spec->plain_mlp != gpt2 ||
+        spec->activation != (gpt2 ? OD_ACTIVATION_GELU_TANH : OD_ACTIVATION_SILU)) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "the model has biases, norms or an activation that its family has not in "
                        "GGUF files");
@@ -188,6 +214,21 @@ static void put_float(struct od_gguf_keys *keys, const char *architecture, const
     od_gguf_put_f32(keys, key, value);
 }
 
+// Key of the norms' epsilon.
+static const char *eps_key(const struct od_spec *spec)
+{
+    return spec->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
+}
+
+static void put_window(const struct od_spec *spec, const char *architecture,
+                       struct od_gguf_keys *keys)
+{
+    if (spec->window != 0) {
+        put_key(keys, architecture, window_key, spec->window);
+        od_gguf_put_u32(keys, window_from_key, (uint32_t)spec->window_from);
+    }
+}
+
 enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, uint32_t type,
                                 struct od_gguf_keys *keys, struct od_error *err)
 {
@@ -208,14 +249,19 @@ enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, ui
     put_key(keys, architecture, "embedding_length", spec->channels);
     put_key(keys, architecture, "feed_forward_length", spec->ffn);
     put_key(keys, architecture, "attention.head_count", spec->heads);
-    put_key(keys, architecture, "attention.head_count_kv", spec->kv_heads);
-    put_key(keys, architecture, "attention.key_length", spec->head_dim);
-    put_key(keys, architecture, "attention.value_length", spec->head_dim);
-    put_float(keys, architecture, "attention.layer_norm_rms_epsilon", spec->norm_eps);
-    put_float(keys, architecture, "rope.freq_base", (float)spec->rope_theta);
-    put_key(keys, architecture, "rope.dimension_count", spec->head_dim);
+    if (!spec->learned_positions) {
+        put_key(keys, architecture, "attention.head_count_kv", spec->kv_heads);
+        put_key(keys, architecture, "attention.key_length", spec->head_dim);
+        put_key(keys, architecture, "attention.value_length", spec->head_dim);
+    }
+    put_float(keys, architecture, eps_key(spec), spec->norm_eps);
+    if (!spec->learned_positions) {
+        put_float(keys, architecture, "rope.freq_base", (float)spec->rope_theta);
+        put_key(keys, architecture, "rope.dimension_count", spec->head_dim);
+    }
     put_key(keys, architecture, "vocab_size", spec->vocab);
     od_gguf_put_rope(spec, architecture, keys);
+    put_window(spec, architecture, keys);
     return OD_OK;
 }
 
@@ -257,7 +303,7 @@ static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *sp
     }
     if (family == FAMILIES) {
         return od_fail(err, OD_E_UNSUPPORTED,
-                       "'%s': architecture '%.64s' is not known; llama, qwen2 and qwen3 are",
+                       "'%s': architecture '%.64s' is not known; llama, qwen2, qwen3 and gpt2 are",
                        od_gguf_name(gguf), name);
     }
     (void)snprintf(key, sizeof key, "%s.expert_count", families[family].architecture);
@@ -273,6 +319,14 @@ static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *sp
     (void)snprintf(spec->family, sizeof spec->family, "%s", families[family].family);
     spec->qkv_bias = families[family].qkv_bias;
     spec->head_norm = families[family].head_norm;
+    if (families[family].gpt2) {
+        spec->layer_norm = true;
+        spec->learned_positions = true;
+        spec->plain_mlp = true;
+        spec->out_bias = true;
+        spec->mlp_bias = true;
+        spec->activation = OD_ACTIVATION_GELU_TANH;
+    }
     *ret_architecture = families[family].architecture;
     return status;
 }
@@ -317,7 +371,7 @@ static enum od_status read_numbers(const struct od_gguf *gguf, const char *archi
     double eps = 0;
     int64_t bos = -1;
     int64_t eos = -1;
-    (void)snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", architecture);
+    (void)snprintf(key, sizeof key, "%s.%s", architecture, eps_key(spec));
     enum od_status status = od_gguf_number_or(gguf, key, 1e-5, &eps, err);
     (void)snprintf(key, sizeof key, "%s.rope.freq_base", architecture);
     if (status == OD_OK) {
@@ -342,6 +396,37 @@ static enum od_status read_numbers(const struct od_gguf *gguf, const char *archi
     spec->norm_eps = (float)eps;
     spec->bos = (int32_t)bos;
     spec->eos = (int32_t)eos;
+    return OD_OK;
+}
+
+// A window below the context. In "llama" it is Mistral's, in all layers where the file is silent.
+static enum od_status read_window(const struct od_gguf *gguf, const char *architecture,
+                                  struct od_spec *spec, struct od_error *err)
+{
+    char key[KEY_BYTES];
+    const bool llama = strcmp(spec->family, "llama") == 0;
+    int64_t window = 0;
+    int64_t from = 0;
+    (void)snprintf(key, sizeof key, "%s.%s", architecture, window_key);
+    enum od_status status = od_gguf_int_or(gguf, key, 0, &window, err);
+    if (status == OD_OK) {
+        status = od_gguf_int_or(gguf, window_from_key, llama ? 0 : -1, &from, err);
+    }
+    if (status != OD_OK || window == 0 || window >= spec->max_positions) {
+        return status;
+    }
+    if (window < 0 || from < 0 || from >= spec->layers || (llama && from != 0) ||
+        spec->learned_positions) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s': a window of %" PRId64 " keys from layer %" PRId64
+                       " is not supported; '%s' says from which layer",
+                       od_gguf_name(gguf), window, from, window_from_key);
+    }
+    if (llama) {
+        (void)snprintf(spec->family, sizeof spec->family, "%s", "mistral");
+    }
+    spec->window = window;
+    spec->window_from = from;
     return OD_OK;
 }
 
@@ -383,7 +468,21 @@ enum od_status od_spec_of_gguf(const struct od_gguf *gguf, struct od_spec *ret,
         status = od_gguf_read_rope(gguf, architecture, &spec, err);
     }
     if (status == OD_OK) {
+        status = read_window(gguf, architecture, &spec, err);
+    }
+    if (status == OD_OK) {
         *ret = spec;
     }
+    return status;
+}
+
+enum od_status od_spec_read_gguf(const char *path, struct od_spec *ret, struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = od_spec_of_gguf(gguf, ret, err);
+    }
+    od_gguf_close(gguf);
     return status;
 }

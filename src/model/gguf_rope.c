@@ -1,25 +1,37 @@
 // How rotary frequencies are scaled, in GGUF files:
 //
-//   linear   keys ARCH.rope.scaling.type "linear" and ARCH.rope.scaling.factor
+//   linear   keys ARCH.rope.scaling.type "linear" and ARCH.rope.scaling.factor; in old files only
+//            ARCH.rope.scale_linear, the factor
 //   llama3   tensor rope_freqs.weight [head size / 2]: what each frequency is divided by
 //
 // The tensor does not say what it was made from. Files that are written here say it, under keys that
-// other programs do not look at: oneday.rope.factor, low, high, original. A tensor without them is
-// not supported.
+// other programs do not look at: oneday.rope.factor, low, high, original. In other files it follows
+// from the divisors d. Long waves have d = factor. In between, with the share s of a frequency that
+// is kept,
+//
+//   1 / d = (1 - s) / factor + s        s = (original / wavelength - low) / (high - low)
+//
+// so s lies on a line over 1 / wavelength, whose slope and height give high and original, once low
+// is chosen: only the ratios of the three count, and low is 1 in the models that are known. Two such
+// waves are needed. Whatever is found must give back the divisors, else the file is refused.
 
 #include <math.h>
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 #include "formats/gguf.h"
 #include "model/gguf_internal.h"
 #include "model/spec.h"
 
-enum { KEY_BYTES = 96, NUMBERS = 4 };
+enum { KEY_BYTES = 96, NUMBERS = 4, HALF_MAX = 512 };
+
+// A divisor this near to 1 or to the factor belongs to a wave that is kept or stretched in whole.
+static const double whole_tolerance = 1e-4;
+// A number this near to a whole one is that: divisors have the seven digits of a float.
+static const double round_tolerance = 1e-3;
 
 // The divisors are floats; the same arithmetic gives the same ones.
 static const double divisor_tolerance = 1e-5;
@@ -61,6 +73,10 @@ static enum od_status read_linear(const struct od_gguf *gguf, const char *archit
     double factor = 0;
     (void)snprintf(key, sizeof key, "%s.rope.scaling.factor", architecture);
     enum od_status status = od_gguf_number_or(gguf, key, 0, &factor, err);
+    (void)snprintf(key, sizeof key, "%s.rope.scale_linear", architecture);
+    if (status == OD_OK) {
+        status = od_gguf_number_or(gguf, key, factor, &factor, err);
+    }
     (void)snprintf(key, sizeof key, "%s.rope.scaling.type", architecture);
     if (status == OD_OK) {
         status = od_gguf_text_or(gguf, key, factor > 0 ? "linear" : "none", &type, err);
@@ -78,53 +94,114 @@ static enum od_status read_linear(const struct od_gguf *gguf, const char *archit
     return OD_OK;
 }
 
-static enum od_status check_divisors(const struct od_gguf *gguf,
-                                     const struct od_gguf_tensor *tensor,
-                                     const struct od_spec *spec, struct od_error *err)
+// Read the divisors. @memory Fills have [HALF_MAX].
+static enum od_status read_divisors(const struct od_gguf *gguf, const struct od_gguf_tensor *tensor,
+                                    const struct od_spec *spec, float *have, struct od_error *err)
 {
-    const size_t count = (size_t)spec->head_dim / 2;
-    if (tensor->rank != 1 || tensor->count != (int64_t)count) {
+    const int64_t count = spec->head_dim / 2;
+    if (tensor->rank != 1 || tensor->count != count || count > HALF_MAX) {
         return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' does not fit heads of %d",
                        od_gguf_name(gguf), tensor->name, (int)spec->head_dim);
     }
-    float *have = od_alloc(count, sizeof *have);
-    float *want = od_alloc(count, sizeof *want);
-    enum od_status status =
-        have && want ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for '%s'", tensor->name);
-    if (status == OD_OK) {
-        status = od_gguf_read_f32(gguf, tensor, have, err);
+    return od_gguf_read_f32(gguf, tensor, have, err);
+}
+
+static double rounded(double number)
+{
+    const double whole = round(number);
+    return whole >= 1 && fabs(number / whole - 1) < round_tolerance ? whole : number;
+}
+
+// Factor, low, high and original of divisors; false where too few waves tell.
+static bool fit_divisors(const struct od_spec *spec, const float *have, double numbers[NUMBERS])
+{
+    struct od_spec plain = *spec;
+    const int64_t count = spec->head_dim / 2;
+    double factor = 0;
+    double n = 0;
+    double sum_x = 0;
+    double sum_s = 0;
+    double sum_xx = 0;
+    double sum_xs = 0;
+    plain.rope_scaling = OD_ROPE_PLAIN;
+    for (int64_t i = 0; i < count; i++) {
+        factor = fmax(factor, (double)have[i]);
     }
-    if (status == OD_OK) {
-        od_gguf_rope_divisors(spec, want);
+    for (int64_t i = 0; i < count; i++) {
+        const double d = (double)have[i];
+        if (!(d > 1 + whole_tolerance && d < factor * (1 - whole_tolerance))) {
+            continue;
+        }
+        const double x = od_spec_rope_frequency(&plain, i);
+        const double s = (1 / d - 1 / factor) / (1 - 1 / factor);
+        n += 1;
+        sum_x += x;
+        sum_s += s;
+        sum_xx += x * x;
+        sum_xs += x * s;
     }
-    for (size_t i = 0; i < count && status == OD_OK; i++) {
+    const double slope = (n * sum_xs - sum_x * sum_s) / (n * sum_xx - sum_x * sum_x);
+    const double height = (slope * sum_x - sum_s) / n;  // below the axis
+    if (n < 2 || !isfinite(slope) || !(slope > 0) || !(height > 0)) {
+        return false;
+    }
+    const double turn = 2 * acos(-1.0);  // a wave is that over its frequency
+    numbers[0] = factor;
+    numbers[1] = 1;
+    numbers[2] = rounded(1 + 1 / height);
+    numbers[3] = rounded(turn * slope / height);
+    return true;
+}
+
+static enum od_status check_divisors(const struct od_gguf *gguf, const float *have,
+                                     const struct od_spec *spec, struct od_error *err)
+{
+    float want[HALF_MAX];
+    od_gguf_rope_divisors(spec, want);
+    for (int64_t i = 0; i < spec->head_dim / 2; i++) {
         if (!(fabs((double)have[i] / (double)want[i] - 1) < divisor_tolerance)) {
-            status = od_fail(err, OD_E_UNSUPPORTED,
-                             "'%s': the divisors in '%s' are not those of the scaling that the "
-                             "keys oneday.rope.* state",
-                             od_gguf_name(gguf), tensor->name);
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "'%s': the divisors of positions in '%s' are not those of Llama 3's "
+                           "scaling with factor %g, low %g, high %g, original %g",
+                           od_gguf_name(gguf), OD_GGUF_ROPE_DIVISORS, spec->rope_factor,
+                           spec->rope_low, spec->rope_high, spec->rope_original);
         }
     }
-    od_free(want);
-    od_free(have);
-    return status;
+    return OD_OK;
+}
+
+// The four numbers of the tensor's scaling: those that the file states, else those that fit.
+static enum od_status read_numbers(const struct od_gguf *gguf, const struct od_spec *spec,
+                                   const float *have, double numbers[NUMBERS], struct od_error *err)
+{
+    bool stated = true;
+    for (int i = 0; i < NUMBERS; i++) {
+        const enum od_status status = od_gguf_number_or(gguf, names[i], 0, &numbers[i], err);
+        if (status != OD_OK) {
+            return status;
+        }
+        stated = stated && numbers[i] > 0 && isfinite(numbers[i]);
+    }
+    if (!stated && !fit_divisors(spec, have, numbers)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s': tensor '%s' scales positions in a way that cannot be told from it",
+                       od_gguf_name(gguf), OD_GGUF_ROPE_DIVISORS);
+    }
+    return OD_OK;
 }
 
 enum od_status od_gguf_read_rope(const struct od_gguf *gguf, const char *architecture,
                                  struct od_spec *spec, struct od_error *err)
 {
     const struct od_gguf_tensor *tensor = od_gguf_find_tensor(gguf, OD_GGUF_ROPE_DIVISORS);
+    float have[HALF_MAX];
     double numbers[NUMBERS] = {0};
     enum od_status status = read_linear(gguf, architecture, spec, err);
-    for (int i = 0; i < NUMBERS && status == OD_OK && tensor; i++) {
-        status = od_gguf_number_or(gguf, names[i], 0, &numbers[i], err);
-        if (status == OD_OK && !(numbers[i] > 0 && isfinite(numbers[i]))) {
-            return od_fail(err, OD_E_UNSUPPORTED,
-                           "'%s': tensor '%s' scales positions, and '%s' does not say how",
-                           od_gguf_name(gguf), tensor->name, names[i]);
-        }
-    }
     if (status != OD_OK || !tensor) {
+        return status;
+    }
+    if ((status = read_divisors(gguf, tensor, spec, have, err)) != OD_OK ||
+        (status = read_numbers(gguf, spec, have, numbers, err)) != OD_OK) {
         return status;
     }
     if (spec->rope_scaling != OD_ROPE_PLAIN || !(numbers[2] > numbers[1])) {
@@ -136,5 +213,5 @@ enum od_status od_gguf_read_rope(const struct od_gguf *gguf, const char *archite
     spec->rope_low = numbers[1];
     spec->rope_high = numbers[2];
     spec->rope_original = numbers[3];
-    return check_divisors(gguf, tensor, spec, err);
+    return check_divisors(gguf, have, spec, err);
 }

@@ -128,7 +128,8 @@ static enum od_status describe(const struct od_program *program, uint32_t type,
         out[i].rank = part->rank;
         out[i].shape[0] = part->rank == 1 ? part->rows * part->cols : part->rows;
         out[i].shape[1] = part->cols;
-        out[i].type = part->rank == 1                 ? (uint32_t)OD_GGML_F32
+        const bool exact = part->rank == 1 || strcmp(out[i].name, OD_GGUF_POSITIONS) == 0;
+        out[i].type = exact                           ? (uint32_t)OD_GGML_F32
                       : part->cols % info->block == 0 ? type
                                                       : (uint32_t)OD_GGML_F16;
     }
@@ -256,20 +257,77 @@ static enum od_status read_part(const struct od_gguf *gguf, const struct od_spec
     return status;
 }
 
+// All values of a part. @memory Gives *ret: od_free.
+static enum od_status values_of(const struct od_gguf *gguf, const struct od_spec *spec,
+                                const struct od_part *part, float **ret, struct od_error *err)
+{
+    float *values = od_alloc((size_t)(part->rows * part->cols), sizeof *values);
+    if (!values) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
+    }
+    const enum od_status status = read_part(gguf, spec, part, values, err);
+    if (status != OD_OK) {
+        od_free(values);
+        return status;
+    }
+    *ret = values;
+    return OD_OK;
+}
+
+static enum od_status read_quantised(const struct od_gguf *gguf, const struct od_spec *spec,
+                                     const struct od_part *part, float *const *tensors,
+                                     struct od_error *err)
+{
+    float *values = NULL;
+    enum od_status status = values_of(gguf, spec, part, &values, err);
+    if (status == OD_OK) {
+        status = od_quant_store(part, values, tensors, err);
+    }
+    od_free(values);
+    return status;
+}
+
+// Behind the weights, every tensor of the file has been read.
+static enum od_status check_count(const struct od_program *program, const struct od_gguf *gguf,
+                                  struct od_error *err)
+{
+    const size_t known = (size_t)program->weight_count + (has_divisors(program) ? 1 : 0);
+    if (od_gguf_tensor_count(gguf) != known) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s' holds %zu tensors, %zu of them belong to this model",
+                       od_gguf_name(gguf), od_gguf_tensor_count(gguf), known);
+    }
+    return OD_OK;
+}
+
 enum od_status od_weights_read_gguf(const struct od_program *program, float *const *tensors,
                                     const struct od_gguf *gguf, struct od_error *err)
 {
     enum od_status status = OD_OK;
     for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
         const struct od_part *part = &program->weights[i];
-        status = read_part(gguf, &program->spec, part,
-                           tensors[part->tensor] + part->row * part->cols, err);
+        status = part->quant == OD_QUANT_NONE
+                     ? read_part(gguf, &program->spec, part,
+                                 tensors[part->tensor] + part->row * part->cols, err)
+                     : read_quantised(gguf, &program->spec, part, tensors, err);
     }
-    const size_t known = (size_t)program->weight_count + (has_divisors(program) ? 1 : 0);
-    if (status == OD_OK && od_gguf_tensor_count(gguf) != known) {
-        status = od_fail(err, OD_E_UNSUPPORTED,
-                         "'%s' holds %zu tensors, %zu of them belong to this model",
-                         od_gguf_name(gguf), od_gguf_tensor_count(gguf), known);
+    return status == OD_OK ? check_count(program, gguf, err) : status;
+}
+
+enum od_status od_weights_stream_gguf(const struct od_program *program,
+                                      const struct od_weight_sink *sink, const struct od_gguf *gguf,
+                                      struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        float *values = NULL;
+        status = values_of(gguf, &program->spec, part, &values, err);
+        if (status == OD_OK) {
+            status = part->quant == OD_QUANT_NONE ? od_values_send(part, values, sink, err)
+                                                  : od_quant_send(part, values, sink, err);
+        }
+        od_free(values);
     }
-    return status;
+    return status == OD_OK ? check_count(program, gguf, err) : status;
 }

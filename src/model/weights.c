@@ -11,7 +11,9 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "formats/dtype.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "model/gguf_model.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights_internal.h"
@@ -348,10 +350,28 @@ static enum od_status stream_part(const struct od_safetensors *st, const struct 
     return status;
 }
 
+// Read a GGUF file into memory, or into a sink where there is one.
+static enum od_status from_gguf(const struct od_program *program, const char *path,
+                                float *const *tensors, const struct od_weight_sink *sink,
+                                struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = sink ? od_weights_stream_gguf(program, sink, gguf, err)
+                      : od_weights_read_gguf(program, tensors, gguf, err);
+    }
+    od_gguf_close(gguf);
+    return status;
+}
+
 enum od_status od_weights_stream(const struct od_program *program, const char *folder,
                                  const struct od_weight_sink *sink, struct od_error *err)
 {
     struct od_safetensors *st = NULL;
+    if (od_gguf_is_path(folder)) {
+        return from_gguf(program, folder, NULL, sink, err);
+    }
     enum od_status status = open_weights(program, folder, &st, err);
     for (int32_t i = 0; status == OD_OK && i < program->weight_count; i++) {
         status = stream_part(st, &program->weights[i], folder, sink, err);
@@ -364,6 +384,9 @@ enum od_status od_weights_read(const struct od_program *program, float *const *t
                                const char *folder, struct od_error *err)
 {
     struct od_safetensors *st = NULL;
+    if (od_gguf_is_path(folder)) {
+        return from_gguf(program, folder, tensors, NULL, err);
+    }
     enum od_status status = open_weights(program, folder, &st, err);
     if (status == OD_OK) {
         status =

@@ -2,7 +2,7 @@
  * @file
  * Between a program's tensors and files: base weights, fresh weights, adapters.
  *
- * Base weights are read from a model folder (safetensors, one file or shards). Names, shapes and
+ * Base weights are read from a model folder (safetensors, one file or shards) or a GGUF file. Names, shapes and
  * types must be those of the model: a missing or an extra tensor and a value that is no number are
  * errors that name it. Adapters have PEFT's layout and names.
  *
@@ -28,7 +28,7 @@ enum { OD_STREAM_INIT = 0x494E4954 };
 /** Values that od_weights_init_file draws at a time. */
 enum { OD_WEIGHTS_INIT_PIECE = 4 << 20 };
 
-/** Read the base weights of `folder` into `tensors` (by tensor number). */
+/** Read the base weights of `folder`, or of a GGUF file, into `tensors` (by tensor number). */
 enum od_status od_weights_read(const struct od_program *program, float *const *tensors,
                                const char *folder, struct od_error *err) OD_MUST_CHECK;
 

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "text/chat_template_texts.h"
 #include "text/jinja.h"
@@ -92,6 +93,31 @@ static enum od_status parse_member(const json_t *member, const char *path,
     return parse(json_string_value(member), json_string_length(member), path, ret, err);
 }
 
+static enum od_status no_template(const char *model, struct od_error *err)
+{
+    return od_fail(err, OD_E_NOT_FOUND,
+                   "the model in '%s' brings no chat template: name one (chat_template: "
+                   "chatml, llama2, llama3, mistral, zephyr, vicuna, alpaca)",
+                   model);
+}
+
+static enum od_status read_gguf(const char *file, struct od_chat_template **ret,
+                                struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    const char *text = NULL;
+    enum od_status status = od_gguf_open(file, &gguf, err);
+    if (status == OD_OK) {
+        status = od_gguf_text_or(gguf, "tokenizer.chat_template", "", &text, err);
+    }
+    if (status == OD_OK) {
+        status =
+            text[0] == '\0' ? no_template(file, err) : parse(text, strlen(text), file, ret, err);
+    }
+    od_gguf_close(gguf);
+    return status;
+}
+
 enum od_status od_chat_template_read(const char *folder, struct od_chat_template **ret,
                                      struct od_error *err)
 {
@@ -99,6 +125,9 @@ enum od_status od_chat_template_read(const char *folder, struct od_chat_template
     char *text = NULL;
     size_t size = 0;
     json_t *config = NULL;
+    if (od_gguf_is_path(folder)) {
+        return read_gguf(folder, ret, err);
+    }
     enum od_status status = od_path_join(path, folder, "chat_template.jinja", err);
     if (status == OD_OK && od_path_exists(path)) {
         status = od_file_read(path, OD_JINJA_TEMPLATE_MAX_BYTES, &text, &size, err);
@@ -119,11 +148,7 @@ enum od_status od_chat_template_read(const char *folder, struct od_chat_template
         if (member && !json_is_null(member)) {
             status = parse_member(member, path, ret, err);
         } else {
-            status = OD_E_NOT_FOUND;
-            od_error_set(err, status,
-                         "the model in '%s' brings no chat template: name one (chat_template: "
-                         "chatml, llama2, llama3, mistral, zephyr, vicuna, alpaca)",
-                         folder);
+            status = no_template(folder, err);
         }
     }
     json_decref(config);

@@ -35,7 +35,7 @@ struct od_chat_template;
  */
 enum od_status od_chat_template_create(const char *text, struct od_chat_template **ret,
                                        struct od_error *err) OD_MUST_CHECK;
-/** The template of a model folder; OD_E_NOT_FOUND when it has none. @memory As above. */
+/** The template of a model folder or a GGUF file; OD_E_NOT_FOUND when it has none. @memory As above. */
 enum od_status od_chat_template_read(const char *folder, struct od_chat_template **ret,
                                      struct od_error *err) OD_MUST_CHECK;
 /** NULL is allowed. */

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "text/bert.h"
 #include "text/byte_alphabet.h"
 #include "text/regex.h"
 #include "text/split.h"
@@ -165,6 +166,37 @@ static void strip_tokens(const struct od_step *step, const struct od_split *in,
     }
 }
 
+// A token that goes on with the word before loses its mark; others follow a blank.
+static enum od_status wordpiece(const struct od_step *step, const struct od_split *in, bool raw,
+                                struct od_split *out, struct od_error *err)
+{
+    struct od_buf text;
+    struct od_buf scratch;
+    od_buf_init(&text, OD_SPLIT_MAX_BYTES);
+    od_buf_init(&scratch, OD_SPLIT_MAX_BYTES);
+    for (size_t i = 0; i < in->count; i++) {
+        const char *token = od_buf_text(&in->text) + in->spans[i].at;
+        const size_t size = in->spans[i].size;
+        const size_t mark = step->text_size;
+        const bool inside = i > 0 || raw;
+        const bool goes_on = inside && size >= mark && memcmp(token, step->text, mark) == 0;
+        od_buf_reset(&text);
+        od_buf_puts(&text, inside && !goes_on ? " " : "");
+        od_buf_append(&text, token + (goes_on ? mark : 0), size - (goes_on ? mark : 0));
+        if (step->clean) {
+            od_bert_clean_up(&text, &scratch);
+        }
+        od_split_keep(out, od_buf_text(&text), text.size);
+    }
+    enum od_status status = od_buf_check(&text, err);
+    if (status == OD_OK) {
+        status = od_buf_check(&scratch, err);
+    }
+    od_buf_release(&scratch);
+    od_buf_release(&text);
+    return status;
+}
+
 static enum od_status run(const struct od_step *step, const struct od_split *in, bool raw,
                           bool *fused, struct od_split *out, struct od_error *err)
 {
@@ -173,6 +205,7 @@ static enum od_status run(const struct od_step *step, const struct od_split *in,
     case OD_STEP_BYTE_FALLBACK: return byte_fallback(in, raw, out, err);
     case OD_STEP_REPLACE: return replace_tokens(step, in, out, err);
     case OD_STEP_METASPACE: metaspace(step, in, raw, out); return OD_OK;
+    case OD_STEP_WORDPIECE: return wordpiece(step, in, raw, out, err);
     case OD_STEP_FUSE:
         od_split_keep(out, od_buf_text(&in->text), in->text.size);
         *fused = true;
@@ -191,7 +224,9 @@ static enum od_status run(const struct od_step *step, const struct od_split *in,
     case OD_STEP_DIGITS:
     case OD_STEP_WHITESPACE:
     case OD_STEP_WHITESPACE_SPLIT:
-    case OD_STEP_PUNCTUATION: break;
+    case OD_STEP_PUNCTUATION:
+    case OD_STEP_BERT:
+    case OD_STEP_BERT_WORDS: break;
     }
     return od_fail(err, OD_E_UNSUPPORTED, "step %d is no decoder", (int)step->kind);
 }

@@ -286,8 +286,8 @@ enum od_status od_tokenizer_put_gguf(const struct od_tokenizer *tokenizer, int64
                        "the tokenizer has %d pieces and the model %lld rows for them",
                        (int)tokenizer->vocab.count, (long long)rows);
     }
-    if (!byte_level && !tokenizer->is_spm &&
-        (tokenizer->is_unigram || !tokenizer->bpe.byte_fallback)) {
+    if (tokenizer->is_wordpiece || (!byte_level && !tokenizer->is_spm &&
+                                    (tokenizer->is_unigram || !tokenizer->bpe.byte_fallback))) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "the tokenizer.json is neither byte-level BPE nor BPE with byte fallback, "
                        "which is what GGUF files can hold");

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "text/bert.h"
 #include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/steps.h"
@@ -124,6 +125,7 @@ static enum od_status run(const struct od_step *step, const char *text, size_t s
         }
         break;
     case OD_STEP_REPLACE: return od_step_replace(step, text, size, match, out, err);
+    case OD_STEP_BERT: return od_bert_normalize(step, text, size, out, err);
     case OD_STEP_BYTE_LEVEL:
     case OD_STEP_SPLIT:
     case OD_STEP_METASPACE:
@@ -131,6 +133,8 @@ static enum od_status run(const struct od_step *step, const char *text, size_t s
     case OD_STEP_WHITESPACE:
     case OD_STEP_WHITESPACE_SPLIT:
     case OD_STEP_PUNCTUATION:
+    case OD_STEP_BERT_WORDS:
+    case OD_STEP_WORDPIECE:
     case OD_STEP_BYTE_FALLBACK:
     case OD_STEP_FUSE:
     case OD_STEP_STRIP_TOKEN:

@@ -1,7 +1,7 @@
 // Encoding and decoding as a tokenizer.json describes it:
 //
 //   text -> added tokens are cut out -> normalizers -> normalized added tokens are cut out
-//        -> pre-tokenizers -> BPE or unigram -> ids of the template around
+//        -> pre-tokenizers -> BPE, unigram or WordPiece -> ids of the template around
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -165,6 +165,9 @@ enum od_status od_pipeline_encode(const struct od_tokenizer *tokenizer, const ch
         const struct od_span span = words->spans[i];
         if (span.id >= 0) {
             od_ids_push(out, span.id);
+        } else if (tokenizer->is_wordpiece) {
+            status = od_wordpiece_encode(tokenizer, od_buf_text(&words->text) + span.at, span.size,
+                                         &encoder.normal_a, out, err);
         } else if (tokenizer->is_unigram) {
             status = od_unigram_encode(tokenizer, od_buf_text(&words->text) + span.at, span.size,
                                        &encoder.unigram_work, out, err);

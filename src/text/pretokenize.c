@@ -147,6 +147,25 @@ static void find_words(const char *text, size_t size, struct parts *parts)
     add_part(parts, start, size, kind == 0);
 }
 
+// At white space, which goes; every punctuation character is a word.
+static void find_bert_words(const char *text, size_t size, struct parts *parts)
+{
+    size_t start = 0;
+    for (size_t at = 0; at < size;) {
+        uint32_t code = 0;
+        const int decoded = od_utf8_decode(text + at, size - at, &code);
+        const size_t next = at + (decoded > 0 ? (size_t)decoded : 1);
+        const bool white = od_unicode_is_white(code);
+        if (white || od_unicode_is_punctuation(code)) {
+            add_part(parts, start, at, start == at);
+            add_part(parts, at, next, white);
+            start = next;
+        }
+        at = next;
+    }
+    add_part(parts, start, size, start == size);
+}
+
 static void join_parts(struct parts *parts, enum od_split_behavior behavior)
 {
     size_t kept = 0;
@@ -293,6 +312,10 @@ static enum od_status cut_span(const struct od_step *step, const char *text, siz
         behavior = OD_SPLIT_REMOVED;
         find_characters(od_unicode_is_white, text, size, parts);
         break;
+    case OD_STEP_BERT_WORDS:
+        behavior = OD_SPLIT_REMOVED;
+        find_bert_words(text, size, parts);
+        break;
     case OD_STEP_PUNCTUATION: find_characters(od_unicode_is_punctuation, text, size, parts); break;
     case OD_STEP_NFC:
     case OD_STEP_NFD:
@@ -304,6 +327,8 @@ static enum od_status cut_span(const struct od_step *step, const char *text, siz
     case OD_STEP_PREPEND:
     case OD_STEP_PRECOMPILED:
     case OD_STEP_REPLACE:
+    case OD_STEP_BERT:
+    case OD_STEP_WORDPIECE:
     case OD_STEP_BYTE_FALLBACK:
     case OD_STEP_FUSE:
     case OD_STEP_STRIP_TOKEN:

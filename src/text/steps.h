@@ -32,6 +32,7 @@ enum od_step_kind {
     OD_STEP_STRIP_ACCENTS,  ///< marks of all three categories
     OD_STEP_PREPEND,        ///< `text` in front of what is not empty
     OD_STEP_PRECOMPILED,    ///< `charsmap`
+    OD_STEP_BERT,           ///< `clean`, `ideographs`, `accents`, `lower`
     OD_STEP_REPLACE,        ///< `pattern` or `regex` by `text`; a decoder, too
     // pre-tokenizers
     OD_STEP_BYTE_LEVEL,        ///< `prefix_space`, `use_regex`; a decoder, too
@@ -41,9 +42,11 @@ enum od_step_kind {
     OD_STEP_WHITESPACE,        ///< words, and runs of neither words nor white space
     OD_STEP_WHITESPACE_SPLIT,  ///< at white space
     OD_STEP_PUNCTUATION,       ///< `behavior`
+    OD_STEP_BERT_WORDS,        ///< at white space, punctuation by itself
     // decoders
     OD_STEP_BYTE_FALLBACK,
     OD_STEP_FUSE,
+    OD_STEP_WORDPIECE,   ///< tokens without `text` in front follow a blank; `clean`
     OD_STEP_STRIP_TOKEN  ///< up to `left` times `text` at the start, `right` times at the end
 };
 
@@ -76,6 +79,10 @@ struct od_step {
     bool use_regex;
     bool individual;
     bool split;
+    bool clean;
+    bool ideographs;
+    bool accents;
+    bool lower;
     int64_t left;
     int64_t right;
 };

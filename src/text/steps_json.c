@@ -117,6 +117,24 @@ static enum od_status read_precompiled(const json_t *object, const char *where,
     return status;
 }
 
+static enum od_status read_bert(const json_t *object, const char *where, struct od_step *step,
+                                struct od_error *err)
+{
+    step->kind = OD_STEP_BERT;
+    enum od_status status = od_json_bool_or(object, "clean_text", where, true, &step->clean, err);
+    if (status == OD_OK) {
+        status =
+            od_json_bool_or(object, "handle_chinese_chars", where, true, &step->ideographs, err);
+    }
+    if (status == OD_OK) {
+        status = od_json_bool_or(object, "lowercase", where, true, &step->lower, err);
+    }
+    if (status == OD_OK) {  // null, as if absent, goes with the case
+        status = od_json_bool_or(object, "strip_accents", where, step->lower, &step->accents, err);
+    }
+    return status;
+}
+
 static enum od_status read_normalizer(const json_t *object, const char *type, const char *where,
                                       struct od_step *step, struct od_error *err)
 {
@@ -141,6 +159,9 @@ static enum od_status read_normalizer(const json_t *object, const char *type, co
     }
     if (strcmp(type, "Replace") == 0) {
         return read_replace(object, where, step, err);
+    }
+    if (strcmp(type, "BertNormalizer") == 0) {
+        return read_bert(object, where, step, err);
     }
     if (strcmp(type, "Precompiled") == 0) {
         return read_precompiled(object, where, step, err);
@@ -268,6 +289,10 @@ static enum od_status read_pre_tokenizer(const json_t *object, const char *type,
         step->kind = OD_STEP_WHITESPACE;
         return OD_OK;
     }
+    if (strcmp(type, "BertPreTokenizer") == 0) {
+        step->kind = OD_STEP_BERT_WORDS;
+        return OD_OK;
+    }
     if (strcmp(type, "WhitespaceSplit") == 0) {
         step->kind = OD_STEP_WHITESPACE_SPLIT;
         return OD_OK;
@@ -295,6 +320,13 @@ static enum od_status read_decoder(const json_t *object, const char *type, const
     }
     if (strcmp(type, "Metaspace") == 0) {
         return read_metaspace(object, where, step, err);
+    }
+    if (strcmp(type, "WordPiece") == 0) {
+        step->kind = OD_STEP_WORDPIECE;
+        const enum od_status status =
+            member_text(object, "prefix", where, &step->text, &step->text_size, err);
+        return status == OD_OK ? od_json_bool_or(object, "cleanup", where, true, &step->clean, err)
+                               : status;
     }
     if (strcmp(type, "Strip") == 0) {
         step->kind = OD_STEP_STRIP_TOKEN;

@@ -354,6 +354,9 @@ enum od_status od_tokenizer_open(const char *folder, struct od_tokenizer **ret,
     char path[OD_PATH_MAX_BYTES];
     struct od_tokenizer *tokenizer = NULL;
     enum od_status status = OD_OK;
+    if (od_gguf_is_path(folder)) {
+        return od_tokenizer_open_gguf(folder, ret, err);
+    }
     if (has_file(path, folder, "tokenizer.json")) {
         status = od_tokenizer_open_json(path, &tokenizer, err);
     } else if (has_file(path, folder, "tokenizer.model")) {

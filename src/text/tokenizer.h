@@ -49,7 +49,8 @@ enum od_status od_tokenizer_copy(const char *from, const char *to,
 
 /** Open the tokenizer of a model folder: tokenizer.json, else tokenizer.model, else vocab.json with
  *  merges.txt (byte-level BPE of the classes GPT2Tokenizer, Qwen2Tokenizer and RobertaTokenizer).
- *  tokenizer_config.json adds bos/eos when it is there. @memory Gives: od_tokenizer_free. */
+ *  tokenizer_config.json adds bos/eos when it is there. Or that of a GGUF file, by its ending.
+ *  @memory Gives: od_tokenizer_free. */
 enum od_status od_tokenizer_open(const char *folder, struct od_tokenizer **ret,
                                  struct od_error *err) OD_MUST_CHECK;
 /** Open one tokenizer.json (gzip allowed). */

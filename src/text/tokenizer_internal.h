@@ -41,6 +41,16 @@ struct od_spm {
     struct od_charsmap charsmap;  ///< the normalisation rules
 };
 
+enum { OD_WORDPIECE_PREFIX_BYTES = 32 };
+
+/** How a WordPiece model cuts words. */
+struct od_wordpiece {
+    int32_t unknown_id;
+    int64_t chars_max;                       ///< a longer word is unknown
+    char prefix[OD_WORDPIECE_PREFIX_BYTES];  ///< of pieces that do not begin a word
+    size_t prefix_size;
+};
+
 /** A tokenizer of either kind. */
 struct od_tokenizer {
     struct od_vocab vocab;
@@ -48,6 +58,8 @@ struct od_tokenizer {
     struct od_spm spm;  ///< when is_spm
     bool is_unigram;    ///< `unigram` encodes, not byte-pair encoding
     struct od_unigram unigram;
+    bool is_wordpiece;  ///< `wordpiece` encodes
+    struct od_wordpiece wordpiece;
     struct od_bpe bpe;  ///< when not is_spm, as all that follows up to `bos`
     struct od_steps normalizers;
     struct od_steps pre_tokenizers;
@@ -81,6 +93,14 @@ enum od_status od_tokenizer_read_unigram(struct od_tokenizer *tokenizer, const j
 enum od_status od_unigram_encode(const struct od_tokenizer *tokenizer, const char *word,
                                  size_t size, struct od_unigram_work *work, struct od_ids *out,
                                  struct od_error *err) OD_MUST_CHECK;
+
+/** The WordPiece model of a tokenizer.json, whose vocabulary is read already; and one word encoded
+ *  with it. @memory `scratch` is work space. */
+enum od_status od_tokenizer_read_wordpiece(struct od_tokenizer *tokenizer, const json_t *model,
+                                           const char *where, struct od_error *err) OD_MUST_CHECK;
+enum od_status od_wordpiece_encode(const struct od_tokenizer *tokenizer, const char *word,
+                                   size_t size, struct od_buf *scratch, struct od_ids *out,
+                                   struct od_error *err) OD_MUST_CHECK;
 
 /** Fill an empty tokenizer from the tree of a tokenizer.json, as od_tokenizer_fill_json. */
 enum od_status od_tokenizer_fill_tree(struct od_tokenizer *tokenizer, const json_t *root,

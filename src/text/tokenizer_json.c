@@ -6,7 +6,8 @@
 //   normalizer, pre_tokenizer, decoder   see steps_json.c
 //   post_processor  null, ByteLevel (adds nothing), TemplateProcessing (its `single`),
 //                   BertProcessing, RobertaProcessing, or a Sequence of these
-//   model           type "Unigram": see unigram_json.c; type "BPE" (or absent), vocab {piece: id}, merges ["a b"] or [["a", "b"]],
+//   model           type "Unigram": see unigram_json.c; type "WordPiece": see wordpiece.c;
+//                   type "BPE" (or absent), vocab {piece: id}, merges ["a b"] or [["a", "b"]],
 //                   unk_token, fuse_unk, byte_fallback, ignore_merges,
 //                   continuing_subword_prefix, end_of_word_suffix, dropout (null or 0)
 //
@@ -235,9 +236,14 @@ static enum od_status read_model(struct od_tokenizer *tokenizer, const json_t *r
     if (strcmp(type, "Unigram") == 0) {
         return od_tokenizer_read_unigram(tokenizer, model, where, err);
     }
+    if (strcmp(type, "WordPiece") == 0) {
+        status = read_vocab(tokenizer, model, where, err);
+        return status == OD_OK ? od_tokenizer_read_wordpiece(tokenizer, model, where, err) : status;
+    }
     if (strcmp(type, "BPE") != 0) {
         return od_fail(err, OD_E_UNSUPPORTED,
-                       "%s: type '%.64s' is not supported, only BPE and Unigram", where, type);
+                       "%s: type '%.64s' is not supported, only BPE, Unigram and WordPiece", where,
+                       type);
     }
     status = read_model_flags(tokenizer, model, where, err);
     if (status == OD_OK) {

@@ -130,6 +130,17 @@ bool od_unicode_is_punctuation(uint32_t code)
     return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
 }
 
+bool od_unicode_is_other(uint32_t code)
+{
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    return category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO;
+}
+
+bool od_unicode_is_nonspacing(uint32_t code)
+{
+    return code >= 0x80 && utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_MN;
+}
+
 bool od_unicode_is_word(uint32_t code)
 {
     const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);

@@ -34,6 +34,10 @@ bool od_unicode_is_white(uint32_t code);
 bool od_unicode_is_number(uint32_t code);
 /** ASCII punctuation and symbols, and categories P*. */
 bool od_unicode_is_punctuation(uint32_t code);
+/** Categories Cc, Cf, Cs, Co: control and format characters, surrogates, private use. */
+bool od_unicode_is_other(uint32_t code);
+/** Category Mn. */
+bool od_unicode_is_nonspacing(uint32_t code);
 /** `\w` of Rust's regular expressions: alphabetic, marks, decimal digits, connectors, joiners. */
 bool od_unicode_is_word(uint32_t code);
 

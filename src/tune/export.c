@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "formats/dtype.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "model/spec.h"
 #include "model/weights.h"
@@ -90,7 +91,7 @@ enum od_status od_export(const struct od_session *session, const char *run_dir,
         (status = od_dir_make(temp, err)) != OD_OK ||
         (status = lora ? write_adapter(session, temp, err) : write_model(session, temp, err)) !=
             OD_OK ||
-        (session->tokenizer &&
+        (session->tokenizer && !od_gguf_is_path(od_session_source(session)) &&
          (status = copy_tokenizer(od_session_source(session), temp, err)) != OD_OK) ||
         (status = od_dir_replace(temp, folder, err)) != OD_OK) {
         return status;

@@ -14,6 +14,7 @@
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "ops/gpu.h"
 #include "text/tokenizer.h"
@@ -32,9 +33,18 @@ static enum od_status lock_base(const struct od_session *session, struct od_json
     char path[OD_PATH_MAX_BYTES];
     char **names = NULL;
     size_t count = 0;
-    enum od_status status = od_dir_list(folder, &names, &count, err);
+    enum od_status status = OD_OK;
     od_json_key(w, "base");
     od_json_object_begin(w);
+    if (od_gguf_is_path(folder)) {
+        const char *slash = strrchr(folder, '/');
+        status = od_sha256_file(folder, digest, err);
+        od_json_member_text(w, slash ? slash + 1 : folder, digest);
+        od_buf_puts(all, digest);
+        od_json_object_end(w);
+        return status;
+    }
+    status = od_dir_list(folder, &names, &count, err);
     if (status == OD_OK && session->recipe->base_config) {
         status = od_sha256_file(session->recipe->base_config, digest, err);
         od_json_member_text(w, "config.json", digest);

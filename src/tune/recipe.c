@@ -1,6 +1,6 @@
 // A recipe is a YAML mapping; its keys, types and ranges are in recipe_table.c. Some keys hold more:
 //
-//     base_model: DIR                         a folder with weights
+//     base_model: DIR                         a folder with weights, or a GGUF file
 //     base_model:                             or random weights:
 //       config: FILE                          a config.json
 //       tokenizer: DIR                        a folder with a tokenizer

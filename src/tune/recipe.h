@@ -60,7 +60,7 @@ struct od_recipe_budget {
 
 struct od_recipe {
     // Model. Exactly one of these two: base_model: DIR, or base_model: {config: FILE, tokenizer: DIR}.
-    const char *base_model;      ///< folder with weights; NULL when pre-training
+    const char *base_model;      ///< folder with weights or GGUF file; NULL when pre-training
     const char *base_config;     ///< config.json to pre-train from; NULL otherwise
     const char *base_tokenizer;  ///< folder of the tokenizer for base_config
 

@@ -40,8 +40,8 @@ const struct od_recipe_key od_recipe_keys[] = {
     {.name = "base_model",
      .kind = OD_RECIPE_BASE_MODEL,
      .type = "folder, or config and tokenizer",
-     .help = "Model to start from: a folder with weights, or `{config: FILE, tokenizer: DIR}` to "
-             "pre-train from random weights"},
+     .help = "Model to start from: a folder with weights, a GGUF file (for adapters), or `{config: "
+             "FILE, tokenizer: DIR}` to pre-train from random weights"},
     {.name = "adapter",
      .kind = OD_RECIPE_ADAPTER,
      .fallback = "null",

@@ -13,6 +13,8 @@
 #include "base/threads.h"
 #include "data/dataset.h"
 #include "data/pack.h"
+#include "formats/gguf.h"
+#include "model/gguf_model.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
@@ -40,6 +42,9 @@ enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *r
     if (recipe->base_config) {
         return od_spec_read(recipe->base_config, ret, err);
     }
+    if (od_gguf_is_path(recipe->base_model)) {
+        return od_spec_read_gguf(recipe->base_model, ret, err);
+    }
     const enum od_status status = od_path_join(path, recipe->base_model, "config.json", err);
     return status == OD_OK ? od_spec_read(path, ret, err) : status;
 }
@@ -60,6 +65,13 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         return od_fail(err, OD_E_REFUSED,
                        "sequence_len %lld is longer than the model's context of %lld",
                        (long long)recipe->sequence_len, (long long)spec->max_positions);
+    }
+    if (recipe->method != OD_METHOD_LORA && recipe->base_model &&
+        od_gguf_is_path(recipe->base_model)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "base_model: '%s' is a GGUF file, on which only adapters are trained: set "
+                       "adapter: lora, or name the model folder",
+                       recipe->base_model);
     }
     if (recipe->method == OD_METHOD_LORA) {
         const struct od_adapter_config config = {

@@ -525,15 +525,23 @@ static void test_faults(void **state)
     }
 }
 
-// What llama.cpp continues a prompt with, and how likely it finds it.
-static size_t check_answer(struct od_engine *engine, const char *prompt, const json_t *want,
-                           double tolerance, bool *ret_same)
+struct tally {
+    size_t compared;
+    size_t same;
+    size_t far;  // log-probabilities beyond the tolerance
+};
+
+// What llama.cpp continues a prompt with, and how likely it finds it. Rows beyond the model's window
+// are passed over: llama.cpp looks at all keys there.
+static void check_answer(struct od_engine *engine, const char *prompt, const json_t *want,
+                         double tolerance, struct tally *tally)
 {
     struct od_error err = {0};
     struct od_ids ids;
     const json_t *want_ids = json_object_get(want, "ids");
     const json_t *want_logprobs = json_object_get(want, "logprobs");
     const int64_t vocab = od_engine_spec(engine)->vocab;
+    const int64_t window = od_engine_spec(engine)->window;
     const size_t count = json_array_size(want_ids);
     od_ids_init(&ids, IDS_MAX);
     assert_ok(od_tokenizer_encode(od_engine_tokenizer(engine), prompt, strlen(prompt),
@@ -547,8 +555,10 @@ static size_t check_answer(struct od_engine *engine, const char *prompt, const j
     float *logits = od_alloc(ids.count * (size_t)vocab, sizeof *logits);
     assert_non_null(logits);
     assert_ok(od_engine_logits(engine, ids.data, (int64_t)ids.count, logits, &err), &err);
-    size_t same = 0;
     for (size_t i = 0; i < count; i++) {
+        if (window > 0 && (int64_t)(first + i) > window) {
+            break;
+        }
         const float *row = logits + (int64_t)(first + i - 1) * vocab;
         int32_t best = 0;
         double sum = 0;
@@ -561,16 +571,16 @@ static size_t check_answer(struct od_engine *engine, const char *prompt, const j
         const int32_t their = ids.data[first + i];
         const double logprob = (double)row[their] - (double)row[best] - log(sum);
         const double theirs = json_number_value(json_array_get(want_logprobs, i));
-        same += best == their ? 1 : 0;
+        tally->compared++;
+        tally->same += best == their ? 1 : 0;
         if (fabs(logprob - theirs) > tolerance) {
             print_message("# '%s' %zu: id %d at %g, llama.cpp has %g\n", prompt, i, (int)their,
                           logprob, theirs);
-            *ret_same = false;
+            tally->far++;
         }
     }
     od_free(logits);
     od_ids_release(&ids);
-    return same;
 }
 
 static void test_llama_cpp(void **state)
@@ -603,7 +613,7 @@ static void test_llama_cpp(void **state)
         char output[OD_PATH_MAX_BYTES];
         char digest[OD_SHA256_HEX_BYTES];
         struct od_engine *engine = NULL;
-        size_t same = 0;
+        struct tally tally = {0};
         new_path(output, adapter ? "adapter.gguf" : types[i].type);
         (void)snprintf(output + strlen(output), 8, "%s", adapter ? "" : ".gguf");
         const struct od_convert_options options = {
@@ -621,11 +631,11 @@ static void test_llama_cpp(void **state)
             .threads = 1, .slots = 1, .adapter = adapter ? output : NULL};
         assert_ok(od_engine_open(adapter ? exact : output, &engine_options, &engine, &err), &err);
         for (size_t j = 0; j < json_array_size(prompts); j++) {
-            same += check_answer(engine, json_string_value(json_array_get(prompts, j)),
-                                 json_array_get(answers, j), types[i].tolerance, &good);
+            check_answer(engine, json_string_value(json_array_get(prompts, j)),
+                         json_array_get(answers, j), types[i].tolerance, &tally);
         }
-        print_message("# %s: %zu of 192 ids are llama.cpp's\n", types[i].type, same);
-        good = good && same >= types[i].same_least;
+        print_message("# %s: %zu of 192 ids are llama.cpp's\n", types[i].type, tally.same);
+        good = good && tally.far == 0 && tally.same >= types[i].same_least;
         od_engine_close(engine);
     }
     json_decref(record);
@@ -645,17 +655,16 @@ static void copy_file(const char *from, const char *folder, const char *name)
 }
 
 // Qwen2 has biases, Qwen3 norms of heads, and both turn halves; their rows stay where they are.
-// Llama 3 divides its rotary frequencies.
+// Llama 3 divides its rotary frequencies. GPT-2's GELU is a table of 16-bit floats in llama.cpp.
 static void test_llama_cpp_families(void **state)
 {
     (void)state;
     struct od_error err = {0};
     json_t *record = NULL;
-    bool good = true;
     assert_ok(od_json_read(test_source(RECORD "record.json"), &record, &err), &err);
     const json_t *prompts = json_object_get(record, "letter_prompts");
     const json_t *families = json_object_get(record, "families");
-    assert_int_equal(json_array_size(families), 3);
+    assert_int_equal(json_array_size(families), 5);
     for (size_t i = 0; i < json_array_size(families); i++) {
         const json_t *one = json_array_get(families, i);
         const char *family = json_string_value(json_object_get(one, "family"));
@@ -664,7 +673,7 @@ static void test_llama_cpp_families(void **state)
         char from[256];
         char digest[OD_SHA256_HEX_BYTES];
         struct od_engine *engine = NULL;
-        size_t same = 0;
+        struct tally tally = {0};
         new_path(model, family);  // the name stands in the file
         assert_ok(od_dir_make(model, &err), &err);
         (void)snprintf(from, sizeof from, FAMILY "%s/config.json", family);
@@ -680,15 +689,63 @@ static void test_llama_cpp_families(void **state)
         const struct od_engine_options engine_options = {.threads = 1, .slots = 1};
         assert_ok(od_engine_open(output, &engine_options, &engine, &err), &err);
         for (size_t j = 0; j < json_array_size(prompts); j++) {
-            same += check_answer(engine, json_string_value(json_array_get(prompts, j)),
-                                 json_array_get(json_object_get(one, "answers"), j), 1e-4, &good);
+            check_answer(engine, json_string_value(json_array_get(prompts, j)),
+                         json_array_get(json_object_get(one, "answers"), j),
+                         strcmp(family, "gpt2") == 0 ? 2e-3 : 1e-4, &tally);
         }
-        print_message("# %s: %zu of 192 ids are llama.cpp's\n", family, same);
-        assert_int_equal(same, 192);
+        print_message("# %s: %zu of %zu ids are llama.cpp's\n", family, tally.same, tally.compared);
+        assert_true(od_engine_spec(engine)->window > 0 ? tally.compared >= 20
+                                                       : tally.compared == 192);
+        assert_int_equal(tally.same, tally.compared);
+        assert_int_equal(tally.far, 0);
         od_engine_close(engine);
     }
     json_decref(record);
-    assert_true(good);
+}
+
+// GPT-2 keeps its norms, biases and positions as F32; its adapters become files, too.
+static void test_gpt2_types(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t type;
+    } tensors[] = {{"token_embd.weight", OD_GGML_Q8_0},     {"position_embd.weight", OD_GGML_F32},
+                   {"blk.1.attn_qkv.weight", OD_GGML_Q8_0}, {"blk.1.attn_qkv.bias", OD_GGML_F32},
+                   {"blk.0.ffn_down.weight", OD_GGML_F16},  {"output_norm.bias", OD_GGML_F32}};
+    char model[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];
+    char output[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    struct od_gguf *gguf = NULL;
+    new_path(model, "model");
+    assert_ok(od_dir_make(model, &err), &err);
+    copy_file(FAMILY "gpt2/config.json", model, "config.json");
+    copy_file(FAMILY "gpt2/model.safetensors", model, "model.safetensors");
+    copy_file(RECORD "letters/tokenizer.json", model, "tokenizer.json");
+    new_path(output, "x.gguf");
+    const struct od_convert_options options = {.output = output, .type = "q8_0"};
+    const struct od_convert_check check = convert(model, &options, false);
+    assert_true(check.difference_max > 0 && check.difference_max < 0.3);
+    assert_ok(od_gguf_open(output, &gguf, &err), &err);
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+        const struct od_gguf_tensor *tensor = od_gguf_find_tensor(gguf, tensors[i].name);
+        if (!tensor || tensor->type != tensors[i].type) {
+            fail_msg("'%s' has type %d", tensors[i].name, tensor ? (int)tensor->type : -1);
+        }
+    }
+    od_gguf_close(gguf);
+    new_path(adapter, "adapter");
+    assert_ok(od_dir_make(adapter, &err), &err);
+    copy_file(FAMILY "gpt2/adapter_end.safetensors", adapter, "adapter_model.safetensors");
+    put(adapter, "adapter_config.json",
+        "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 8, \"fan_in_fan_out\": true, "
+        "\"base_model_name_or_path\": \"\", \"target_modules\": [\"c_attn\", \"c_proj\", "
+        "\"c_fc\"]}");
+    new_path(output, "adapter.gguf");
+    const struct od_convert_options with = {.output = output, .adapter = adapter};
+    const struct od_convert_check same = convert(model, &with, false);
+    assert_true(same.difference_max <= same.logit_max * 1e-5);
 }
 
 // What a file cannot say is refused before anything is written.
@@ -698,8 +755,7 @@ static void test_other_families(void **state)
     static const struct {
         const char *family;
         const char *part;
-    } cases[] = {
-        {"gpt2", "family 'gpt2'"}, {"mistral", "sliding window"}, {"llama_gelu", "activation"}};
+    } cases[] = {{"llama_gelu", "activation"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char model[OD_PATH_MAX_BYTES];
         char output[OD_PATH_MAX_BYTES];
@@ -731,6 +787,7 @@ int main(void)
         cmocka_unit_test(test_llama_cpp),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_llama_cpp_families),
+        cmocka_unit_test(test_gpt2_types),
         cmocka_unit_test(test_other_families),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include "model/spec.h"
 #include "plan/plan.h"
 
-enum { CHANNELS_MAX = 64, LAYERS_MAX = 4 };
+enum { CHANNELS_MAX = 64, LAYERS_MAX = 4, POSITIONS_MAX = 1 << 16 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool built = od_gguf_parse(data, size, "fuzz", &gguf, &err) == OD_OK &&
                  od_spec_of_gguf(gguf, &spec, &err) == OD_OK && spec.channels <= CHANNELS_MAX &&
                  spec.ffn <= CHANNELS_MAX && spec.layers <= LAYERS_MAX &&
+                 spec.max_positions <= POSITIONS_MAX &&
                  spec.heads * spec.head_dim <= CHANNELS_MAX &&
                  od_program_build(&spec, &options, &program, &err) == OD_OK &&
                  od_plan_make(&program, &plan, &err) == OD_OK &&

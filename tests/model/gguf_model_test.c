@@ -3,6 +3,7 @@
 
 #include "model/gguf_model.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -197,12 +198,203 @@ static void test_rope(void **state)
     (void)snprintf(text, sizeof text, "{%s,%s", llama3, config + 1);
     assert_spoiled_of(text, NULL, NULL, 0, OD_OK, "");
     assert_spoiled_of(text, "oneday.rope.low", "oneday.rope.lov", 0, OD_E_UNSUPPORTED,
-                      "does not say how");
+                      "cannot be told from it");
     // The highest byte of a float: 4 becomes 16.
     assert_spoiled_of(text, "oneday.rope.factor", "\x41", strlen("oneday.rope.factor") + 7,
                       OD_E_UNSUPPORTED, "divisors");
     assert_spoiled_of(text, "rope_freqs.weight", "rope_frexs.weight", 0, OD_E_UNSUPPORTED,
                       "11 of them belong");
+}
+
+// The facts in a file of a model, after every `from` in it became `to`, of the same length.
+static enum od_status facts_of(const char *model, const char *from, const char *to,
+                               struct od_spec *ret, struct od_error *err)
+{
+    size_t size = 0;
+    struct od_gguf *gguf = NULL;
+    char *bytes = make_file(model, &size);
+    char *at = bytes;
+    while (from && (at = memmem(at, size - (size_t)(at - bytes), from, strlen(from)))) {
+        memcpy(at, to, strlen(to));
+    }
+    enum od_status status = od_gguf_parse(bytes, size, "test", &gguf, err);
+    if (status == OD_OK) {
+        status = od_spec_of_gguf(gguf, ret, err);
+    }
+    od_gguf_close(gguf);
+    od_free(bytes);
+    return status;
+}
+
+// Files of other programs have the divisors alone. What they were made from is found again, for the
+// numbers of Llama 3.1 and 3.2 and for twice the same.
+static void test_rope_of_divisors(void **state)
+{
+    (void)state;
+    static const struct {
+        int head_dim;
+        double factor;
+        double low;
+        double high;
+        double original;
+        double want[3];  // low, high, original
+    } cases[] = {{128, 8, 1, 4, 8192, {1, 4, 8192}},
+                 {64, 32, 1, 4, 8192, {1, 4, 8192}},
+                 {128, 8, 2, 8, 16384, {1, 4, 8192}},
+                 {128, 2.5, 1, 9, 4000, {1, 9, 4000}}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[sizeof config + 512];
+        struct od_error err = {0};
+        struct od_spec spec = {0};
+        (void)snprintf(text, sizeof text,
+                       "{\"head_dim\":%d,\"rope_theta\":500000.0,\"rope_scaling\":{\"rope_type\":"
+                       "\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,\"high_freq_factor\":%g,"
+                       "\"original_max_position_embeddings\":%g},%s",
+                       cases[i].head_dim, cases[i].factor, cases[i].low, cases[i].high,
+                       cases[i].original, config + 1);
+        assert_ok(facts_of(text, "oneday.rope", "others.rope", &spec, &err), &err);
+        assert_int_equal(spec.rope_scaling, OD_ROPE_LLAMA3);
+        const double have[] = {spec.rope_factor, spec.rope_low, spec.rope_high, spec.rope_original};
+        const double want[] = {cases[i].factor, cases[i].want[0], cases[i].want[1],
+                               cases[i].want[2]};
+        for (int j = 0; j < 4; j++) {
+            if (!(fabs(have[j] - want[j]) < 1e-9)) {
+                fail_msg("case %zu: number %d is %.9g, not %g", i, j, have[j], want[j]);
+            }
+        }
+    }
+}
+
+// Divisors that no scaling of this kind has. The tensor is the last one: [8] floats.
+static void test_other_divisors(void **state)
+{
+    (void)state;
+    char text[sizeof config + 512];
+    struct od_error err = {0};
+    size_t size = 0;
+    (void)snprintf(text, sizeof text,
+                   "{\"head_dim\":16,\"rope_theta\":500000.0,\"rope_scaling\":{\"rope_type\":"
+                   "\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":64.0,"
+                   "\"original_max_position_embeddings\":8192},%s",
+                   config + 1);
+    for (int place = 0; place < 8; place++) {
+        float divisors[8];
+        char *bytes = make_file(text, &size);
+        char *key = bytes;
+        while ((key = memmem(key, size - (size_t)(key - bytes), "oneday.rope", 11))) {
+            memcpy(key, "others.rope", 11);
+        }
+        memcpy(divisors, bytes + size - sizeof divisors, sizeof divisors);
+        assert_ok(load(bytes, size, &err), &err);
+        assert_true(divisors[0] > 0.999F && divisors[0] < 1.001F);
+        assert_true(divisors[7] > 7.999F && divisors[7] < 8.001F);
+        divisors[place] *= 1.01F;
+        memcpy(bytes + size - sizeof divisors, divisors, sizeof divisors);
+        assert_int_equal(load(bytes, size, &err), OD_E_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "rope_freqs.weight"));
+        od_free(bytes);
+    }
+}
+
+static void test_old_linear(void **state)
+{
+    (void)state;
+    char text[sizeof config + 128];
+    struct od_error err = {0};
+    struct od_spec spec = {0};
+    (void)snprintf(text, sizeof text,
+                   "{\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0},%s", config + 1);
+    // Keys of the same length, of which one is what old files have.
+    assert_ok(facts_of(text, "llama.rope.scaling.type", "llama.rope.scaling.typx", &spec, &err),
+              &err);
+    assert_int_equal(spec.rope_scaling, OD_ROPE_LINEAR);
+    assert_true(spec.rope_factor > 3.999 && spec.rope_factor < 4.001);
+    struct od_gguf_keys keys;
+    struct od_gguf_writer *writer = NULL;
+    struct od_gguf *gguf = NULL;
+    char path[OD_PATH_MAX_BYTES];
+    const struct od_gguf_out table = {
+        .name = "token_embd.weight", .type = 0, .rank = 2, .shape = {5, 8}};
+    const float values[40] = {0};
+    assert_ok(od_path_join(path, test_folder(), "old.gguf", &err), &err);
+    od_gguf_keys_init(&keys);
+    od_gguf_put_text(&keys, "general.architecture", "llama");
+    od_gguf_put_u32(&keys, "llama.block_count", 1);
+    od_gguf_put_u32(&keys, "llama.context_length", 16);
+    od_gguf_put_u32(&keys, "llama.embedding_length", 8);
+    od_gguf_put_u32(&keys, "llama.feed_forward_length", 8);
+    od_gguf_put_u32(&keys, "llama.attention.head_count", 2);
+    od_gguf_put_f32(&keys, "llama.rope.scale_linear", 2.0F);
+    assert_ok(od_gguf_create(path, &keys, &table, 1, &writer, &err), &err);
+    assert_ok(od_gguf_put(writer, values, 40, &err), &err);
+    assert_ok(od_gguf_commit(writer, &err), &err);
+    assert_ok(od_gguf_open(path, &gguf, &err), &err);
+    assert_ok(od_spec_of_gguf(gguf, &spec, &err), &err);
+    assert_int_equal(spec.rope_scaling, OD_ROPE_LINEAR);
+    assert_true(spec.rope_factor > 1.999 && spec.rope_factor < 2.001);
+    od_gguf_close(gguf);
+    od_gguf_keys_release(&keys);
+}
+
+// Qwen's window lies behind some layers, which only files that were written here say.
+static void test_window(void **state)
+{
+    (void)state;
+    static const char qwen[] =
+        "{\"model_type\":\"qwen2\",\"vocab_size\":259,\"hidden_size\":16,"
+        "\"intermediate_size\":24,\"num_hidden_layers\":3,\"num_attention_heads\":2,"
+        "\"max_position_embeddings\":32,\"use_sliding_window\":true,\"sliding_window\":5,"
+        "\"max_window_layers\":1}";
+    static const char mistral[] =
+        "{\"model_type\":\"mistral\",\"vocab_size\":259,\"hidden_size\":16,"
+        "\"intermediate_size\":24,\"num_hidden_layers\":3,\"num_attention_heads\":2,"
+        "\"max_position_embeddings\":32,\"sliding_window\":5}";
+    static const char from[] = "oneday.window_from";
+    static const char other[] = "others.window_from";
+    struct od_error err = {0};
+    struct od_spec spec = {0};
+    assert_ok(facts_of(qwen, NULL, NULL, &spec, &err), &err);
+    assert_string_equal(spec.family, "qwen2");
+    assert_int_equal(spec.window, 5);
+    assert_int_equal(spec.window_from, 1);
+    assert_int_equal(facts_of(qwen, from, other, &spec, &err), OD_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "says from which layer"));
+    assert_ok(facts_of(mistral, NULL, NULL, &spec, &err), &err);
+    assert_string_equal(spec.family, "mistral");
+    assert_int_equal(spec.window, 5);
+    assert_int_equal(spec.window_from, 0);
+    assert_ok(facts_of(mistral, from, other, &spec, &err), &err);
+    assert_int_equal(spec.window, 5);
+    assert_ok(facts_of(mistral, "attention.sliding", "attention.slidong", &spec, &err), &err);
+    assert_string_equal(spec.family, "llama");
+    assert_int_equal(spec.window, 0);
+}
+
+// GPT-2: names, what stays F32, and rows that stay where they are.
+static void test_gpt2(void **state)
+{
+    (void)state;
+    static const char gpt2[] =
+        "{\"model_type\":\"gpt2\",\"vocab_size\":259,\"n_embd\":16,\"n_layer\":2,\"n_head\":2,"
+        "\"n_positions\":32,\"layer_norm_epsilon\":3e-5}";
+    char name[OD_GGUF_NAME_MAX_BYTES + 1];
+    struct od_error err = {0};
+    struct od_spec spec = {0};
+    assert_spoiled_of(gpt2, NULL, NULL, 0, OD_OK, "");
+    assert_ok(facts_of(gpt2, NULL, NULL, &spec, &err), &err);
+    assert_string_equal(spec.family, "gpt2");
+    assert_int_equal(spec.ffn, 64);
+    assert_true(spec.tied && spec.layer_norm && spec.learned_positions && spec.plain_mlp);
+    assert_true(fabs((double)spec.norm_eps - 3e-5) < 1e-9);
+    assert_spoiled_of(gpt2, "position_embd.weight", "position_embx.weight", 0, OD_E_FORMAT,
+                      "transformer.wpe.weight");
+    assert_spoiled_of(gpt2, "blk.1.attn_qkv.bias", "blk.1.attn_qkv.bios", 0, OD_E_FORMAT,
+                      "h.1.attn.c_attn.bias");
+    assert_true(od_gguf_weight_name("transformer.h.11.mlp.c_proj.bias", name));
+    assert_string_equal(name, "blk.11.ffn_down.bias");
+    assert_true(od_gguf_weight_name("transformer.ln_f.bias", name));
+    assert_string_equal(name, "output_norm.bias");
+    assert_false(od_gguf_weight_name("transformer.h.0.self_attn.q_proj.weight", name));
 }
 
 static void test_names(void **state)
@@ -236,7 +428,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spoiled),      cmocka_unit_test(test_no_number),
         cmocka_unit_test(test_other_models), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_rope),         cmocka_unit_test(test_rope_of_divisors),
+        cmocka_unit_test(test_old_linear),   cmocka_unit_test(test_other_divisors),
+        cmocka_unit_test(test_window),       cmocka_unit_test(test_gpt2),
     };
     return cmocka_run_group_tests_name("gguf_model", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "formats/json.h"
@@ -197,6 +198,19 @@ static void test_unigram_json(void **state)
     od_free(bytes);
 }
 
+static void test_wordpiece_json(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    assert_ok(od_file_read(test_source("tests/text/corpus/tokenizer_json_fuzz/wordpiece.json"),
+                           TEXT_MAX_BYTES, &bytes, &size, &err),
+              &err);
+    check(bytes, size, false);
+    od_free(bytes);
+}
+
 static void test_first(void **state)
 {
     (void)state;
@@ -213,7 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_steps), cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_spm),       cmocka_unit_test(test_unigram_json),
-        cmocka_unit_test(test_first),
+        cmocka_unit_test(test_first),     cmocka_unit_test(test_wordpiece_json),
     };
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // Small tokenizers, one for each step of a tokenizer.json, against what Hugging Face's tokenizers
-// makes of the same texts (tests/oracle/text_steps.py).
+// makes of the same texts (tests/oracle/text_steps.py, and text_wordpiece.py for those of BERT's kind).
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 #include "support.h"
 #include "text/tokenizer.h"
 
-enum { TEXT_MAX_BYTES = 1 << 24, IDS_MAX = 1 << 20, CASES_LEAST = 2000 };
+enum { TEXT_MAX_BYTES = 1 << 24, IDS_MAX = 1 << 20, CASES_LEAST = 2000, WORDPIECE_LEAST = 500 };
 
 static struct od_tokenizer *open_tokenizer(json_t *pipeline, json_t *models)
 {
@@ -133,15 +133,14 @@ static bool check_case(const struct od_tokenizer *tokenizer, const json_t *one, 
     return good;
 }
 
-static void test_steps(void **state)
+// Cases of a record, all of which must agree.
+static size_t check_record(const char *path)
 {
-    (void)state;
     struct od_error err = {0};
     json_t *golden = NULL;
     size_t count = 0;
     size_t wrong = 0;
-    assert_ok(od_json_read(test_source("tests/golden/oracle/text_steps.json"), &golden, &err),
-              &err);
+    assert_ok(od_json_read(test_source(path), &golden, &err), &err);
     json_t *models = json_object_get(golden, "models");
     json_t *list = json_object_get(golden, "tokenizers");
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -157,11 +156,56 @@ static void test_steps(void **state)
     }
     json_decref(golden);
     assert_int_equal(wrong, 0);
-    assert_true(count >= CASES_LEAST);
+    return count;
+}
+
+static void test_steps(void **state)
+{
+    (void)state;
+    assert_true(check_record("tests/golden/oracle/text_steps.json") >= CASES_LEAST);
+}
+
+static void test_wordpiece(void **state)
+{
+    (void)state;
+    assert_true(check_record("tests/golden/oracle/text_wordpiece.json") >= WORDPIECE_LEAST);
+}
+
+// What a model of this kind needs.
+static void test_wordpiece_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum od_status status;
+        const char *part;
+    } cases[] = {{"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", OD_E_FORMAT,
+                  "unk_token '[UNK]' is not in"},
+                 {"{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"a\",\"vocab\":[]}}",
+                  OD_E_FORMAT, "must be an object"},
+                 {"{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"a\",\"vocab\":{\"a\":0},"
+                  "\"continuing_subword_prefix\":\"################################\"}}",
+                  OD_E_LIMIT, "continuing_subword_prefix"},
+                 {"{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"a\",\"vocab\":{\"a\":0}},"
+                  "\"decoder\":{\"type\":\"WordPiece\"}}",
+                  OD_E_FORMAT, "'prefix' must be a text"},
+                 {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}", OD_E_UNSUPPORTED,
+                  "only BPE, Unigram and WordPiece"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct od_error err = {0};
+        struct od_tokenizer *tokenizer = NULL;
+        const enum od_status status =
+            od_tokenizer_parse_json(cases[i].text, strlen(cases[i].text), "test", &tokenizer, &err);
+        if (status != cases[i].status || !strstr(err.message, cases[i].part)) {
+            fail_msg("case %zu gives %d '%s'", i, (int)status, err.message);
+        }
+    }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps),
+                                       cmocka_unit_test(test_wordpiece),
+                                       cmocka_unit_test(test_wordpiece_refused)};
     return cmocka_run_group_tests_name("steps", tests, NULL, NULL);
 }

@@ -310,7 +310,7 @@ static const struct broken broken_models[] = {
     {"{}", OD_E_FORMAT, "model"},
     {"{\"model\": 3}", OD_E_FORMAT, "model"},
     {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0", OD_E_FORMAT, "test:1"},
-    {MODEL("\"type\": \"WordPiece\", \"vocab\": {}"), OD_E_UNSUPPORTED, "'WordPiece'"},
+    {MODEL("\"type\": \"WordLevel\", \"vocab\": {}"), OD_E_UNSUPPORTED, "'WordLevel'"},
     {MODEL("\"type\": \"Unigram\", \"vocab\": []"), OD_E_FORMAT, "'vocab'"},
     {MODEL("\"type\": \"Unigram\", \"vocab\": [[\"a\"]]"), OD_E_FORMAT, "piece 0"},
     {MODEL("\"unk_id\": 1, \"vocab\": [[\"a\", 0]]"), OD_E_FORMAT, "unk_id 1"},
@@ -346,7 +346,7 @@ static const struct broken broken_models[] = {
 };
 
 static const struct broken broken_steps[] = {
-    {WITH("\"normalizer\": {\"type\": \"BertNormalizer\"}"), OD_E_UNSUPPORTED, "normalizer"},
+    {WITH("\"normalizer\": {\"type\": \"Nmt\"}"), OD_E_UNSUPPORTED, "normalizer"},
     {WITH("\"normalizer\": {}"), OD_E_FORMAT, "'type'"},
     {WITH("\"normalizer\": 3"), OD_E_FORMAT, "normalizer"},
     {WITH("\"normalizer\": {\"type\": \"Prepend\"}"), OD_E_FORMAT, "prepend"},
