@@ -274,6 +274,10 @@ void od_gpu_run_rows(struct od_gpu *gpu, const struct od_op *op)
     case OD_OP_ATTENTION_CACHED:
     case OD_OP_HEAD_LOSS:
     case OD_OP_HEAD_LOGITS:
+    case OD_OP_STORE:
+    case OD_OP_STORED:
+    case OD_OP_FETCH:
+    case OD_OP_FETCHED:
     case OD_OP_COUNT: assert(false); break;
     }
 }
