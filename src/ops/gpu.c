@@ -590,7 +590,7 @@ static struct od_gpu_recording *record(struct od_gpu *gpu)
         gpu->recording[gpu->recording_count++].kind = gpu->now;
         return NULL;
     }
-    if (!found || found->graph) {
+    if (!found || found->graph || gpu->graph_count == gpu->graphs_most) {
         return found;
     }
     struct od_error why = {0};
@@ -599,6 +599,7 @@ static struct od_gpu_recording *record(struct od_gpu *gpu)
         queue_pass(gpu);
         status = od_cuda_graph_end(gpu->cuda, &found->graph, &why);
     }
+    gpu->graph_count += status == OD_OK;
     if (status != OD_OK) {
         od_log(OD_LOG_WARNING, "steps run without graphs: %s", why.message);
         gpu->no_graphs = true;

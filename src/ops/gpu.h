@@ -101,10 +101,8 @@ struct od_gpu_layout {
     bool use_library;   ///< cuBLASLt where it is found
 };
 
-/** What the libraries' kernels and the recorded graphs take beside the one allocation, at most. */
-enum { OD_GPU_RESERVE_BYTES = 256 << 20 };
-
-/** Bytes that a layout takes on the card, the reserve included, without the driver's context. */
+/** Bytes that a layout takes on the card, without the driver's context: the one allocation, and what the
+ *  libraries' kernels and the recorded graphs take beside it. */
 size_t od_gpu_bytes(const struct od_gpu_layout *layout);
 
 /** Take the memory and find the kernels. @memory Gives: od_gpu_close. Borrows `cuda`. */

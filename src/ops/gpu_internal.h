@@ -152,6 +152,8 @@ struct od_gpu {
     struct od_gpu_profile profile;
     struct od_gpu_recording recording[OD_GPU_GRAPHS_MAX];
     int recording_count;
+    int graph_count;  ///< of the recordings that became one
+    int graphs_most;  ///< that the plan has room for
     bool no_graphs;
     bool tuning;  ///< products are measured before they are queued
     struct od_error tune_error;
