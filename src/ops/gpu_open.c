@@ -195,14 +195,14 @@ static int64_t launches_of(const struct od_op *op)
 {
     const int64_t folds = op->fold > 0;
     const int64_t decodes = op->quant != OD_QUANT_NONE;
-    switch (op->kind) {
-    case OD_OP_LINEAR: return 1 + folds + decodes;
-    case OD_OP_LINEAR_BWD:
+    if (op->kind == OD_OP_LINEAR) {
+        return 1 + folds + decodes;
+    }
+    if (op->kind == OD_OP_LINEAR_BWD) {
         return decodes + op->refold + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0) +
                2 * (op->slot[OD_SLOT_DBIAS] >= 0) + folds * (2 + op->part_count);
-    case OD_OP_HEAD_LOSS: return 16;
-    default: return 3;
     }
+    return op->kind == OD_OP_HEAD_LOSS ? 16 : 3;
 }
 
 static size_t graph_bytes(const struct od_gpu_layout *layout)
