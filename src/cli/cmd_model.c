@@ -21,7 +21,7 @@ static int run_inspect(struct od_cli *cli, int argc, char **argv)
     const struct od_command_spec spec = {
         .name = "model inspect",
         .arguments = "MODEL [--tensors]",
-        .summary = "what a model folder holds, and whether it can be used",
+        .summary = "what a model folder or a GGUF file holds, and whether it can be used",
         .details = "Checks the config, the tokenizer, and that weights and config fit together.",
         .options = options,
         .option_count = OD_COUNT_OF(options),
@@ -200,7 +200,7 @@ int od_cmd_model(struct od_cli *cli, int argc, char **argv)
     static const struct od_command commands[] = {
         {"convert", "a model or an adapter as a GGUF file", run_convert},
         {"init", "a model with random weights", run_init},
-        {"inspect", "what a model folder holds", run_inspect},
+        {"inspect", "what a model folder or a GGUF file holds", run_inspect},
         {"merge", "an adapter merged into its base model", run_merge},
     };
     static const struct od_command_group group = {.name = "model",

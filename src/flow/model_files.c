@@ -10,8 +10,11 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "formats/dtype.h"
+#include "formats/ggml.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
+#include "model/gguf_model.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
@@ -22,31 +25,75 @@
 
 enum { INSPECT_TOKENS = 256, INSPECT_CONTEXT_MAX = 4096 };
 
-// What was found about a folder.
+// What was found about a folder, or a GGUF file.
 struct found {
     struct od_spec spec;
     struct od_safetensors *st;
+    struct od_gguf *gguf;  // the file; NULL for a folder
     struct od_tokenizer *tokenizer;
-    size_t dtype_count[64];
+    size_t type_count[64];
     size_t run_bytes;
 };
 
-static enum od_status look(const char *folder, struct found *found, struct od_error *err)
+// One tensor, wherever it lies.
+struct seen {
+    const char *name;
+    const char *type;
+    int type_number;
+    int rank;
+    const int64_t *shape;
+};
+
+static size_t tensor_count(const struct found *found)
+{
+    if (found->gguf) {
+        return od_gguf_tensor_count(found->gguf);
+    }
+    return found->st ? od_safetensors_count(found->st) : 0;
+}
+
+static struct seen tensor_at(const struct found *found, size_t index)
+{
+    if (found->gguf) {
+        const struct od_gguf_tensor *tensor = od_gguf_get_tensor(found->gguf, index);
+        const struct od_ggml_info *info = od_ggml_info(tensor->type);
+        return (struct seen){tensor->name, info ? info->name : "?", (int)(tensor->type & 63),
+                             tensor->rank, tensor->shape};
+    }
+    const struct od_tensor_info *info = od_safetensors_get(found->st, index);
+    return (struct seen){info->name, od_dtype_name(info->dtype), (int)info->dtype & 63, info->rank,
+                         info->shape};
+}
+
+// Open what holds the weights, and read what they are weights of.
+static enum od_status open_model(const char *model, struct found *found, struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
+    enum od_status status;
+    if (od_gguf_is_path(model)) {
+        status = od_gguf_open(model, &found->gguf, err);
+        return status == OD_OK ? od_spec_of_gguf(found->gguf, &found->spec, err) : status;
+    }
+    if ((status = od_path_join(path, model, "config.json", err)) != OD_OK ||
+        (status = od_spec_read(path, &found->spec, err)) != OD_OK) {
+        return status;
+    }
+    return od_safetensors_open(model, &found->st, err);
+}
+
+static enum od_status look(const char *folder, struct found *found, struct od_error *err)
+{
     struct od_program program = {0};
     struct od_plan plan = {0};
     struct od_arrays arrays = {0};
     enum od_status status;
-    if ((status = od_path_join(path, folder, "config.json", err)) != OD_OK ||
-        (status = od_spec_read(path, &found->spec, err)) != OD_OK ||
-        (status = od_safetensors_open(folder, &found->st, err)) != OD_OK ||
+    if ((status = open_model(folder, found, err)) != OD_OK ||
         (status = od_tokenizer_open(folder, &found->tokenizer, err)) != OD_OK) {
         return status;
     }
     od_tokenizer_set_bos_eos(found->tokenizer, found->spec.bos, found->spec.eos);
-    for (size_t i = 0; i < od_safetensors_count(found->st); i++) {
-        found->dtype_count[od_safetensors_get(found->st, i)->dtype & 63]++;
+    for (size_t i = 0; i < tensor_count(found); i++) {
+        found->type_count[tensor_at(found, i).type_number]++;
     }
     const int64_t context = found->spec.max_positions < INSPECT_CONTEXT_MAX
                                 ? found->spec.max_positions
@@ -78,15 +125,15 @@ static void list_tensors_json(const struct found *found, struct od_json_writer *
 {
     od_json_key(w, "tensors");
     od_json_array_begin(w);
-    for (size_t i = 0; i < od_safetensors_count(found->st); i++) {
-        const struct od_tensor_info *info = od_safetensors_get(found->st, i);
+    for (size_t i = 0; i < tensor_count(found); i++) {
+        const struct seen tensor = tensor_at(found, i);
         od_json_object_begin(w);
-        od_json_member_text(w, "name", info->name);
-        od_json_member_text(w, "dtype", od_dtype_name(info->dtype));
+        od_json_member_text(w, "name", tensor.name);
+        od_json_member_text(w, "dtype", tensor.type);
         od_json_key(w, "shape");
         od_json_array_begin(w);
-        for (int d = 0; d < info->rank; d++) {
-            od_json_put_int(w, info->shape[d]);
+        for (int d = 0; d < tensor.rank; d++) {
+            od_json_put_int(w, tensor.shape[d]);
         }
         od_json_array_end(w);
         od_json_object_end(w);
@@ -124,11 +171,20 @@ static void write_json(const struct found *found, bool tensors, bool usable, con
     if (found->run_bytes > 0) {
         od_json_member_int(&w, "run_bytes", (int64_t)found->run_bytes);
     }
-    if (tensors && found->st) {
+    if (tensors && tensor_count(found) > 0) {
         list_tensors_json(found, &w);
     }
     od_json_object_end(&w);
     od_buf_putc(out, '\n');
+}
+
+static const char *type_name(const struct found *found, int number)
+{
+    if (!found->gguf) {
+        return od_dtype_name((enum od_dtype)number);
+    }
+    const struct od_ggml_info *info = od_ggml_info((uint32_t)number);
+    return info ? info->name : "of another type";
 }
 
 static void write_text(const struct found *found, const char *folder, bool tensors,
@@ -148,13 +204,12 @@ static void write_text(const struct found *found, const char *folder, bool tenso
                   spec->kv_heads, (long long)spec->ffn);
     od_buf_printf(out, "  context %lld, vocabulary %lld, head %s\n", (long long)spec->max_positions,
                   (long long)spec->vocab, spec->tied ? "tied to the embedding" : "of its own");
-    if (found->st) {
-        od_buf_printf(out, "  %zu tensors in %zu file(s):", od_safetensors_count(found->st),
-                      od_safetensors_shard_count(found->st));
+    if (tensor_count(found) > 0) {
+        od_buf_printf(out, "  %zu tensors in %zu file(s):", tensor_count(found),
+                      found->gguf ? 1 : od_safetensors_shard_count(found->st));
         for (int i = 0; i < 64; i++) {
-            if (found->dtype_count[i] > 0) {
-                od_buf_printf(out, " %zu %s", found->dtype_count[i],
-                              od_dtype_name((enum od_dtype)i));
+            if (found->type_count[i] > 0) {
+                od_buf_printf(out, " %zu %s", found->type_count[i], type_name(found, i));
             }
         }
         od_buf_puts(out, "\n");
@@ -168,13 +223,13 @@ static void write_text(const struct found *found, const char *folder, bool tenso
         od_bytes_text((double)found->run_bytes, run);
         od_buf_printf(out, "  memory to answer one request at full context: %s\n", run);
     }
-    for (size_t i = 0; tensors && found->st && i < od_safetensors_count(found->st); i++) {
-        const struct od_tensor_info *info = od_safetensors_get(found->st, i);
-        od_buf_printf(out, "  %-6s", od_dtype_name(info->dtype));
-        for (int d = 0; d < info->rank; d++) {
-            od_buf_printf(out, "%s%lld", d == 0 ? "[" : ", ", (long long)info->shape[d]);
+    for (size_t i = 0; tensors && i < tensor_count(found); i++) {
+        const struct seen tensor = tensor_at(found, i);
+        od_buf_printf(out, "  %-6s", tensor.type);
+        for (int d = 0; d < tensor.rank; d++) {
+            od_buf_printf(out, "%s%lld", d == 0 ? "[" : ", ", (long long)tensor.shape[d]);
         }
-        od_buf_printf(out, "]  %s\n", info->name);
+        od_buf_printf(out, "]  %s\n", tensor.name);
     }
 }
 
@@ -191,6 +246,7 @@ enum od_status od_model_inspect(const char *folder, bool tensors, bool json, str
     }
     od_tokenizer_free(found.tokenizer);
     od_safetensors_close(found.st);
+    od_gguf_close(found.gguf);
     if (status != OD_OK && err) {
         *err = problem;
         return status;

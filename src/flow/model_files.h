@@ -14,8 +14,9 @@
 #include "base/status.h"
 
 /**
- * Describe a model folder, as text or as one JSON object: family, sizes, parameters, types of
- * tensors, tokenizer, memory to run it. @error what makes it unusable, after what could be said.
+ * Describe a model folder or a GGUF file, as text or as one JSON object: family, sizes, parameters,
+ * types of tensors, tokenizer, memory to run it. @error what makes it unusable, after what could be
+ * said.
  */
 enum od_status od_model_inspect(const char *folder, bool tensors, bool json, struct od_buf *out,
                                 struct od_error *err) OD_MUST_CHECK;

@@ -18,6 +18,7 @@
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
+#include "ops/op.h"
 
 enum { PIECE_VALUES = 1 << 20, PIECE_BYTES = 8 * PIECE_VALUES };
 

@@ -18,13 +18,13 @@
 #include "base/status.h"
 #include "flow/convert_check.h"
 #include "flow/model_files.h"
+#include "formats/dtype.h"
 #include "formats/ggml.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/nf4.h"
 #include "formats/safetensors.h"
 #include "infer/engine.h"
-#include "model/gguf_model.h"
 #include "model/spec.h"
 #include "support.h"
 #include "text/tokenizer.h"
@@ -748,6 +748,50 @@ static void test_gpt2_types(void **state)
     assert_true(same.difference_max <= same.logit_max * 1e-5);
 }
 
+// What `model inspect` tells of a file, and of one that is cut off.
+static void test_inspect(void **state)
+{
+    (void)state;
+    char model[OD_PATH_MAX_BYTES];
+    char output[OD_PATH_MAX_BYTES];
+    char cut[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    struct od_error err = {0};
+    struct od_buf out;
+    json_t *report = NULL;
+    make_model(model);
+    new_path(output, "x.gguf");
+    const struct od_convert_options options = {.type = "q8_0", .output = output, .no_check = true};
+    (void)convert(model, &options, false);
+    od_buf_init(&out, REPORT_MAX_BYTES);
+    assert_ok(od_model_inspect(output, true, true, &out, &err), &err);
+    assert_ok(od_json_parse(od_buf_text(&out), out.size, "report", &report, &err), &err);
+    assert_true(json_is_true(json_object_get(report, "usable")));
+    assert_string_equal(json_string_value(json_object_get(report, "family")), "llama");
+    assert_int_equal(json_integer_value(json_object_get(report, "head_dim")), 12);
+    assert_int_equal(json_integer_value(json_object_get(report, "tokenizer_ids")), 259);
+    const json_t *tensors = json_object_get(report, "tensors");
+    assert_int_equal(json_array_size(tensors), 3 + 2 * 9);
+    const json_t *first = json_array_get(tensors, 0);
+    assert_string_equal(json_string_value(json_object_get(first, "name")), "token_embd.weight");
+    assert_string_equal(json_string_value(json_object_get(first, "dtype")), "Q8_0");
+    const json_t *shape = json_object_get(first, "shape");
+    assert_int_equal(json_integer_value(json_array_get(shape, 0)), 259);
+    assert_int_equal(json_integer_value(json_array_get(shape, 1)), 32);
+    json_decref(report);
+    od_buf_reset(&out);
+    assert_ok(od_model_inspect(output, false, false, &out, &err), &err);
+    assert_non_null(strstr(od_buf_text(&out), "21 tensors in 1 file(s): 5 F32 4 F16 12 Q8_0"));
+    od_buf_reset(&out);
+    assert_ok(od_file_read(output, FILE_MAX_BYTES, &bytes, &size, &err), &err);
+    new_path(cut, "cut.gguf");
+    assert_ok(od_file_write(cut, bytes, size / 2, &err), &err);
+    od_free(bytes);
+    assert_int_equal(od_model_inspect(cut, false, false, &out, &err), OD_E_FORMAT);
+    od_buf_release(&out);
+}
+
 // What a file cannot say is refused before anything is written.
 static void test_other_families(void **state)
 {
@@ -788,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_llama_cpp_families),
         cmocka_unit_test(test_gpt2_types),
+        cmocka_unit_test(test_inspect),
         cmocka_unit_test(test_other_families),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);

@@ -15,9 +15,12 @@
 #include "base/status.h"
 #include "flow/convert.h"
 #include "flow/model_files.h"
+#include "formats/dtype.h"
 #include "formats/gguf.h"
 #include "model/program.h"
 #include "model/spec.h"
+#include "model/weights.h"
+#include "ops/op.h"
 #include "plan/plan.h"
 #include "support.h"
 
@@ -27,6 +30,9 @@ static const char config[] =
     "{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
     "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"num_key_value_heads\":1,"
     "\"max_position_embeddings\":32,\"tie_word_embeddings\":true}";
+
+// Where the last file was made, with the model's folder beside it.
+static char made_folder[OD_PATH_MAX_BYTES];
 
 // The bytes of a small model's file. @memory Gives: od_free.
 static char *make_file(const char *text, size_t *ret_size)
@@ -38,6 +44,7 @@ static char *make_file(const char *text, size_t *ret_size)
     char output[OD_PATH_MAX_BYTES];
     char *bytes = NULL;
     const char *folder = test_folder();
+    (void)snprintf(made_folder, sizeof made_folder, "%s", folder);
     const struct od_convert_options options = {.output = output, .type = "f32", .no_check = true};
     assert_ok(od_path_join(path, folder, "config.json", &err), &err);
     assert_ok(od_path_join(model, folder, "model", &err), &err);
@@ -84,6 +91,13 @@ static enum od_status load(const char *bytes, size_t size, struct od_error *err)
     return status;
 }
 
+static void overwrite(char *at, const char *text)
+{
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        at[i] = text[i];
+    }
+}
+
 // One place of the file becomes another text of the same length; NULL leaves it.
 static void assert_spoiled_of(const char *model, const char *from, const char *to, size_t skip,
                               enum od_status want, const char *part)
@@ -94,7 +108,7 @@ static void assert_spoiled_of(const char *model, const char *from, const char *t
     char *at = from ? memmem(bytes, size, from, strlen(from)) : NULL;
     assert_true(!from || at);
     if (from) {
-        memcpy(at + skip, to, strlen(to));
+        overwrite(at + skip, to);
     }
     const enum od_status status = load(bytes, size, &err);
     if (status != want || !strstr(err.message, part)) {
@@ -215,7 +229,7 @@ static enum od_status facts_of(const char *model, const char *from, const char *
     char *bytes = make_file(model, &size);
     char *at = bytes;
     while (from && (at = memmem(at, size - (size_t)(at - bytes), from, strlen(from)))) {
-        memcpy(at, to, strlen(to));
+        overwrite(at, to);
     }
     enum od_status status = od_gguf_parse(bytes, size, "test", &gguf, err);
     if (status == OD_OK) {
@@ -282,7 +296,7 @@ static void test_other_divisors(void **state)
         char *bytes = make_file(text, &size);
         char *key = bytes;
         while ((key = memmem(key, size - (size_t)(key - bytes), "oneday.rope", 11))) {
-            memcpy(key, "others.rope", 11);
+            overwrite(key, "others.rope");
         }
         memcpy(divisors, bytes + size - sizeof divisors, sizeof divisors);
         assert_ok(load(bytes, size, &err), &err);
@@ -397,6 +411,113 @@ static void test_gpt2(void **state)
     assert_false(od_gguf_weight_name("transformer.h.0.self_attn.q_proj.weight", name));
 }
 
+// What a sink is given: values as floats, codes and scales as they are.
+struct kept {
+    struct od_buf all;
+    float piece[64];
+    int64_t quantised;
+};
+
+static void *kept_buffer(void *context, struct od_error *err)
+{
+    (void)err;
+    return ((struct kept *)context)->piece;
+}
+
+static void kept_put(void *context, const struct od_part *part, enum od_dtype dtype, int64_t first,
+                     int64_t count)
+{
+    struct kept *kept = context;
+    (void)part;
+    (void)first;
+    for (int64_t i = 0; i < count; i++) {
+        float value = kept->piece[i];
+        if (dtype != OD_DTYPE_F32) {
+            assert_int_equal(dtype, OD_DTYPE_BF16);
+            uint16_t half = 0;
+            memcpy(&half, (const char *)kept->piece + 2 * i, sizeof half);
+            const uint32_t bits = (uint32_t)half << 16;
+            memcpy(&value, &bits, sizeof value);
+        }
+        od_buf_append(&kept->all, (const char *)&value, sizeof value);
+    }
+}
+
+static enum od_status kept_codes(void *context, const struct od_part *part, const uint8_t *codes,
+                                 const uint8_t *scales, struct od_error *err)
+{
+    struct kept *kept = context;
+    od_buf_append(&kept->all, (const char *)codes, od_quant_code_bytes(part));
+    od_buf_append(&kept->all, (const char *)scales, od_quant_scale_bytes(part));
+    kept->quantised++;
+    return od_buf_check(&kept->all, err);
+}
+
+static enum od_status kept_finish(void *context, uint64_t *ret_bad, struct od_error *err)
+{
+    *ret_bad = 0;
+    return od_buf_check(&((struct kept *)context)->all, err);
+}
+
+static void stream(const struct od_program *program, const char *path, struct kept *kept)
+{
+    struct od_error err = {0};
+    const struct od_weight_sink sink = {.context = kept,
+                                        .piece_bytes = sizeof kept->piece,
+                                        .buffer = kept_buffer,
+                                        .put = kept_put,
+                                        .put_codes = kept_codes,
+                                        .finish = kept_finish};
+    kept->quantised = 0;
+    od_buf_init(&kept->all, FILE_MAX_BYTES);
+    assert_ok(od_weights_stream(program, path, &sink, &err), &err);
+}
+
+// A sink, which is what a GPU is filled by, gets the same of a file and of a folder.
+static void test_stream(void **state)
+{
+    (void)state;
+    static const char wide[] =
+        "{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":64,"
+        "\"intermediate_size\":128,\"num_hidden_layers\":2,\"num_attention_heads\":2,"
+        "\"max_position_embeddings\":32}";
+    for (int quantised = 0; quantised < 2; quantised++) {
+        const struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                                   .tokens = 4,
+                                                   .threads = 1,
+                                                   .quant =
+                                                       quantised ? OD_QUANT_NF4 : OD_QUANT_NONE,
+                                                   .lora_r = 2,
+                                                   .lora_scale = 1,
+                                                   .lora_targets = OD_TARGET_ALL};
+        struct od_error err = {0};
+        struct od_spec spec;
+        struct od_program program = {0};
+        struct kept of_file;
+        struct kept of_folder;
+        size_t size = 0;
+        char path[OD_PATH_MAX_BYTES];
+        char *bytes = make_file(wide, &size);
+        const char *folder = made_folder;
+        od_free(bytes);
+        assert_ok(od_path_join(path, folder, "model.gguf", &err), &err);
+        assert_ok(od_spec_read_gguf(path, &spec, &err), &err);
+        assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+        stream(&program, path, &of_file);
+        assert_ok(od_path_join(path, folder, "model", &err), &err);
+        stream(&program, path, &of_folder);
+        assert_int_equal(of_file.quantised, quantised ? 14 : 0);
+        assert_int_equal(of_folder.quantised, of_file.quantised);
+        assert_true(of_file.all.size > 100000);
+        assert_int_equal(of_file.all.size, of_folder.all.size);
+        assert_memory_equal(od_buf_text(&of_file.all), od_buf_text(&of_folder.all),
+                            of_file.all.size);
+        od_buf_release(&of_file.all);
+        od_buf_release(&of_folder.all);
+        od_program_release(&program);
+    }
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -430,7 +551,8 @@ int main(void)
         cmocka_unit_test(test_other_models), cmocka_unit_test(test_names),
         cmocka_unit_test(test_rope),         cmocka_unit_test(test_rope_of_divisors),
         cmocka_unit_test(test_old_linear),   cmocka_unit_test(test_other_divisors),
-        cmocka_unit_test(test_window),       cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_stream),       cmocka_unit_test(test_window),
+        cmocka_unit_test(test_gpt2),
     };
     return cmocka_run_group_tests_name("gguf_model", tests, NULL, NULL);
 }
