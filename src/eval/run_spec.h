@@ -19,6 +19,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/perturbations/perturb.h"
 #include "eval/scenario.h"
 
 enum {
@@ -127,7 +128,8 @@ struct od_run_spec {
     size_t metric_count;
     const char *groups[OD_RUN_GROUPS_MAX];
     size_t group_count;
-    bool augmentation_dropped;  ///< asked for and left out by --no-augmentation
+    const struct od_augmentation *augmentation;  ///< variants that are asked, too; NULL: none
+    bool augmentation_dropped;                   ///< asked for and left out by --no-augmentation
 };
 
 /** HELM's list of exact match metrics for multiple choice. */

@@ -32,6 +32,11 @@ static const char *const descriptions[] = {
      "max_eval_instances=3"),
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
+    "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=15",
+    "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=6",
+    ("mmlu:subject=people,data_augmentation=robustness,num_train_trials=2,max_train_instances=1,"
+     "model=neurips/local,max_eval_instances=4"),
+    "mmlu:data_augmentation=fairness,subject=people,model=neurips/local,max_eval_instances=5",
 };
 
 static const char *const names[] = {"run_spec.json", "scenario.json", "scenario_state.json",
