@@ -14,6 +14,10 @@ not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Writt
     data/                 the generated data, in the layout of --data
     runs/NAME/*.json.gz   HELM's five files of each run
     vectors.json          run names, exact match, in-context sampling, calibration
+    digests-VERSION.json  SHA-256 of the unpacked files of all runs, by this version of HELM
+
+The record is of 0.2.4; digests-0.3.0.json is of crfm-helm 0.3.0 in a venv of Python 3.10 with the same
+packages, run into another folder.
 
 Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
 them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
@@ -26,6 +30,7 @@ import gzip
 import hashlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import json
 import os
 import random
@@ -449,6 +454,18 @@ def calibration_vectors():
     return out
 
 
+def write_digests(out):
+    version = importlib.metadata.version("crfm-helm")
+    digests = {}
+    for run in sorted(os.listdir(os.path.join(out, "runs"))):
+        for name in sorted(os.listdir(os.path.join(out, "runs", run))):
+            with gzip.open(os.path.join(out, "runs", run, name), "rb") as f:
+                digests[f"{run}/{name[:-3]}"] = hashlib.sha256(f.read()).hexdigest()
+    with open(os.path.join(out, f"digests-{version}.json"), "w") as f:
+        json.dump({"tool": f"crfm-helm {version}, Python {sys.version.split()[0]}",
+                   "files": digests}, f, indent=0)
+
+
 def main():
     out = os.path.abspath(sys.argv[1])
     for name in ("data", "runs"):
@@ -456,6 +473,7 @@ def main():
     write_data(os.path.join(out, "data"))
     write_more_data(os.path.join(out, "data"))
     record_runs(out)
+    write_digests(out)
     vectors = {
         "tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py",
         "names": [[d, [s.name for s in specs_of(d)]] for d in NAME_DESCRIPTIONS],
