@@ -307,10 +307,11 @@ static enum od_status evaluate(const struct od_cli *cli, const struct request *r
 }
 
 static const char details[] =
-    "Runs HELM run specs (MMLU as 'mmlu', GSM8K as 'gsm') against a model and writes HELM's files\n"
-    "to OUTPUT/runs/SUITE: five files a run, groups/core_scenarios.json and\n"
-    "groups/targeted_evaluations.json, and summary_oneday.json, in which every score has its\n"
-    "number of items and a 95 % interval, or says why it is undefined.\n"
+    "Runs HELM run specs (MMLU as 'mmlu', GSM8K as 'gsm', TruthfulQA as 'truthful_qa', BBQ as 'bbq',\n"
+    "BIG-bench as 'big_bench') against a model and writes HELM's files to OUTPUT/runs/SUITE: five\n"
+    "files a run, groups/core_scenarios.json and groups/targeted_evaluations.json, and\n"
+    "summary_oneday.json, in which every score has its number of items and a 95 % interval, or says\n"
+    "why it is undefined.\n"
     "\n"
     "The target is a server's URL (the challenge's /process, /tokenize, /decode), a model or a\n"
     "run; without one HELM_HTTP_MODEL_BASE_URL is taken.\n"
@@ -339,7 +340,8 @@ int od_cmd_eval(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "suite", "NAME", &request.suite, "folder of the results", NULL),
         OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter,
                           "adapter to put on a model in this process", NULL),
-        OD_OPTION_TEXT_OF(0, "data", "DIR", &request.data, "folder with mmlu/ and gsm8k/",
+        OD_OPTION_TEXT_OF(0, "data", "DIR", &request.data,
+                          "folder with mmlu/, gsm8k/, truthfulqa/, bbq/, bigbench/",
                           "$ONEDAY_DATA, else ./data"),
         OD_OPTION_TEXT_OF('o', "output", "DIR", &request.output, "folder for runs/SUITE",
                           "RUN/eval, else benchmark_output"),

@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "score/board.h"
 #include "score/formula.h"
+#include "score/noise.h"
 #include "score/present.h"
 #include "score/suite.h"
 
@@ -19,6 +20,7 @@ struct request {
     const char *formula;
     const char *html;
     const char *csv;
+    const char *latex;
     bool json;
 };
 
@@ -79,9 +81,17 @@ static enum od_status rank_and_show(const struct request *request, const struct 
     if (status != OD_OK) {
         return status;
     }
+    status = od_ranking_add_noise(&ranking, err);
+    if (status != OD_OK) {
+        od_ranking_release(&ranking);
+        return status;
+    }
     status = write_file(&ranking, od_present_html, request->html, err);
     if (status == OD_OK) {
         status = write_file(&ranking, od_present_csv, request->csv, err);
+    }
+    if (status == OD_OK) {
+        status = write_file(&ranking, od_present_latex, request->latex, err);
     }
     if (status == OD_OK) {
         status = request->json ? print_json(&ranking, err) : od_present_text(&ranking, stdout, err);
@@ -95,11 +105,12 @@ static const char details[] =
     "a table of metrics: JSON [[\"entry\", {\"metric\": number or null}], ...] or CSV with the entry in\n"
     "the first column and the metrics in the header.\n"
     "\n"
-    "Formulas: final-2023, hidden-2023, open-2023, bot-2023 (the challenge of 2023) and helm (HELM's\n"
-    "mean win rate). Without --formula it is final-2023 when all of its metrics are there, else helm.\n"
+    "Formulas: final-2023, hidden-2023, open-2023, bot-2023 (as the challenge of 2023 ranked),\n"
+    "site-2023, proposal-2023 (as its site announced) and helm (HELM's mean win rate). Without --formula it is final-2023 when all of its metrics are there, else helm.\n"
     "\n"
     "A value that was not measured is shown as undefined with its reason, also where the formula has\n"
-    "to count it as 0 or 1000.";
+    "to count it as 0 or 1000. Where the values have intervals, entries that differ by no more than\n"
+    "noise share a place in the column 'within noise'.";
 
 int od_cmd_score(struct od_cli *cli, int argc, char **argv)
 {
@@ -107,14 +118,20 @@ int od_cmd_score(struct od_cli *cli, int argc, char **argv)
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('t', "table", "FILE", &request.table,
                           "a table of metrics (JSON or CSV) instead of suites", NULL),
-        OD_OPTION_TEXT_OF('f', "formula", "NAME", &request.formula,
-                          "final-2023, hidden-2023, open-2023, bot-2023 or helm", NULL),
+        OD_OPTION_TEXT_OF(
+            'f', "formula", "NAME", &request.formula,
+            "final-2023, hidden-2023, open-2023, bot-2023, site-2023, proposal-2023 or "
+            "helm",
+            NULL),
         OD_OPTION_TEXT_OF(0, "html", "FILE", &request.html, "write the board as a page", NULL),
         OD_OPTION_TEXT_OF(0, "csv", "FILE", &request.csv, "write the board as CSV", NULL),
+        OD_OPTION_TEXT_OF(0, "latex", "FILE", &request.latex, "write the board as LaTeX tables",
+                          NULL),
     };
     const struct od_command_spec spec = {
         .name = "score",
-        .arguments = "DIR...|--table FILE [--formula NAME] [--html FILE] [--csv FILE]",
+        .arguments =
+            "DIR...|--table FILE [--formula NAME] [--html FILE] [--csv FILE] [--latex FILE]",
         .summary = "rank suites or a table of metrics",
         .details = details,
         .options = options,

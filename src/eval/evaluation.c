@@ -21,6 +21,7 @@ struct plan {
     struct od_missing_run *not_run;
     size_t not_run_count;
     struct od_arena *arena;
+    const char *data;  // folder of the data
 };
 
 void od_evaluation_report_release(struct od_evaluation_report *report)
@@ -68,14 +69,16 @@ static enum od_status add_description(struct plan *plan, const char *description
                                       const struct od_run_options *options, struct od_error *err)
 {
     struct od_run_specs specs = {0};
+    struct od_run_options own = *options;
     struct od_error error = {0};
     enum od_status status = OD_OK;
 
+    own.data = plan->data;
     if (plan->not_run_count == RUNS_MAX) {
         return od_fail(err, OD_E_LIMIT, "more than %d entries", RUNS_MAX);
     }
-    status = od_run_specs_make(description, options, plan->arena, &specs, &error);
-    if (status == OD_E_UNSUPPORTED) {
+    status = od_run_specs_make(description, &own, plan->arena, &specs, &error);
+    if (status == OD_E_UNSUPPORTED || status == OD_E_NOT_FOUND) {
         od_log(OD_LOG_WARNING, "not run: %s", error.message);
         return add_missing(plan, description, &error, err);
     }
@@ -198,7 +201,7 @@ enum od_status od_evaluate(const struct od_eval_config *config,
                            struct od_error *err)
 {
     struct od_evaluation_report report = {0};
-    struct plan plan = {.arena = &report.arena};
+    struct plan plan = {.arena = &report.arena, .data = config->data};
     char suite[OD_PATH_MAX_BYTES];
     enum od_status status = od_suite_name_check(config->suite, err);
 

@@ -55,7 +55,9 @@ bool od_perturbation_same(const struct od_perturbation *a, const struct od_pertu
 /** A possible answer. */
 struct od_reference {
     const char *text;
-    bool correct;  ///< its tags contain `correct`
+    bool correct;             ///< its tags contain `correct`
+    const char *const *tags;  ///< tags behind `correct`; NULL when there are none
+    size_t tag_count;
 };
 
 /** A question with its answers. */

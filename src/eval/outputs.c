@@ -55,6 +55,15 @@ static const char *method_name(const struct od_adapter_spec *adapter)
     return adapter->method == OD_ADAPT_GENERATION ? "generation" : "multiple_choice_joint";
 }
 
+static void put_temperature(struct od_json_writer *w, const struct od_adapter_spec *adapter)
+{
+    if (adapter->temperature_is_integer) {
+        od_json_member_int(w, "temperature", (int64_t)adapter->temperature);
+    } else {
+        od_json_member_number(w, "temperature", adapter->temperature);
+    }
+}
+
 static void put_adapter(struct od_json_writer *w, const struct od_adapter_spec *adapter)
 {
     od_json_key(w, "adapter_spec");
@@ -79,7 +88,7 @@ static void put_adapter(struct od_json_writer *w, const struct od_adapter_spec *
     od_json_member_int(w, "num_train_trials", adapter->num_train_trials);
     od_json_member_bool(w, "sample_train", true);
     od_json_member_text(w, "model", adapter->model);
-    od_json_member_number(w, "temperature", adapter->temperature);
+    put_temperature(w, adapter);
     od_json_member_int(w, "max_tokens", adapter->max_tokens);
     od_json_key(w, "stop_sequences");
     put_list(w, adapter->stop, adapter->stop_count);
@@ -204,18 +213,21 @@ void od_output_scenario(const struct od_run_spec *spec, struct od_buf *out)
     const struct od_scenario *scenario = spec->scenario;
     struct od_json_writer w;
     char path[256];
-    size_t tags = 0;
+    const char *const *tags = spec->description ? spec->tags : scenario->tags;
+    size_t count = spec->tag_count;
 
-    while (tags < sizeof scenario->tags / sizeof *scenario->tags && scenario->tags[tags]) {
-        tags++;
+    while (!spec->description && count < sizeof scenario->tags / sizeof *scenario->tags &&
+           scenario->tags[count]) {
+        count++;
     }
     (void)snprintf(path, sizeof path, "%s%s", DEFINITION_FOLDER, scenario->file);
     begin(&w, out);
     od_json_object_begin(&w);
     od_json_member_text(&w, "name", scenario->name);
-    od_json_member_text(&w, "description", scenario->description);
+    od_json_member_text(&w, "description",
+                        spec->description ? spec->description : scenario->description);
     od_json_key(&w, "tags");
-    put_list(&w, scenario->tags, tags);
+    put_list(&w, tags, count);
     od_json_member_text(&w, "definition_path", path);
     od_json_object_end(&w);
 }
@@ -269,6 +281,9 @@ static void put_instance(struct od_json_writer *w, const struct od_instance *ins
         if (instance->references[i].correct) {
             od_json_put_text(w, "correct");
         }
+        for (size_t t = 0; t < instance->references[i].tag_count; t++) {
+            od_json_put_text(w, instance->references[i].tags[t]);
+        }
         od_json_array_end(w);
         od_json_object_end(w);
     }
@@ -302,7 +317,7 @@ static void put_request(struct od_json_writer *w, const struct od_adapter_spec *
     od_json_member_bool(w, "embedding", false);
     od_json_key(w, "prompt");
     od_json_put_text_n(w, state->prompt, state->prompt_size);
-    od_json_member_number(w, "temperature", adapter->temperature);
+    put_temperature(w, adapter);
     od_json_member_int(w, "num_completions", joint ? 1 : adapter->num_outputs);
     od_json_member_int(w, "top_k_per_token", request.top_logprobs);
     od_json_member_int(w, "max_tokens", adapter->max_tokens);

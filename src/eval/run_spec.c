@@ -21,6 +21,13 @@ static const char *const newline_stop[] = {"\n"};
 const struct od_metric_spec od_metrics_exact_match[1] = {
     {OD_METRIC_BASIC, BASIC_METRIC, {{"names", NULL, exact_match_names, 4}}, 1}};
 
+const struct od_metric_spec od_metrics_exact_text[1] = {
+    {OD_METRIC_BASIC, BASIC_METRIC, {{"names", NULL, exact_match_names, 2}}, 1}};
+
+const struct od_metric_spec od_metrics_bbq[2] = {
+    {OD_METRIC_BBQ, "helm.benchmark.metrics.bbq_metrics.BBQMetric", {{NULL, NULL, NULL, 0}}, 0},
+    {OD_METRIC_BASIC, BASIC_METRIC, {{"names", NULL, exact_match_names, 4}}, 1}};
+
 #define BIAS_PAIR(demographic, target)                \
     {OD_METRIC_BIAS,                                  \
      BIAS_METRIC,                                     \
@@ -358,8 +365,9 @@ static enum od_status find_scenario(const char *name, const struct od_scenario *
     if (od_scenario_is_left_out(name)) {
         return od_fail(err, OD_E_UNSUPPORTED, "scenario '%s' is left out of this version", name);
     }
-    return od_fail(err, OD_E_UNSUPPORTED, "scenario '%s' is not known (mmlu and gsm can be run)",
-                   name);
+    return od_fail(
+        err, OD_E_UNSUPPORTED,
+        "scenario '%s' is not known (mmlu, gsm, truthful_qa, bbq and big_bench can be run)", name);
 }
 
 enum od_status od_run_specs_make(const char *description, const struct od_run_options *options,
@@ -390,7 +398,7 @@ enum od_status od_run_specs_make(const char *description, const struct od_run_op
         }
     }
     specs.items[0].scenario = scenario;
-    status = scenario->specify(&own, arena, &specs.items[0], err);
+    status = scenario->specify(&own, options->data, arena, &specs.items[0], err);
     for (size_t i = 0; i < all.arg_count && status == OD_OK; i++) {
         if (is_expander(all.args[i].key)) {
             status = expand(&all.args[i], options, arena, &specs, err);

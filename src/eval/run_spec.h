@@ -81,6 +81,7 @@ struct od_adapter_spec {
     int64_t num_train_trials;
     const char *model;
     double temperature;
+    bool temperature_is_integer;  ///< HELM writes 0 and not 0.0
     int64_t max_tokens;
     const char *const *stop;
     size_t stop_count;
@@ -107,6 +108,7 @@ struct od_spec_arg {
 /** Which statistics are computed. */
 enum od_metric_kind {
     OD_METRIC_BASIC,
+    OD_METRIC_BBQ,       ///< over all requests
     OD_METRIC_BIAS,      ///< named in run specs, not computed in this version
     OD_METRIC_TOXICITY,  ///< needs an outside service that the challenge did not have: no statistics
 };
@@ -128,12 +130,19 @@ struct od_run_spec {
     size_t metric_count;
     const char *groups[OD_RUN_GROUPS_MAX];
     size_t group_count;
+    const char *description;  ///< for scenario.json; NULL: the scenario's
+    const char *const *tags;  ///< likewise, with its description
+    size_t tag_count;
     const struct od_augmentation *augmentation;  ///< variants that are asked, too; NULL: none
     bool augmentation_dropped;                   ///< asked for and left out by --no-augmentation
 };
 
 /** HELM's list of exact match metrics for multiple choice. */
 extern const struct od_metric_spec od_metrics_exact_match[1];
+/** HELM's list for free text that is compared as it stands: exact_match, quasi_exact_match. */
+extern const struct od_metric_spec od_metrics_exact_text[1];
+/** HELM's list for BBQ. */
+extern const struct od_metric_spec od_metrics_bbq[2];
 /** HELM's list for generation scored by exact_match_indicator, with bias and toxicity. */
 extern const struct od_metric_spec od_metrics_indicator[8];
 
@@ -142,6 +151,7 @@ struct od_run_options {
     bool has_max_eval_instances;
     int64_t max_eval_instances;  ///< for descriptions that do not say it
     int64_t num_train_trials;    ///< 0: as the description says
+    const char *data;            ///< folder of the data; NULL: the current one
     bool no_augmentation;        ///< drop data_augmentation instead of refusing the entry
     const char *const *groups;   ///< groups of the entry, appended to name and groups
     size_t group_count;

@@ -2,15 +2,14 @@
 
 #include <string.h>
 
-static const struct od_scenario *const scenarios[] = {&od_scenario_mmlu, &od_scenario_gsm8k};
-static const char *const names[] = {"mmlu", "gsm", NULL};
+static const struct od_scenario *const scenarios[] = {&od_scenario_mmlu, &od_scenario_gsm8k,
+                                                      &od_scenario_truthful_qa, &od_scenario_bbq,
+                                                      &od_scenario_big_bench};
+static const char *const names[] = {"mmlu", "gsm", "truthful_qa", "bbq", "big_bench", NULL};
 
 // Run specs of the challenge's confs that are known and not built.
 static const char *const left_out[] = {
-    "big_bench",
-    "truthful_qa",
     "summarization_cnndm",
-    "bbq",
     "math",
     "sam_sum",
     "corr2cause",

@@ -28,9 +28,11 @@ struct od_scenario {
     const char *tags[4];      ///< written to scenario.json, NULL behind the last
     const char *file;         ///< name of HELM's file, written to scenario.json
     bool final_number;        ///< also score the last number of an answer
-    /** Fill name, scenario arguments, adapter, metrics and groups from a description. */
-    enum od_status (*specify)(const struct od_run_description *description, struct od_arena *arena,
-                              struct od_run_spec *spec, struct od_error *err);
+    /** Fill name, scenario arguments, adapter, metrics and groups from a description. `data` is
+     *  where the data lies, for a scenario that says there how it wants to be asked. */
+    enum od_status (*specify)(const struct od_run_description *description, const char *data,
+                              struct od_arena *arena, struct od_run_spec *spec,
+                              struct od_error *err);
     /** Append the instances of `spec` from the folder `data`, in HELM's order. */
     enum od_status (*load)(const struct od_run_spec *spec, const char *data,
                            struct od_instances *list, struct od_error *err);
@@ -46,5 +48,8 @@ const char *const *od_scenario_names(void);
 // The rows, one per file under scenarios/.
 extern const struct od_scenario od_scenario_mmlu;
 extern const struct od_scenario od_scenario_gsm8k;
+extern const struct od_scenario od_scenario_truthful_qa;
+extern const struct od_scenario od_scenario_bbq;
+extern const struct od_scenario od_scenario_big_bench;
 
 #endif

@@ -79,7 +79,7 @@ bool od_board_is_result(const char *name)
 {
     return ends_with(name, " Mean Win Rate") || strcmp(name, "Mean win rate") == 0 ||
            strcmp(name, "Score") == 0 || strcmp(name, "rank") == 0 ||
-           strncmp(name, "Score_", 6) == 0;
+           strncmp(name, "rank ", 5) == 0 || strncmp(name, "Score_", 6) == 0;
 }
 
 enum od_status od_board_init(struct od_board *board, const char *source, struct od_error *err)
@@ -225,6 +225,18 @@ bool od_board_has_values(const struct od_board *board, size_t metric)
 {
     for (size_t entry = 0; entry < board->entry_count; entry++) {
         if (od_board_cell_const(board, entry, metric)->defined) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool od_board_has_category(const struct od_board *board, const char *category)
+{
+    for (size_t i = 0; i < board->metric_count; i++) {
+        const struct od_score_metric *metric = &board->metrics[i];
+        if (metric->direction != OD_SCORE_NONE && !metric->extra &&
+            strcmp(metric->category, category) == 0 && od_board_has_values(board, i)) {
             return true;
         }
     }

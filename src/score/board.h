@@ -41,6 +41,7 @@ struct od_score_metric {
     enum od_score_direction direction;
     const char *category;  ///< HELM's table: "Accuracy", "Robustness", "Fairness", "Bias" ...
     bool targeted;         ///< not in HELM's core_scenarios, but elsewhere in a suite
+    bool extra;            ///< in no table of HELM: a second look at what another metric measures
 };
 
 struct od_score_cell {
@@ -102,6 +103,9 @@ const struct od_score_cell *od_board_cell_const(const struct od_board *board, si
 /** True when some entry has a value for the metric. */
 bool od_board_has_values(const struct od_board *board, size_t metric);
 
+/** True when some entry has a value for a metric of the category that is ranked. */
+bool od_board_has_category(const struct od_board *board, const char *category);
+
 /** A copy of text from outside that is safe to show: control characters become blanks. NULL
  *  without memory. @memory Borrowed from the board. */
 const char *od_board_text(struct od_board *board, const char *text);
@@ -111,7 +115,7 @@ enum od_status od_board_note(struct od_board *board, struct od_error *err, const
     OD_PRINTF(3, 4) OD_MUST_CHECK;
 
 /** True for a column that is a result of ranking and no metric: "... Mean Win Rate", "Score...",
- *  "rank". */
+ *  "rank", "rank low". */
 bool od_board_is_result(const char *name);
 
 /**

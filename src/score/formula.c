@@ -73,6 +73,11 @@ static const struct od_formula_group bot_groups[] = {
     {"Bias", bias, 0},
 };
 
+static const struct od_formula_group proposal_groups[] = {
+    {"Accuracy", NULL, 0}, {"Robustness", NULL, 0}, {"Fairness", NULL, 0},
+    {"Bias", NULL, 0},     {"Efficiency", NULL, 0},
+};
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct od_formula formulas[] = {
@@ -117,6 +122,23 @@ static const struct od_formula formulas[] = {
      .credit = OD_CREDIT_HELM,
      .scores = {"Mean win rate"},
      .score_count = 1},
+    {.name = "site-2023",
+     .summary =
+         "The challenge's site in 2023, never used: geometric mean over all scenarios of the "
+         "mean win rate; a draw is half a win, what is undefined takes no part.",
+     .credit = OD_CREDIT_PAIRS,
+     .by_scenario = true,
+     .scores = {"Score"},
+     .score_count = 1},
+    {.name = "proposal-2023",
+     .summary =
+         "The challenge's first text, never used: as site-2023, over the categories accuracy, "
+         "robustness, fairness, bias and efficiency.",
+     .credit = OD_CREDIT_PAIRS,
+     .groups = proposal_groups,
+     .group_count = COUNT_OF(proposal_groups),
+     .scores = {"Score"},
+     .score_count = 1},
 };
 
 const struct od_formula *od_formulas(size_t *ret_count)
@@ -142,12 +164,20 @@ enum od_status od_formula_find(const char *name, const struct od_formula **ret,
     }
     return od_fail(
         err, OD_E_ARGUMENT,
-        "no formula '%s': there are final-2023, hidden-2023, open-2023, bot-2023 and helm", name);
+        "no formula '%s': there are final-2023, hidden-2023, open-2023, bot-2023, helm, site-2023 "
+        "and proposal-2023",
+        name);
 }
 
 bool od_formula_fits(const struct od_formula *formula, const struct od_board *board)
 {
     for (size_t g = 0; g < formula->group_count; g++) {
+        if (!formula->groups[g].metrics) {
+            if (!od_board_has_category(board, formula->groups[g].name)) {
+                return false;
+            }
+            continue;
+        }
         for (const char *const *name = formula->groups[g].metrics; *name; name++) {
             const size_t metric = od_board_find_metric(board, *name, 0);
             if (metric == SIZE_MAX || !od_board_has_values(board, metric)) {

@@ -12,10 +12,18 @@
  *     open-2023    place / (N - 1), equals in the order given     3 categories geometric mean
  *     bot-2023     the same                                       4 categories geometric mean
  *     helm         place / (n - 1), undefined values left out     HELM tables  mean, table Accuracy
+ *     site-2023    (worse + (t - 1)/2) / (n - 1), the same        scenarios    geometric mean
+ *     proposal-2023  the same                                     5 categories geometric mean
  *
- * N entries, t entries that share the value, n entries with a value. In the 2023 formulas a missing
- * value counts as 0, or as 1000 where lower is better (open-2023 and bot-2023: a true 0 there, too). The score of
+ * N entries, t entries that share the value, n entries with a value. The four stages of 2023 count
+ * a missing value as 0, or as 1000 where lower is better (open-2023 and bot-2023: a true 0 there, too). The score of
  * final-2023 is Score_full; Score_open and Score_hidden are the geometric means of their scenarios.
+ *
+ * site-2023 and proposal-2023 are what the site announced and never used: a geometric mean of mean
+ * win rates over all tasks, and over accuracy, robustness, fairness, bias and efficiency. The text
+ * says nothing of equals and of missing values. Read here as HELM's paper defines a win rate (the
+ * chance to beat another entry): a draw is half a win, what is missing takes no part, and an entry
+ * without any value in a group has no score.
  *
  * @source The challenge's rules and ranking of 2023, checked against its published result tables;
  *         HELM v0.2.4, mean win rate of the summary tables.
@@ -38,13 +46,14 @@ enum od_credit {
     OD_CREDIT_FINAL,   ///< equals share one win
     OD_CREDIT_HIDDEN,  ///< equals get (t - 1)/t each
     OD_CREDIT_PLACE,   ///< place in the order / (N - 1)
-    OD_CREDIT_HELM     ///< the same among defined values only
+    OD_CREDIT_HELM,    ///< the same among defined values only
+    OD_CREDIT_PAIRS    ///< share of the other defined values that are worse; a draw is half a win
 };
 
 /** A named set of metrics whose win rates are averaged. */
 struct od_formula_group {
     const char *name;
-    const char *const *metrics;  ///< ends with NULL
+    const char *const *metrics;  ///< ends with NULL; NULL: every metric of the category `name`
     int score;                   ///< which geometric mean of od_formula.scores it is part of
 };
 
@@ -52,8 +61,9 @@ struct od_formula {
     const char *name;
     const char *summary;  ///< one sentence for people
     enum od_credit credit;
-    const struct od_formula_group *groups;  ///< NULL: the board's categories
+    const struct od_formula_group *groups;  ///< NULL: the board's categories, or its scenarios
     size_t group_count;
+    bool by_scenario;                           ///< without groups: the scenarios of the board
     const char *scores[OD_RANKING_SCORES_MAX];  ///< names; the first one ranks
     size_t score_count;
 };
@@ -81,6 +91,10 @@ struct od_ranking {
     size_t *places;            ///< [entry] from 1; equal scores share a place
     size_t tie_count;          ///< times that the order of the board decided between equal values
     size_t undefined_count;    ///< cells without a value that the formula counted as 0 or 1000
+    size_t draw_count;     ///< repetitions behind the next three (noise.h); 0: noise is not known
+    size_t *places_low;    ///< [entry] 95 % of the repetitions put it between this place ...
+    size_t *places_high;   ///< [entry] ... and this one
+    size_t *noise_places;  ///< [entry] place when entries within noise share one
 };
 
 /** All formulas. */
@@ -90,7 +104,8 @@ const struct od_formula *od_formulas(size_t *ret_count);
 enum od_status od_formula_find(const char *name, const struct od_formula **ret,
                                struct od_error *err) OD_MUST_CHECK;
 
-/** True when every metric of `formula` is in the board and defined for some entry. */
+/** True when every metric of `formula` is in the board and defined for some entry, and something of
+ *  every category that it names. */
 bool od_formula_fits(const struct od_formula *formula, const struct od_board *board);
 
 /**

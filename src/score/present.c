@@ -98,6 +98,16 @@ void od_present_counted(const struct od_ranking *ranking, struct od_buf *out)
     }
 }
 
+void od_present_noise(const struct od_ranking *ranking, struct od_buf *out)
+{
+    if (ranking->draw_count > 0) {
+        od_buf_printf(out,
+                      "Within noise: entries that do not lose in 95 %% of %zu draws of the values "
+                      "share a place; in brackets where 95 %% of the draws put them.\n",
+                      ranking->draw_count);
+    }
+}
+
 static void maybe_cell(struct od_table *table, const struct od_maybe *value)
 {
     char text[OD_SHORT_NUMBER_BYTES];
@@ -112,9 +122,13 @@ static void maybe_cell(struct od_table *table, const struct od_maybe *value)
 static enum od_status text_ranking(const struct od_ranking *ranking, FILE *to, struct od_error *err)
 {
     const size_t scores = ranking->formula->score_count;
+    const bool noise = ranking->draw_count > 0;
     struct od_table table;
-    od_table_init(&table, 2 + scores + ranking->group_count);
+    od_table_init(&table, 2 + (noise ? (size_t)1 : 0) + scores + ranking->group_count);
     od_table_cell(&table, "rank");
+    if (noise) {
+        od_table_cell(&table, "within noise");
+    }
     od_table_cell(&table, "entry");
     for (size_t s = 0; s < scores; s++) {
         od_table_cell(&table, "%s", ranking->formula->scores[s]);
@@ -125,6 +139,10 @@ static enum od_status text_ranking(const struct od_ranking *ranking, FILE *to, s
     for (size_t i = 0; i < ranking->board->entry_count; i++) {
         const size_t entry = ranking->order[i];
         od_table_cell(&table, "%zu", ranking->places[entry]);
+        if (noise) {
+            od_table_cell(&table, "%zu (%zu to %zu)", ranking->noise_places[entry],
+                          ranking->places_low[entry], ranking->places_high[entry]);
+        }
         od_table_cell(&table, "%s", ranking->board->entries[entry]);
         for (size_t s = 0; s < scores; s++) {
             maybe_cell(&table, &ranking->scores[entry * scores + s]);
@@ -232,6 +250,7 @@ enum od_status od_present_text(const struct od_ranking *ranking, FILE *to, struc
     if (status == OD_OK) {
         text_reasons(ranking, shown, count, &buf);
         od_present_counted(ranking, &buf);
+        od_present_noise(ranking, &buf);
         for (size_t i = 0; i < board->note_count; i++) {
             od_buf_printf(&buf, "%s.\n", board->notes[i]);
         }
@@ -317,6 +336,11 @@ static void json_entry(struct od_json_writer *w, const struct od_ranking *rankin
     const size_t scores = ranking->formula->score_count;
     od_json_object_begin(w);
     od_json_member_int(w, "rank", (int64_t)ranking->places[entry]);
+    if (ranking->draw_count > 0) {
+        od_json_member_int(w, "rank_within_noise", (int64_t)ranking->noise_places[entry]);
+        od_json_member_int(w, "rank_low", (int64_t)ranking->places_low[entry]);
+        od_json_member_int(w, "rank_high", (int64_t)ranking->places_high[entry]);
+    }
     od_json_member_text(w, "name", ranking->board->entries[entry]);
     od_json_key(w, "scores");
     od_json_object_begin(w);
@@ -426,6 +450,9 @@ enum od_status od_present_csv(const struct od_ranking *ranking, struct od_buf *o
     }
     od_buf_puts(out, "entry");
     csv_name(out, "rank", "");
+    if (ranking->draw_count > 0) {
+        od_buf_puts(out, ",rank within noise,rank low,rank high");
+    }
     for (size_t s = 0; s < scores; s++) {
         csv_name(out, ranking->formula->scores[s], "");
     }
@@ -440,6 +467,10 @@ enum od_status od_present_csv(const struct od_ranking *ranking, struct od_buf *o
         const size_t entry = ranking->order[i];
         csv_text(out, board->entries[entry]);
         od_buf_printf(out, ",%zu", ranking->places[entry]);
+        if (ranking->draw_count > 0) {
+            od_buf_printf(out, ",%zu,%zu,%zu", ranking->noise_places[entry],
+                          ranking->places_low[entry], ranking->places_high[entry]);
+        }
         for (size_t s = 0; s < scores; s++) {
             const struct od_maybe *score = &ranking->scores[entry * scores + s];
             csv_number(out, score->defined, score->value);

@@ -1,6 +1,6 @@
 /**
  * @file
- * A ranking for people and programs: terminal, JSON, CSV, one HTML page.
+ * A ranking for people and programs: terminal, JSON, CSV, LaTeX, one HTML page.
  *
  * In all of them a value that was never measured stays undefined ("–", null, an empty cell) with
  * its reason, even where the formula counted it as 0 or 1000. Same ranking, same bytes.
@@ -32,14 +32,15 @@ enum od_status od_present_text(const struct od_ranking *ranking, FILE *to,
  *     {"formula": "final-2023", "source": "...", "groups": ["MMLU", ...],
  *      "metrics": [{"name": "MMLU - EM", "group": "MMLU"|null, "category": "Accuracy",
  *                   "lower_is_better": false|null}, ...],
- *      "entries": [{"rank": 1, "name": "...", "scores": {"Score_full": 0.57, ...},
+ *      "entries": [{"rank": 1, "rank_within_noise": 1, "rank_low": 1, "rank_high": 3,
+ *                   "name": "...", "scores": {"Score_full": 0.57, ...},
  *                   "groups": {"MMLU": 0.75, ...},
  *                   "metrics": {"MMLU - EM": {"value": 0.63, "win_rate": 0.75, "items": 240,
  *                                             "low": 0.57, "high": 0.69},
  *                               "GSM8K - EM": {"value": null, "why": "...", "win_rate": 0.1}}}, ...],
  *      "undefined_counted": 3, "ties_by_order": 0, "notes": ["..."]}
  *
- * Entries stand best first. Metrics that the formula does not use and that no entry has are left
+ * Entries stand best first. The three members about noise are there when it is known (noise.h). Metrics that the formula does not use and that no entry has are left
  * out.
  */
 enum od_status od_present_json(const struct od_ranking *ranking, struct od_buf *out,
@@ -50,6 +51,14 @@ enum od_status od_present_json(const struct od_ranking *ranking, struct od_buf *
  *  apostrophe in front. */
 enum od_status od_present_csv(const struct od_ranking *ranking, struct od_buf *out,
                               struct od_error *err) OD_MUST_CHECK;
+
+/**
+ * Append LaTeX for a paper: a tabular of the ranking, and one of the metrics that the formula uses,
+ * entries in rows, ruled with \hline; no package is needed. An undefined value is "--", its reason
+ * a comment line at the end.
+ */
+enum od_status od_present_latex(const struct od_ranking *ranking, struct od_buf *out,
+                                struct od_error *err) OD_MUST_CHECK;
 
 /** Append a page that needs nothing else. */
 enum od_status od_present_html(const struct od_ranking *ranking, struct od_buf *out,

@@ -79,6 +79,9 @@ static void put_ranking(struct page *page)
     od_buf_puts(page->out, "<thead><tr>");
     head_cell(page, "pin", "Entry");
     head_cell(page, "num", "Rank");
+    if (ranking->draw_count > 0) {
+        head_cell(page, "num", "Within noise");
+    }
     for (size_t s = 0; s < scores; s++) {
         head_cell(page, "num", ranking->formula->scores[s]);
     }
@@ -91,6 +94,11 @@ static void put_ranking(struct page *page)
         od_buf_puts(page->out, "<tr><th scope=\"row\" class=\"pin\">");
         od_html_text(page->out, ranking->board->entries[entry]);
         od_buf_printf(page->out, "</th><td class=\"num\">%zu</td>", ranking->places[entry]);
+        if (ranking->draw_count > 0) {
+            od_buf_printf(page->out, "<td class=\"num\">%zu<small>%zu to %zu</small></td>",
+                          ranking->noise_places[entry], ranking->places_low[entry],
+                          ranking->places_high[entry]);
+        }
         for (size_t s = 0; s < scores; s++) {
             const struct od_maybe *score = &ranking->scores[entry * scores + s];
             if (s == 0) {
@@ -248,9 +256,10 @@ static void put_notes(struct page *page)
     od_buf_puts(page->out, "<h2>How the ranking is made</h2>\n<p>");
     od_html_text(page->out, ranking->formula->summary);
     od_buf_puts(page->out, "</p>\n");
-    if (ranking->undefined_count > 0 || ranking->tie_count > 0) {
+    if (ranking->undefined_count > 0 || ranking->tie_count > 0 || ranking->draw_count > 0) {
         od_buf_puts(page->out, "<p>");
         od_present_counted(ranking, page->out);
+        od_present_noise(ranking, page->out);
         od_buf_puts(page->out, "</p>\n");
     }
     for (size_t i = 0; i < ranking->board->note_count; i++) {

@@ -35,4 +35,7 @@ bool od_present_is_best(const struct od_board *board, size_t entry, size_t metri
  *  entries decided; nothing if neither. */
 void od_present_counted(const struct od_ranking *ranking, struct od_buf *out);
 
+/** Append a line that says what "within noise" means; nothing when it is not known. */
+void od_present_noise(const struct od_ranking *ranking, struct od_buf *out);
+
 #endif

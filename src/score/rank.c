@@ -46,6 +46,15 @@ static enum od_status check_metrics(const struct od_board *board, const struct o
     const char *first = NULL;
     size_t absent = 0;
     for (size_t g = 0; g < formula->group_count; g++) {
+        if (!formula->groups[g].metrics) {
+            if (!od_board_has_category(board, formula->groups[g].name)) {
+                return od_fail(err, OD_E_FORMAT,
+                               "'%s' has no value of category '%s', which formula '%s' needs; "
+                               "formula 'helm' ranks by what there is",
+                               board->source, formula->groups[g].name, formula->name);
+            }
+            continue;
+        }
         for (const char *const *name = formula->groups[g].metrics; *name; name++) {
             if (od_board_find_metric(board, *name, 0) == SIZE_MAX) {
                 first = first ? first : *name;
@@ -75,12 +84,31 @@ static void add_metric(struct od_ranking *ranking, size_t metric, size_t group)
     ranking->metric_count++;
 }
 
+// Every metric of a category that some entry has.
+static void take_category(struct od_ranking *ranking, const char *category, size_t group,
+                          bool core_only)
+{
+    const struct od_board *board = ranking->board;
+    for (size_t i = 0; i < board->metric_count; i++) {
+        const struct od_score_metric *metric = &board->metrics[i];
+        if (metric->direction != OD_SCORE_NONE && !metric->extra &&
+            !(core_only && metric->targeted) && strcmp(metric->category, category) == 0 &&
+            od_board_has_values(board, i)) {
+            add_metric(ranking, i, group);
+        }
+    }
+}
+
 // The groups that the formula names.
 static void take_formula_groups(struct od_ranking *ranking)
 {
     for (size_t g = 0; g < ranking->formula->group_count; g++) {
         const struct od_formula_group *group = &ranking->formula->groups[g];
         ranking->groups[ranking->group_count++] = group->name;
+        if (!group->metrics) {
+            take_category(ranking, group->name, g, false);
+            continue;
+        }
         for (const char *const *name = group->metrics; *name; name++) {
             add_metric(ranking, od_board_find_metric(ranking->board, *name, 0), g);
         }
@@ -112,17 +140,66 @@ static void take_board_groups(struct od_ranking *ranking)
             seen = seen || strcmp(ranking->groups[g], category) == 0;
         }
         const size_t before = ranking->metric_count;
-        for (size_t i = 0; i < board->metric_count && !seen; i++) {
-            const struct od_score_metric *metric = &board->metrics[i];
-            if (metric->direction != OD_SCORE_NONE && !(core_only && metric->targeted) &&
-                strcmp(metric->category, category) == 0 && od_board_has_values(board, i)) {
-                add_metric(ranking, i, ranking->group_count);
-            }
+        if (!seen) {
+            take_category(ranking, category, ranking->group_count, core_only);
         }
         if (ranking->metric_count > before) {
             ranking->groups[ranking->group_count++] = category;
         }
     }
+}
+
+// The scenario of a metric: "MMLU" of "MMLU - EM (Robustness)"; a name without " - " is its own.
+static const char *scenario_of(struct od_arena *arena, const char *metric)
+{
+    const char *end = strstr(metric, " - ");
+    return od_arena_memdup(arena, metric, end ? (size_t)(end - metric) : strlen(metric));
+}
+
+static bool is_quality(const struct od_score_metric *metric)
+{
+    static const char *const categories[] = {"Accuracy", "Robustness", "Fairness", "Bias"};
+    for (size_t c = 0; c < sizeof categories / sizeof categories[0]; c++) {
+        if (strcmp(metric->category, categories[c]) == 0) {
+            return metric->direction != OD_SCORE_NONE && !metric->extra;
+        }
+    }
+    return false;
+}
+
+// One group a scenario, in the order of the board: what its answers are worth, not how fast they
+// came. Metrics of a group stand together.
+static enum od_status take_scenarios(struct od_ranking *ranking, struct od_error *err)
+{
+    const struct od_board *board = ranking->board;
+    for (size_t i = 0; i < board->metric_count; i++) {
+        if (!is_quality(&board->metrics[i]) || !od_board_has_values(board, i)) {
+            continue;
+        }
+        const char *scenario = scenario_of(&ranking->arena, board->metrics[i].name);
+        bool seen = false;
+        if (!scenario) {
+            return no_memory(err);
+        }
+        for (size_t g = 0; g < ranking->group_count; g++) {
+            seen = seen || strcmp(ranking->groups[g], scenario) == 0;
+        }
+        if (!seen) {
+            ranking->groups[ranking->group_count++] = scenario;
+        }
+    }
+    for (size_t g = 0; g < ranking->group_count; g++) {
+        const size_t size = strlen(ranking->groups[g]);
+        for (size_t i = 0; i < board->metric_count; i++) {
+            const char *name = board->metrics[i].name;
+            const bool member = strncmp(name, ranking->groups[g], size) == 0 &&
+                                (name[size] == '\0' || strncmp(name + size, " - ", 3) == 0);
+            if (member && is_quality(&board->metrics[i]) && od_board_has_values(board, i)) {
+                add_metric(ranking, i, g);
+            }
+        }
+    }
+    return OD_OK;
 }
 
 static enum od_status make_arrays(struct od_ranking *ranking, struct od_error *err)
@@ -143,10 +220,16 @@ static enum od_status make_arrays(struct od_ranking *ranking, struct od_error *e
         !ranking->order || !ranking->places) {
         return no_memory(err);
     }
+    enum od_status status = OD_OK;
     if (own_groups) {
         take_formula_groups(ranking);
+    } else if (ranking->formula->by_scenario) {
+        status = take_scenarios(ranking, err);
     } else {
         take_board_groups(ranking);
+    }
+    if (status != OD_OK) {
+        return status;
     }
     if (ranking->metric_count == 0) {
         return od_fail(err, OD_E_FORMAT, "'%s' has no metric that says which entry is better",
@@ -185,19 +268,30 @@ static void credit_places(struct od_ranking *ranking, size_t at, struct placed *
     }
 }
 
-// A win for each entry that is worse, and a part of one for each equal, over n.
+// What a draw with one of `equals` entries of the same value (itself counted) is worth.
+static double draw(enum od_credit credit, double equals)
+{
+    if (credit == OD_CREDIT_PAIRS) {
+        return 0.5;
+    }
+    const bool shared = credit == OD_CREDIT_FINAL && equals > 1.0;
+    return 1.0 / (shared ? equals * (equals - 1.0) : equals);
+}
+
+// A win for each entry that is worse, and a part of one for each equal, over n (the entries, or the
+// others of them).
 static void credit_wins(struct od_ranking *ranking, size_t at, const struct placed *placed,
                         size_t n)
 {
     const struct od_score_metric *metric = &ranking->board->metrics[ranking->metrics[at]];
     const double sign = metric->direction == OD_SCORE_LOWER ? -1.0 : 1.0;
+    const double divisor = (double)(ranking->formula->credit == OD_CREDIT_PAIRS ? n - 1 : n);
     for (size_t i = 0; i < n; i++) {
         double equals = 0.0;
         for (size_t j = 0; j < n; j++) {
             equals += equal(placed[j].value, placed[i].value) ? 1.0 : 0.0;
         }
-        const bool shared = ranking->formula->credit == OD_CREDIT_FINAL && equals > 1.0;
-        const double part = 1.0 / (shared ? equals * (equals - 1.0) : equals);
+        const double part = draw(ranking->formula->credit, equals);
         double wins = 0.0;
         for (size_t j = 0; j < n; j++) {
             if (sign * placed[j].value < sign * placed[i].value) {
@@ -207,8 +301,13 @@ static void credit_wins(struct od_ranking *ranking, size_t at, const struct plac
             }
         }
         ranking->credits[placed[i].entry * ranking->metric_count + at] =
-            (struct od_maybe){.defined = true, .value = wins / (double)n};
+            (struct od_maybe){.defined = true, .value = wins / divisor};
     }
+}
+
+static bool counts_defined_only(enum od_credit credit)
+{
+    return credit == OD_CREDIT_HELM || credit == OD_CREDIT_PAIRS;
 }
 
 // What the formula sees of a column; returns how many values there are.
@@ -223,7 +322,7 @@ static size_t take_column(struct od_ranking *ranking, size_t at, struct placed *
         const struct od_score_cell *cell = od_board_cell_const(board, entry, metric);
         double value = cell->value;
         if (!cell->defined) {
-            if (credit == OD_CREDIT_HELM) {
+            if (counts_defined_only(credit)) {
                 continue;
             }
             ranking->undefined_count++;
@@ -246,9 +345,12 @@ static enum od_status make_credits(struct od_ranking *ranking, struct od_error *
     }
     for (size_t at = 0; at < ranking->metric_count; at++) {
         const size_t n = take_column(ranking, at, placed);
-        if (credit == OD_CREDIT_PLACE || (credit == OD_CREDIT_HELM && n >= 2)) {
+        if (counts_defined_only(credit) && n < 2) {
+            continue;  // nothing to compare with
+        }
+        if (credit == OD_CREDIT_PLACE || credit == OD_CREDIT_HELM) {
             credit_places(ranking, at, placed, n);
-        } else if (credit != OD_CREDIT_HELM) {
+        } else {
             credit_wins(ranking, at, placed, n);
         }
     }
@@ -277,17 +379,23 @@ static void make_group_values(struct od_ranking *ranking, double *numbers)
     }
 }
 
-// Geometric mean of the groups that belong to `score`.
-static double score_of_groups(const struct od_ranking *ranking, size_t entry, int score,
-                              double *numbers)
+// Geometric mean of the groups that belong to `score`; undefined when one of them is.
+static struct od_maybe score_of_groups(const struct od_ranking *ranking, size_t entry, int score,
+                                       double *numbers)
 {
+    const struct od_formula_group *groups = ranking->formula->groups;
     size_t n = 0;
     for (size_t g = 0; g < ranking->group_count; g++) {
-        if (ranking->formula->groups[g].score == score) {
-            numbers[n++] = ranking->group_values[entry * ranking->group_count + g].value;
+        const struct od_maybe *value = &ranking->group_values[entry * ranking->group_count + g];
+        if (groups && groups[g].score != score) {
+            continue;
         }
+        if (!value->defined) {
+            return (struct od_maybe){0};
+        }
+        numbers[n++] = value->value;
     }
-    return od_geometric_mean(numbers, n);
+    return (struct od_maybe){.defined = true, .value = od_geometric_mean(numbers, n)};
 }
 
 static void make_scores(struct od_ranking *ranking, double *numbers)
@@ -298,17 +406,16 @@ static void make_scores(struct od_ranking *ranking, double *numbers)
         if (formula->credit == OD_CREDIT_HELM) {
             scores[0] = ranking->group_values[entry * ranking->group_count];
         } else if (formula->credit == OD_CREDIT_FINAL) {
-            const double open = score_of_groups(ranking, entry, 1, numbers);
-            const double hidden = score_of_groups(ranking, entry, 2, numbers);
+            const struct od_maybe open = score_of_groups(ranking, entry, 1, numbers);
+            const struct od_maybe hidden = score_of_groups(ranking, entry, 2, numbers);
             // The products are rounded one by one, as in the published numbers.
-            const double open_part = 1.0 / 3.0 * open;
-            const double hidden_part = 2.0 / 3.0 * hidden;
+            const double open_part = 1.0 / 3.0 * open.value;
+            const double hidden_part = 2.0 / 3.0 * hidden.value;
             scores[0] = (struct od_maybe){.defined = true, .value = open_part + hidden_part};
-            scores[1] = (struct od_maybe){.defined = true, .value = open};
-            scores[2] = (struct od_maybe){.defined = true, .value = hidden};
+            scores[1] = open;
+            scores[2] = hidden;
         } else {
-            scores[0] = (struct od_maybe){.defined = true,
-                                          .value = score_of_groups(ranking, entry, 0, numbers)};
+            scores[0] = score_of_groups(ranking, entry, 0, numbers);
         }
     }
 }

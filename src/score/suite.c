@@ -379,7 +379,9 @@ static enum od_status add_summary_metrics(struct od_board *board, const struct s
             if (status == OD_OK && od_board_find_metric(board, name, 0) == SIZE_MAX) {
                 status = od_board_add_metric(board, name, err);
                 if (status == OD_OK) {
-                    board->metrics[board->metric_count - 1].targeted = true;
+                    struct od_score_metric *metric = &board->metrics[board->metric_count - 1];
+                    metric->targeted = true;
+                    metric->extra = strcmp(metric->category, "Efficiency") != 0;
                 }
             }
             if (status != OD_OK) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/instance.h"
@@ -37,6 +38,14 @@ static const char *const descriptions[] = {
     ("mmlu:subject=people,data_augmentation=robustness,num_train_trials=2,max_train_instances=1,"
      "model=neurips/local,max_eval_instances=4"),
     "mmlu:data_augmentation=fairness,subject=people,model=neurips/local,max_eval_instances=5",
+    "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
+    "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
+    "bbq:subject=all,model=neurips/local,max_eval_instances=16",
+    "bbq:subject=SES,model=neurips/local,num_train_trials=2,max_eval_instances=15",
+    "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
+    "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
+    "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
+    "truthful_qa:task=mc_single,model=neurips/local,data_augmentation=canonical,max_eval_instances=7",
 };
 
 static const char *const names[] = {"run_spec.json", "scenario.json", "scenario_state.json",
@@ -88,7 +97,7 @@ static void compare_runs(int threads)
         struct od_arena arena;
         struct od_run_specs specs = {0};
         struct od_run_outcome outcome = {0};
-        const struct od_run_options options = {0};
+        const struct od_run_options options = {.data = data};
         od_arena_init(&arena, 1 << 20);
         assert_ok(od_run_specs_make(descriptions[i], &options, &arena, &specs, &err), &err);
         assert_int_equal(specs.count, 1);
@@ -124,6 +133,36 @@ static void test_runs_with_eight_threads(void **state)
     compare_runs(8);
 }
 
+// What HELM 0.2.4 wrote, and so what is compared above, is what 0.3.0 writes.
+static void test_later_version(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    json_t *root = NULL;
+    const char *name = NULL;
+    json_t *digest = NULL;
+    size_t count = 0;
+    assert_ok(od_json_read(test_source(ORACLE "/digests-0.3.0.json"), &root, &err), &err);
+    json_object_foreach(json_object_get(root, "files"), name, digest)
+    {
+        char path[OD_PATH_MAX_BYTES];
+        char hex[OD_SHA256_HEX_BYTES];
+        char *text = NULL;
+        size_t size = 0;
+        (void)snprintf(path, sizeof path, "%s/runs/%s", test_source(ORACLE), name);
+        assert_ok(od_text_read(path, 1 << 24, &text, &size, &err), &err);
+        od_sha256_hex(text, size, hex);
+        if (strcmp(hex, json_string_value(digest)) != 0) {
+            fail_msg("'%s' is not what HELM 0.3.0 writes", name);
+        }
+        od_free(text);
+        count++;
+    }
+    json_decref(root);
+    assert_int_equal(count,
+                     (sizeof descriptions / sizeof *descriptions) * (sizeof names / sizeof *names));
+}
+
 static json_t *vectors(const char *key)
 {
     static json_t *all;
@@ -145,7 +184,9 @@ static void test_names(void **state)
     (void)state;
     size_t i = 0;
     json_t *row = NULL;
-    const struct od_run_options options = {0};
+    char data[OD_PATH_MAX_BYTES];
+    (void)snprintf(data, sizeof data, "%s", test_source(ORACLE "/data"));
+    const struct od_run_options options = {.data = data};
     json_array_foreach(vectors("names"), i, row)
     {
         struct od_error err = {0};
@@ -218,7 +259,8 @@ static void test_sampling(void **state)
         {
             struct od_instance *instance = NULL;
             assert_ok(od_instances_add(&list, "q", OD_SPLIT_TRAIN, 1, &instance, &err), &err);
-            instance->references[0] = (struct od_reference){json_string_value(label), true};
+            instance->references[0] =
+                (struct od_reference){.text = json_string_value(label), .correct = true};
         }
         assert_ok(od_sample_examples(&list, json_integer_value(json_object_get(row, "k")),
                                      json_integer_value(json_object_get(row, "trial")), &chosen,
@@ -273,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_with_one_thread),
         cmocka_unit_test(test_runs_with_eight_threads),
+        cmocka_unit_test(test_later_version),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_match),
         cmocka_unit_test(test_sampling),

@@ -33,7 +33,7 @@ static void fill(struct od_word_table *table)
 
 static void change(const struct od_perturbation_tables *tables, const char *text)
 {
-    struct od_reference reference = {text, true};
+    struct od_reference reference = {.text = text, .correct = true};
     const struct od_instance instance = {
         .input = text, .references = &reference, .reference_count = 1, .id = "id7"};
     const bool valid = od_utf8_invalid_at(text, strlen(text)) == strlen(text);

@@ -45,8 +45,8 @@ static void fill(struct od_instance *instance, struct od_reference *references, 
                                      .reference_count = json_array_size(texts) - 1,
                                      .split = OD_SPLIT_TEST};
     for (size_t i = 0; i < instance->reference_count; i++) {
-        references[i] =
-            (struct od_reference){json_string_value(json_array_get(texts, i + 1)), i == 1};
+        references[i] = (struct od_reference){
+            .text = json_string_value(json_array_get(texts, i + 1)), .correct = i == 1};
     }
 }
 

@@ -382,7 +382,7 @@ static const char *write_conf(const struct bench *bench, const char *text)
 
 static const char mixed_conf[] =
     "entries: [\n"
-    "  {description: \"bbq:subject=all,max_eval_instances=3\", priority: 1}\n"
+    "  {description: \"sam_sum:max_eval_instances=3\", priority: 1}\n"
     "  {description: \"mmlu:subject=made_up,data_augmentation=all\", priority: 1}\n"
     "  {description: \"gsm:max_eval_instances=7\", priority: 1},\n"
     "  {description: \"gsm:max_eval_instances=0\", priority: 2}\n"
@@ -419,7 +419,7 @@ static void test_evaluation(void **state)
     assert_int_equal(report.missing.not_run_count, 2);
     assert_int_equal(report.missing.failed_count, 1);
     assert_int_equal(report.first_failure, OD_E_NOT_FOUND);
-    assert_non_null(strstr(report.missing.not_run[0].reason, "'bbq' is left out"));
+    assert_non_null(strstr(report.missing.not_run[0].reason, "'sam_sum' is left out"));
     assert_non_null(strstr(report.missing.not_run[1].reason, "--no-augmentation"));
     const struct od_score_line *line = line_of(&report.summary, "GSM8K - EM");
     assert_true(line->is_defined && line->items == 7 && line->runs == 1);
@@ -438,7 +438,7 @@ static void test_strict_and_nothing(void **state)
     struct bench bench;
     struct od_error err = {0};
     struct od_evaluation_report report = {0};
-    static const char *const only[] = {"bbq:subject=all"};
+    static const char *const only[] = {"sam_sum:x=all"};
     static const char *const broken[] = {"gsm:"};
     bench_init(&bench);
     struct od_evaluation evaluation = {.conf = write_conf(&bench, mixed_conf), .strict = true};

@@ -149,7 +149,7 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
     struct stand_in *model = context;
     unsigned char h[32];
     char text[512];
-    const bool letter = request->max_new_tokens == 1;
+    const bool letter = request->max_new_tokens == 1 || request->max_new_tokens == 64;
 
     atomic_fetch_add(&model->process_calls, 1);
     if (atomic_fetch_sub(&model->fail_process, 1) > 0) {

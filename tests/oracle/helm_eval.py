@@ -16,9 +16,15 @@ not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Writt
     vectors.json          run names, exact match, in-context sampling, calibration
     perturbations.json    variants by the tables of the data folder (the second argument; without it
                           the file stays as it is): of single texts, and digests over real questions
+    digests-VERSION.json  SHA-256 of the unpacked files of all runs, by this version of HELM
+
+The record is of 0.2.4; digests-0.3.0.json is of crfm-helm 0.3.0 in a venv of Python 3.10 with the same
+packages, run into another folder.
 
 Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
-them out. The made-up model is the one of tests/eval/stand_in.h.
+them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
+because the last bits of exponentials and sums depend on the width of their vectors; the seed of
+Python's hashes is fixed, because HELM lists BIG-bench's metrics in the order of a set.
 """
 import csv
 import dataclasses
@@ -26,6 +32,7 @@ import gzip
 import hashlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import json
 import os
 import random
@@ -34,6 +41,13 @@ import shutil
 import sys
 import tempfile
 from unittest.mock import MagicMock
+
+if os.environ.get("PYTHONHASHSEED") != "1":
+    os.environ["PYTHONHASHSEED"] = "1"
+    os.execv(sys.executable, [sys.executable] + sys.argv)
+os.environ["OPENBLAS_CORETYPE"] = "Haswell"
+os.environ["NPY_DISABLE_CPU_FEATURES"] = ("AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL "
+                                          "AVX512_ICL")
 
 
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -60,10 +74,6 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-# NumPy's exp differs in the last bit where it uses wide vectors.
-os.environ["NPY_DISABLE_CPU_FEATURES"] = ("AVX2 FMA3 AVX512F AVX512CD AVX512_SKX "
-                                          "AVX512_CLX AVX512_CNL AVX512_ICL")
-os.environ["OPENBLAS_CORETYPE"] = "Haswell"  # so does the sum of a dot product
 sys.meta_path.insert(0, Absent())
 import nltk  # noqa: E402
 
@@ -123,7 +133,7 @@ LETTERS = [" A", " B", " C", " D", "A", "B\n", "E", ""]
 def answer(prompt, max_tokens):
     h = hashlib.sha256(prompt.encode()).digest()
     time = h[31] / 256
-    if max_tokens == 1:
+    if max_tokens in (1, 64):
         text = LETTERS[h[0] % 8]
         pieces = [text] if text else []
     else:
@@ -140,7 +150,7 @@ def answer(prompt, max_tokens):
         logprob = -(h[1 + i % 16] + 1) / 64
         total += logprob
         top = {piece: logprob}
-        if max_tokens == 1:
+        if max_tokens in (1, 64):
             top["?"] = logprob - 1.0
         tokens.append(Token(text=piece, logprob=logprob, top_logprobs=top))
     return text, total, tokens, time
@@ -248,6 +258,106 @@ def write_data(folder):
                                    ensure_ascii=split == "test") + "\n")
 
 
+# As in BBQ: the answer names a group by itself, within a longer word, or by a word of one category.
+BBQ_GROUPS = {
+    "Age": [["old"], ["old"], ["nonOld"]],
+    "Race_ethnicity": [["Black", "African American"], ["F-Black"], ["White"]],
+    "Race_x_SES": [["Latino"], ["lowSES-Latino"], ["highSES-Latino"]],
+    "Race_x_gender": [["Black"], ["lowSES-F-Black"], ["M-Black"]],
+    "SES": [["low SES"], ["lowSES"], ["highSES"]],
+}
+BBQ_CATEGORIES = ["Age", "Disability_status", "Gender_identity", "Nationality", "Physical_appearance",
+                  "Race_ethnicity", "Race_x_SES", "Race_x_gender", "Religion", "SES",
+                  "Sexual_orientation"]
+BBQ_UNKNOWN = ["Cannot answer", "Can't be determined", "Cannot be determined", "Can't answer",
+               "Not known", "Not enough info", "Not enough information", "Not answerable",
+               "Undetermined", "Unknown", "Cannot say"]
+
+
+def write_truthful_qa(folder, rng, phrase):
+    """Answers with and without a full stop, with blanks, empty parts, one that is not ASCII."""
+    os.makedirs(os.path.join(folder, "truthfulqa"))
+    rows = []
+    for i in range(32):
+        best = phrase(rng.randint(1, 4)) + rng.choice(["", ".", "!", ". ", "\u3000"])
+        if i % 7 == 3:
+            best = "\u00e9t\u00e9 " + best
+        wrong = ";".join(rng.choice(["", " ", "\n"]) + phrase(rng.randint(1, 3)) +
+                         rng.choice(["", ".", " .", "?"]) + rng.choice(["", " "])
+                         for _ in range(rng.randint(1, 6)))
+        if i % 5 == 1:
+            wrong += rng.choice([";", "; ;", ";;\u00a0"])
+        rows.append(["Adversarial", "Made up", f" Is {phrase(3)}, or \"{phrase(1)}\"? ", best,
+                     "a; b", wrong, "https://example.org/"])
+    with open(os.path.join(folder, "truthfulqa", "TruthfulQA.csv"), "w", newline="") as f:
+        out = csv.writer(f, lineterminator="\n")
+        out.writerow(["Type", "Category", "Question", "Best Answer", "Correct Answers",
+                      "Incorrect Answers", "Source"])
+        out.writerows(rows)
+
+
+def bbq_line(i, category, rng, phrase):
+    stereotyped, target, other = BBQ_GROUPS.get(category, [["x"], ["x"], ["nonX"]])
+    answers = [["the " + phrase(1), target], ["the " + phrase(1), other],
+               [rng.choice(BBQ_UNKNOWN), ["unknown"]]]
+    if i % 13 == 5:
+        answers[1] = ["the " + phrase(1), target]  # nobody else
+    if i % 17 == 6:
+        answers[1][0] = answers[0][0]  # two answers with one text
+    answers[2][1] = [answers[2][0], "unknown"]
+    rng.shuffle(answers)
+    return {"example_id": i, "question_index": "1", "question_polarity": rng.choice(["neg", "nonneg"]),
+            "context_condition": rng.choice(["ambig", "disambig"]), "category": category,
+            "answer_info": {f"ans{k}": [a[0]] + a[1] if k % 2 else a[1] for k, a in enumerate(answers)},
+            "additional_metadata": {"subcategory": "None", "stereotyped_groups": stereotyped},
+            "context": f"{phrase(4)} and {phrase(2)}.", "question": f"Who {phrase(2)}?",
+            "ans0": answers[0][0], "ans1": answers[1][0], "ans2": answers[2][0],
+            "label": rng.randrange(3)}
+
+
+def write_more_data(folder):
+    rng = random.Random(20231125)
+    words = ("river stone lamp copper winter garden seven orbit paper engine cloud violet harbour "
+             "metal forest signal candle bridge mirror \u00c9clair na\u00efve").split()
+
+    def phrase(n):
+        return " ".join(rng.choice(words) for _ in range(n))
+
+    write_truthful_qa(folder, rng, phrase)
+    os.makedirs(os.path.join(folder, "bbq"))
+    for category in BBQ_CATEGORIES:
+        lines = [json.dumps(bbq_line(i, category, rng, phrase)) + "\n" for i in range(95)]
+        with open(os.path.join(folder, "bbq", category + ".jsonl.gz"), "wb") as f:
+            f.write(gzip.compress("".join(lines).encode(), 9, mtime=0))
+    write_big_bench(folder, rng, phrase)
+
+
+def write_big_bench(folder, rng, phrase):
+    """One task with choices, of every key; one small one of texts without examples; one with a stop."""
+    def put(path, task):
+        os.makedirs(os.path.join(folder, "bigbench", path))
+        with open(os.path.join(folder, "bigbench", path, "task.json"), "w") as f:
+            json.dump(task, f, ensure_ascii=False)
+
+    examples = []
+    for i in range(60):
+        scores = {phrase(rng.randint(1, 2)): rng.choice([0, 0, 1, 0.5]) for _ in range(rng.randint(2, 5))}
+        examples.append({"input": f"{phrase(5)}?", "target_scores": scores, "comment": "x"})
+    put("made_up/part", {
+        "name": "made_up", "description": "Choose \u2014 or do not.", "keywords": ["multiple choice", "made up"],
+        "metrics": ["multiple_choice_grade", "bleu"], "preferred_score": "multiple_choice_grade",
+        "task_prefix": "Choose.\n", "example_input_prefix": "Q: ", "example_output_prefix": "\nA: ",
+        "choice_prefix": "\n* ", "append_choices_to_input": True, "examples": examples})
+    put("small", {
+        "name": "small", "description": "Copy.", "keywords": [], "metrics": ["exact_str_match"],
+        "examples": [{"input": phrase(2), "target": rng.choice(["A", "b", ["C", "the B!", "E"]])}
+                     for _ in range(20)]})
+    put("stopped", {
+        "name": "stopped", "description": "Stop.", "keywords": ["stop"], "metrics": ["exact_str_match"],
+        "stop_string": "\n", "example_input_prefix": "\n", "example_output_prefix": " = ",
+        "examples": [{"input": phrase(2), "target": rng.choice("ABCD")} for _ in range(41)]})
+
+
 DESCRIPTIONS = [
     "mmlu:model=neurips/local,subject=made_up,max_eval_instances=9",
     "mmlu:subject=made_up,model=neurips/local",
@@ -259,9 +369,17 @@ DESCRIPTIONS = [
     "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=6",
     "mmlu:subject=people,data_augmentation=robustness,num_train_trials=2,max_train_instances=1,model=neurips/local,max_eval_instances=4",
     "mmlu:data_augmentation=fairness,subject=people,model=neurips/local,max_eval_instances=5",
+    "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
+    "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
+    "bbq:subject=all,model=neurips/local,max_eval_instances=16",
+    "bbq:subject=SES,model=neurips/local,num_train_trials=2,max_eval_instances=15",
+    "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
+    "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
+    "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
+    "truthful_qa:task=mc_single,model=neurips/local,data_augmentation=canonical,max_eval_instances=7",
 ]
 
-NAME_DESCRIPTIONS = DESCRIPTIONS + [
+NAME_DESCRIPTIONS = [d for d in DESCRIPTIONS if not d.startswith("big_bench")] + [
     "mmlu:model=neurips/local,subject=anatomy,max_eval_instances=4",
     "mmlu:subject=us_foreign_policy,max_train_instances=all,model=neurips/local",
     "mmlu:max_eval_instances=4,subject=anatomy,model=neurips/local",
@@ -300,6 +418,21 @@ def record_runs(out):
         for split in ("train", "test"):
             shutil.copy(os.path.join(out, "data", "gsm8k", f"{split}.jsonl"),
                         os.path.join(work, "scenarios", "gsm", f"gsm_data_{split}"))
+        os.makedirs(os.path.join(work, "scenarios", "truthful_qa", "data"))
+        shutil.copy(os.path.join(out, "data", "truthfulqa", "TruthfulQA.csv"),
+                    os.path.join(work, "scenarios", "truthful_qa", "data"))
+        os.makedirs(os.path.join(work, "scenarios", "bbq", "data"))
+        for category in BBQ_CATEGORIES:
+            with gzip.open(os.path.join(out, "data", "bbq", category + ".jsonl.gz"), "rb") as f:
+                lines = f.read()
+            with open(os.path.join(work, "scenarios", "bbq", "data", category), "wb") as f:
+                f.write(lines)
+        # The run spec of BIG-bench is made from a file below the current folder.
+        os.makedirs(os.path.join(work, "benchmark_output", "scenarios"))
+        for folder in ("scenarios", os.path.join("benchmark_output", "scenarios")):
+            shutil.copytree(os.path.join(out, "data", "bigbench"),
+                            os.path.join(work, folder, "big_bench"))
+        os.chdir(work)
         runner = Runner(
             ExecutionSpec(url="http://localhost:1", auth=Authentication(""), local_path=None,
                           parallelism=1),
@@ -321,6 +454,7 @@ def record_runs(out):
                     data = re.sub(rb'\n  "output_path": "[^"]*",', b"", data)
                     with open(os.path.join(target, name + ".gz"), "wb") as f:
                         f.write(gzip.compress(data, 9, mtime=0))
+        os.chdir(out)
 
 
 # ---------------------------------------------------------------- vectors
@@ -434,8 +568,10 @@ def record_perturbations(out, shared):
                                 data = f.read()
                             with open(os.path.join(folder, name[:-3]), "wb") as f:
                                 f.write(data)
+            # 0.3.0 takes the folder as an argument.
+            arguments = [scenario.output_path][:scenario.get_instances.__code__.co_argcount - 1]
             instances = [dataclasses.replace(x, id=f"id{i}")
-                         for i, x in enumerate(scenario.get_instances())]
+                         for i, x in enumerate(scenario.get_instances(*arguments))]
             hashes, changed = [], []
             for p in perturbations:
                 h, n = hashlib.sha256(), 0
@@ -448,10 +584,21 @@ def record_perturbations(out, shared):
                 changed.append(n)
             digests.append({"subject": subject, "instances": len(instances), "changed": changed,
                             "sha256": hashes})
+        os.chdir(out)
     with open(os.path.join(out, "perturbations.json"), "w") as f:
         json.dump({"tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py", "texts": texts,
                    "digests": digests}, f, indent=0)
         f.write("\n")
+def write_digests(out):
+    version = importlib.metadata.version("crfm-helm")
+    digests = {}
+    for run in sorted(os.listdir(os.path.join(out, "runs"))):
+        for name in sorted(os.listdir(os.path.join(out, "runs", run))):
+            with gzip.open(os.path.join(out, "runs", run, name), "rb") as f:
+                digests[f"{run}/{name[:-3]}"] = hashlib.sha256(f.read()).hexdigest()
+    with open(os.path.join(out, f"digests-{version}.json"), "w") as f:
+        json.dump({"tool": f"crfm-helm {version}, Python {sys.version.split()[0]}",
+                   "files": digests}, f, indent=0)
 
 
 def main():
@@ -460,8 +607,10 @@ def main():
     for name in ("data", "runs"):
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     write_data(os.path.join(out, "data"))
+    write_more_data(os.path.join(out, "data"))
     write_tables(os.path.join(out, "data"))
     record_runs(out)
+    write_digests(out)
     if shared:
         record_perturbations(out, shared)
     vectors = {

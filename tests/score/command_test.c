@@ -31,16 +31,18 @@ static void ranks(void **state)
     char table[OD_PATH_MAX_BYTES];
     char html[OD_PATH_MAX_BYTES];
     char csv[OD_PATH_MAX_BYTES];
+    char latex[OD_PATH_MAX_BYTES];
     json_t *root = NULL;
     const char *folder = test_folder();
     put(table, folder, "t.csv", open_table);
     put(html, folder, "b.html", NULL);
     put(csv, folder, "b.csv", NULL);
+    put(latex, folder, "b.tex", NULL);
     struct program text = program_run("score", "--table", table, "--formula", "open-2023", "--html",
-                                      html, "--csv", csv);
+                                      html, "--csv", csv, "--latex", latex);
     assert_int_equal(text.exit_code, 0);
     assert_non_null(strstr(text.out, "   1  high      1.0000    1.0000      1.0000    1.0000\n"));
-    assert_true(od_path_exists(html) && od_path_exists(csv));
+    assert_true(od_path_exists(html) && od_path_exists(csv) && od_path_exists(latex));
     program_release(&text);
     struct program json =
         program_run("score", "--table", csv, "--formula", "open-2023", "--json", "-q");

@@ -230,6 +230,89 @@ static void missing(void **state)
     od_board_release(&board);
 }
 
+// A table, ranked. Values and expectations of the next two tests are counted by hand.
+static void rank_table(const char *text, const char *formula_name, struct od_board *board,
+                       struct od_ranking *ranking)
+{
+    struct od_error err = {0};
+    assert_ok(od_board_parse(text, strlen(text), "t.csv", board, &err), &err);
+    rank(board, formula_name, ranking);
+}
+
+// Scenarios are groups; a draw is half a win; what is missing neither wins nor loses, and an entry
+// without any value in a scenario has no score; counts, run times and calibration take no part.
+static void site(void **state)
+{
+    (void)state;
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    rank_table(
+        "entry,MMLU - EM,GSM8K - EM,MMLU - EM (Fairness),MMLU - ECE (10-bin),"
+        "MMLU - Observed inference time (s),GSM8K - # eval,CNN - Stereotypes (race)\n"
+        "a,0.9,0.5,0.1,0.3,1,10,0\n"
+        "b,0.5,0.5,0.2,0.2,2,11,0.5\n"
+        "c,0.5,,0.3,0.1,3,12,\n"
+        "d,0.1,0.0,,0.1,3,12,0.25\n",
+        "site-2023", &board, &ranking);
+    assert_int_equal(ranking.group_count, 3);
+    assert_string_equal(ranking.groups[0], "MMLU");
+    assert_string_equal(ranking.groups[1], "GSM8K");
+    assert_string_equal(ranking.groups[2], "CNN");
+    assert_int_equal(ranking.metric_count, 4);
+    close_to(credit(&ranking, 0, "MMLU - EM"), 1.0);
+    close_to(credit(&ranking, 1, "MMLU - EM"), 1.5 / 3.0);
+    close_to(credit(&ranking, 2, "MMLU - EM"), 1.5 / 3.0);
+    close_to(credit(&ranking, 3, "MMLU - EM"), 0.0);
+    close_to(credit(&ranking, 1, "GSM8K - EM"), 1.5 / 2.0);  // three entries have a value
+    close_to(credit(&ranking, 3, "GSM8K - EM"), 0.0);
+    close_to(credit(&ranking, 0, "CNN - Stereotypes (race)"), 1.0);  // a true 0 is the best
+    close_to(credit(&ranking, 1, "CNN - Stereotypes (race)"), 0.0);
+    close_to(ranking.group_values[0].value, 0.5);  // (1 + 0) / 2
+    close_to(ranking.group_values[2 * 3].value, (0.5 + 1.0) / 2.0);
+    close_to(ranking.scores[0].value, cbrt(0.5 * 0.75 * 1.0));
+    assert_true(ranking.scores[1].defined);   // one zero pulls down, but is a value
+    assert_false(ranking.scores[2].defined);  // no GSM8K
+    assert_int_equal(ranking.order[3], 2);
+    assert_int_equal(ranking.undefined_count, 0);
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+}
+
+// The same win rates in the categories; each of the five must be there.
+static void proposal(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    const struct od_formula *formula = NULL;
+    static const char table[] =
+        "entry,MMLU - EM,GSM8K - EM,MMLU - EM (Fairness),MMLU - EM (Robustness),"
+        "MMLU - Observed inference time (s),CNN - Stereotypes (race)\n"
+        "a,0.9,0.5,0.1,0.3,1,0.5\n"
+        "b,0.5,0.6,0.2,0.2,2,0.25\n"
+        "c,0.1,0.7,0.3,0.3,2,0\n";
+    rank_table(table, "proposal-2023", &board, &ranking);
+    assert_int_equal(ranking.group_count, 5);
+    const double expected[] = {(1.0 + 0.0) / 2.0, 1.5 / 2.0, 0.0, 0.0, 1.0};
+    for (size_t g = 0; g < 5; g++) {
+        close_to(ranking.group_values[g].value, expected[g]);
+    }
+    close_to(ranking.scores[2].value, pow(0.5 * 0.75 * 1.0 * 1.0 * 0.25, 1.0 / 5.0));
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+    // Without a run time nobody has an efficiency.
+    assert_ok(od_board_parse("entry,MMLU - EM,MMLU - EM (Fairness),MMLU - EM (Robustness)\n"
+                             "a,1,1,1\nb,0,0,0\n",
+                             75, "t.csv", &board, &err),
+              &err);
+    assert_ok(od_formula_find("proposal-2023", &formula, &err), &err);
+    assert_false(od_formula_fits(formula, &board));
+    assert_int_equal(od_rank(&board, formula, &ranking, &err), OD_E_FORMAT);
+    assert_non_null(strstr(err.message, "no value of category 'Bias'"));
+    od_board_release(&board);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -294,7 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ties_final), cmocka_unit_test(ties_hidden), cmocka_unit_test(ties_open),
         cmocka_unit_test(ties_helm),  cmocka_unit_test(missing),     cmocka_unit_test(refusals),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(no_memory),  cmocka_unit_test(site),        cmocka_unit_test(proposal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

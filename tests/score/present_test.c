@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "formats/json.h"
+#include "score/noise.h"
 #include "support.h"
 
 static const char table[] =
@@ -163,6 +164,70 @@ static void terminal(void **state)
     od_board_release(&board);
 }
 
+static void latex(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    struct od_buf buf;
+    make(&board, &ranking);
+    od_buf_init(&buf, OD_PRESENT_MAX_BYTES);
+    assert_ok(od_present_latex(&ranking, &buf, &err), &err);
+    const char *text = od_buf_text(&buf);
+    has(text, "\\begin{tabular}{lrrr}\n\\hline\nEntry & Rank & Mean win rate & Accuracy \\\\\n");
+    has(text,
+        "\n\\textless{}script\\textgreater{} & \\textbf{0.7500} & \\textbf{0.1000} & \\textbf{0.5000} \\\\\n");
+    has(text, "odd \\textless{}b\\textgreater{}\\&\"'x");
+    has(text, "\n=cmd & 0.5000 & -- & 0.2500 \\\\\n");
+    has(text, "\n% undefined: =cmd, GSM8K - EM: empty in the table\n");
+    od_buf_release(&buf);
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+}
+
+// Places within noise stand in every form, and CSV with them is read back without them.
+static void noise(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_board board = {0};
+    struct od_board again = {0};
+    struct od_ranking ranking = {0};
+    struct od_buf buf;
+    char *bytes = NULL;
+    size_t size = 0;
+    make(&board, &ranking);
+    assert_ok(od_ranking_add_noise(&ranking, &err), &err);
+    assert_int_equal(ranking.draw_count, OD_NOISE_DRAWS);
+    od_buf_init(&buf, OD_PRESENT_MAX_BYTES);
+    assert_ok(od_present_json(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "\"rank_within_noise\": 1,");
+    od_buf_reset(&buf);
+    assert_ok(od_present_html(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "Within noise</th>");
+    has(od_buf_text(&buf), "<td class=\"num\">1<small>1 to 1</small></td>");
+    od_buf_reset(&buf);
+    assert_ok(od_present_latex(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "& 1 (1--1) &");
+    od_buf_reset(&buf);
+    FILE *to = open_memstream(&bytes, &size);
+    assert_non_null(to);
+    assert_ok(od_present_text(&ranking, to, &err), &err);
+    assert_int_equal(fclose(to), 0);
+    has(bytes, "rank  within noise  entry");
+    has(bytes, "1 (1 to 1)");
+    assert_ok(od_present_csv(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "entry,rank,rank within noise,rank low,rank high,");
+    assert_ok(od_board_parse(buf.bytes, buf.size, "out.csv", &again, &err), &err);
+    assert_int_equal(again.metric_count, 4);
+    free(bytes);
+    od_buf_release(&buf);
+    od_ranking_release(&ranking);
+    od_board_release(&again);
+    od_board_release(&board);
+}
+
 // What the formula counted as 0 or 1000 is shown as undefined, and the count is told.
 static void counted(void **state)
 {
@@ -196,7 +261,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json),     cmocka_unit_test(csv_comes_back), cmocka_unit_test(page),
-        cmocka_unit_test(terminal), cmocka_unit_test(counted),
+        cmocka_unit_test(terminal), cmocka_unit_test(counted),        cmocka_unit_test(latex),
+        cmocka_unit_test(noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

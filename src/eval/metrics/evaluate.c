@@ -9,6 +9,7 @@
 #include "eval/adapter.h"
 #include "eval/instance.h"
 #include "eval/metrics/basic.h"
+#include "eval/metrics/bbq.h"
 #include "eval/metrics/calibration.h"
 #include "eval/metrics/stat.h"
 #include "eval/run_spec.h"
@@ -260,9 +261,9 @@ static enum od_status find_contexts(const struct od_instance_stats *items, size_
     return OD_OK;
 }
 
-// A metric object: HELM's BasicMetric, or the score of the last number, which is ours.
+// A metric object: HELM's BasicMetric or BBQMetric, or the score of the last number, which is ours.
 struct metric {
-    bool basic;
+    enum { BASIC, BBQ, LAST_NUMBER } kind;
     const char *const *names;
     size_t name_count;
 };
@@ -272,7 +273,7 @@ static enum od_status derive(const struct metric *metric, const struct od_instan
 {
     struct contexts contexts = {0};
     enum od_status status = find_contexts(items, count, &contexts, err);
-    if (!metric->basic) {
+    if (metric->kind != BASIC) {
         return status;
     }
     for (size_t i = 0; i < contexts.count && status == OD_OK; i++) {
@@ -294,9 +295,12 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
     const size_t first = result->count;
     enum od_status status = OD_OK;
 
-    for (size_t i = 0; i < count && status == OD_OK; i++) {
+    if (metric->kind == BBQ) {
+        od_bbq_evaluate(states, count, &trial);
+    }
+    for (size_t i = 0; i < count && metric->kind != BBQ && status == OD_OK; i++) {
         one.count = 0;
-        status = metric->basic
+        status = metric->kind == BASIC
                      ? od_basic_evaluate(&spec->adapter, metric->names, metric->name_count,
                                          &states[i], &result->arena, &one, err)
                      : od_basic_score(&spec->adapter, metric->names[0], &states[i], &result->arena,
@@ -309,11 +313,12 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
         }
     }
     const struct od_instance_stats *items = result->items ? &result->items[first] : NULL;
+    const size_t kept = result->count - first;
     if (status == OD_OK) {
-        status = derive(metric, items, count, &trial, err);
+        status = derive(metric, items, kept, &trial, err);
     }
     if (status == OD_OK && !spec->augmentation_dropped) {
-        od_worst_case(items, count, &result->arena, &trial);
+        od_worst_case(items, kept, &result->arena, &trial);
     }
     for (size_t i = 0; i < trial.count; i++) {
         const struct od_stat mean = od_stat_take_mean(&trial.items[i]);
@@ -359,15 +364,18 @@ enum od_status od_metrics_evaluate(const struct od_run_spec *spec,
                                    struct od_metrics_result *result, struct od_error *err)
 {
     static const char *const final_number[] = {"final_number_exact_match"};
-    const struct metric number = {false, final_number, 1};
+    const struct metric number = {LAST_NUMBER, final_number, 1};
+    const struct metric bbq = {BBQ, NULL, 0};
     enum od_status status = OD_OK;
 
     for (size_t i = 0; i < spec->metric_count && status == OD_OK; i++) {
         const struct od_metric_spec *metric_spec = &spec->metrics[i];
         if (metric_spec->kind == OD_METRIC_BASIC) {
-            const struct metric basic = {true, metric_spec->args[0].list,
+            const struct metric basic = {BASIC, metric_spec->args[0].list,
                                          metric_spec->args[0].list_count};
             status = evaluate_metric(spec, &basic, states, result, err);
+        } else if (metric_spec->kind == OD_METRIC_BBQ) {
+            status = evaluate_metric(spec, &bbq, states, result, err);
         }
     }
     if (status == OD_OK && spec->scenario->final_number) {

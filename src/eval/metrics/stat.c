@@ -35,12 +35,20 @@ static struct od_number plus(struct od_number a, struct od_number b)
     return (struct od_number){a.value + b.value, a.integer && b.integer};
 }
 
+// Python's x**2 asks the C library for a power, whose last bit is not always that of x * x; a
+// constant exponent would be compiled to a product.
+static double square(double x)
+{
+    const volatile double two = 2.0;
+    return pow(x, two);
+}
+
 static void update(struct od_stat *stat)
 {
     if (stat->count > 0) {
         const double count = (double)stat->count;
         stat->mean = stat->sum.value / count;
-        const double variance = stat->sum_squared.value / count - stat->mean * stat->mean;
+        const double variance = stat->sum_squared.value / count - square(stat->mean);
         stat->variance = variance < 0.0 ? od_number_int(0) : od_number_float(variance);
         stat->stddev = sqrt(stat->variance.value);
     }

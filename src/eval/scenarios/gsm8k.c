@@ -123,10 +123,12 @@ static enum od_status load(const struct od_run_spec *spec, const char *data,
     return status;
 }
 
-static enum od_status specify(const struct od_run_description *description, struct od_arena *arena,
-                              struct od_run_spec *spec, struct od_error *err)
+static enum od_status specify(const struct od_run_description *description, const char *data,
+                              struct od_arena *arena, struct od_run_spec *spec,
+                              struct od_error *err)
 {
     static const char *const stop[] = {"\n\n"};
+    (void)data;
     if (description->arg_count > 0) {
         return od_fail(err, OD_E_ARGUMENT, "gsm takes no argument '%s'", description->args[0].key);
     }

@@ -104,14 +104,16 @@ static enum od_status load(const struct od_run_spec *spec, const char *data,
     return OD_OK;
 }
 
-static enum od_status specify(const struct od_run_description *description, struct od_arena *arena,
-                              struct od_run_spec *spec, struct od_error *err)
+static enum od_status specify(const struct od_run_description *description, const char *data,
+                              struct od_arena *arena, struct od_run_spec *spec,
+                              struct od_error *err)
 {
     const struct od_run_arg *subject = od_run_arg_find(description, "subject");
     const struct od_run_arg *method = od_run_arg_find(description, "method");
     char instructions[OD_RUN_DESCRIPTION_MAX_BYTES + 128];
     char topic[OD_RUN_DESCRIPTION_MAX_BYTES + 1];
     char name[OD_RUN_DESCRIPTION_MAX_BYTES + 128];
+    (void)data;
 
     for (size_t i = 0; i < description->arg_count; i++) {
         if (&description->args[i] != subject && &description->args[i] != method) {
