@@ -256,8 +256,9 @@ static enum od_status add_variants(struct run *run, struct od_error *err)
         status = od_perturbation_tables_read(&tables, run->config->data, err);
     }
     if (status == OD_OK) {
-        status = od_augment(&tables, augmentation ? augmentation->kinds : 0, &run->instances,
-                            run->eval, run->eval_count, &run->asked, &run->asked_count, err);
+        status = od_augment(&tables, augmentation ? augmentation->kinds : 0,
+                            run->spec->scenario->keeps_unchanged, &run->instances, run->eval,
+                            run->eval_count, &run->asked, &run->asked_count, err);
     }
     od_perturbation_tables_release(&tables);
     return status;

@@ -46,6 +46,7 @@ static const char *const descriptions[] = {
     "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
     "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
     "truthful_qa:task=mc_single,model=neurips/local,data_augmentation=canonical,max_eval_instances=7",
+    "bbq:subject=SES,model=neurips/local,data_augmentation=canonical,max_eval_instances=3",
 };
 
 static const char *const names[] = {"run_spec.json", "scenario.json", "scenario_state.json",

@@ -283,8 +283,9 @@ enum od_status od_perturb(const struct od_perturbation_tables *tables,
 }
 
 enum od_status od_augment(const struct od_perturbation_tables *tables, unsigned kinds,
-                          struct od_instances *list, const size_t *chosen, size_t count,
-                          struct od_instance **ret, size_t *ret_count, struct od_error *err)
+                          bool keep_unchanged, struct od_instances *list, const size_t *chosen,
+                          size_t count, struct od_instance **ret, size_t *ret_count,
+                          struct od_error *err)
 {
     struct od_instance *items = NULL;
     size_t n = 0;
@@ -306,7 +307,8 @@ enum od_status od_augment(const struct od_perturbation_tables *tables, unsigned 
             }
             status = od_perturb(tables, (enum od_perturbation_kind)kind, original, &list->arena,
                                 &items[n], err);
-            if (status == OD_OK && strcmp(items[n].input, original->input) != 0) {
+            if (status == OD_OK &&
+                (keep_unchanged || strcmp(items[n].input, original->input) != 0)) {
                 n++;
             }
         }

@@ -10,7 +10,7 @@
  *
  * Each variant of an instance draws from Python's generator seeded with the instance's id, so a
  * variant depends on nothing but the instance and the tables. References are changed first, then
- * the input. A variant whose input is as before is left out.
+ * the input. A variant whose input is as before is left out where HELM does so.
  *
  * @source HELM 2023-11: augmentations.
  * @thread Re-entrant: distinct arenas from distinct threads.
@@ -18,6 +18,7 @@
 #ifndef OD_EVAL_PERTURBATIONS_PERTURB_H
 #define OD_EVAL_PERTURBATIONS_PERTURB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/memory.h"
@@ -58,11 +59,13 @@ enum od_status od_perturb(const struct od_perturbation_tables *tables,
 
 /**
  * The instances list->items[chosen[0 .. count)], each with its variants right behind it.
+ * @param keep_unchanged  Also those whose input is as before (HELM finds no two inputs equal whose
+ *                        classes differ, which happens to passages with questions).
  * @memory Gives *ret: free with od_free. Texts of variants come from `list->arena`.
  */
 enum od_status od_augment(const struct od_perturbation_tables *tables, unsigned kinds,
-                          struct od_instances *list, const size_t *chosen, size_t count,
-                          struct od_instance **ret, size_t *ret_count,
+                          bool keep_unchanged, struct od_instances *list, const size_t *chosen,
+                          size_t count, struct od_instance **ret, size_t *ret_count,
                           struct od_error *err) OD_MUST_CHECK;
 
 #endif
