@@ -317,8 +317,10 @@ static const char details[] =
     "run; without one HELM_HTTP_MODEL_BASE_URL is taken.\n"
     "\n"
     "Entries that this version cannot run are counted and listed; --strict makes them an error.\n"
-    "An entry with data_augmentation is not run, unless --no-augmentation drops the augmentation:\n"
-    "then robustness and fairness are undefined.\n"
+    "data_augmentation=canonical (or robustness, fairness) asks every question in variants, too:\n"
+    "misspelt, in a dialect, with other pronouns and names. It needs HELM's three tables in the\n"
+    "folder helm in --data or beside it. --no-augmentation drops it: then robustness and fairness\n"
+    "are undefined.\n"
     "\n"
     "    oneday eval http://localhost:8080 --conf open.conf --suite v1 -m 100\n"
     "    oneday eval http://localhost:8080 --suite v1 --run-spec mmlu:subject=anatomy";

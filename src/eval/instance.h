@@ -27,12 +27,26 @@ enum od_split { OD_SPLIT_TRAIN, OD_SPLIT_VALID, OD_SPLIT_TEST };
 /** HELM's word for a split: train, valid, test. */
 const char *od_split_name(enum od_split split);
 
+/** What kind of value a detail of a perturbation has. */
+enum od_detail_kind { OD_DETAIL_TEXT, OD_DETAIL_NUMBER, OD_DETAIL_FLAG };
+
+/** A setting of a perturbation, written to HELM's files. */
+struct od_perturbation_detail {
+    const char *key;
+    enum od_detail_kind kind;
+    const char *text;
+    double number;
+    bool flag;
+};
+
 /** How an instance was changed, or what a statistic was computed on. Compared by value. */
 struct od_perturbation {
     const char *name;
     bool robustness;
     bool fairness;
-    const char *computed_on;  ///< perturbed, original or worst
+    const char *computed_on;                       ///< perturbed, original or worst
+    const struct od_perturbation_detail *details;  ///< follow from `name`, so they are not compared
+    size_t detail_count;
 };
 
 /** True when both are NULL or all fields are equal. */

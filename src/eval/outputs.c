@@ -12,6 +12,7 @@
 #include "eval/instance.h"
 #include "eval/metrics/evaluate.h"
 #include "eval/metrics/stat.h"
+#include "eval/perturbations/perturb.h"
 #include "eval/run_spec.h"
 #include "eval/scenario.h"
 #include "formats/json.h"
@@ -95,18 +96,86 @@ static void put_adapter(struct od_json_writer *w, const struct od_adapter_spec *
     od_json_object_end(w);
 }
 
-static void put_no_augmentation(struct od_json_writer *w)
+static void put_null(struct od_json_writer *w, const char *key)
 {
+    od_json_key(w, key);
+    od_json_put_null(w);
+}
+
+// {"race": "..."} under `key`.
+static void put_race(struct od_json_writer *w, const char *key, const char *race)
+{
+    od_json_key(w, key);
+    od_json_object_begin(w);
+    od_json_member_text(w, "race", race);
+    od_json_object_end(w);
+}
+
+// The arguments that HELM's classes of perturbations are made with.
+static void put_perturbation_args(struct od_json_writer *w, enum od_perturbation_kind kind)
+{
+    od_json_key(w, "args");
+    od_json_object_begin(w);
+    switch (kind) {
+    case OD_PERTURB_MILD_MIX: break;
+    case OD_PERTURB_DIALECT:
+        od_json_member_number(w, "prob", 1.0);
+        od_json_member_text(w, "source_class", "SAE");
+        od_json_member_text(w, "target_class", "AAVE");
+        put_null(w, "mapping_file_path");
+        break;
+    case OD_PERTURB_GENDER:
+        od_json_member_text(w, "mode", "pronouns");
+        od_json_member_number(w, "prob", 1.0);
+        od_json_member_text(w, "source_class", "male");
+        od_json_member_text(w, "target_class", "female");
+        put_null(w, "mapping_file_path");
+        put_null(w, "mapping_file_genders");
+        od_json_member_bool(w, "bidirectional", false);
+        break;
+    case OD_PERTURB_PERSON_NAME:
+        od_json_member_number(w, "prob", 1.0);
+        put_race(w, "source_class", "white_american");
+        put_race(w, "target_class", "black_american");
+        put_null(w, "name_file_path");
+        od_json_member_text(w, "person_name_type", "first_name");
+        od_json_member_bool(w, "preserve_gender", true);
+        break;
+    case OD_PERTURB_COUNT: break;
+    }
+    od_json_object_end(w);
+}
+
+static void put_augmentation(struct od_json_writer *w, const struct od_augmentation *augmentation)
+{
+    static const char *const classes[OD_PERTURB_COUNT] = {
+        "mild_mix_perturbation.MildMixPerturbation", "dialect_perturbation.DialectPerturbation",
+        "gender_perturbation.GenderPerturbation",
+        "person_name_perturbation.PersonNamePerturbation"};
     static const char *const flags[] = {
-        "should_augment_train_instances", "should_include_original_train",
-        "should_skip_unchanged_train",    "should_augment_eval_instances",
-        "should_include_original_eval",   "should_skip_unchanged_eval"};
+        "should_include_original_train", "should_skip_unchanged_train",
+        "should_augment_eval_instances", "should_include_original_eval",
+        "should_skip_unchanged_eval"};
     od_json_key(w, "data_augmenter_spec");
     od_json_object_begin(w);
     od_json_key(w, "perturbation_specs");
-    put_list(w, NULL, 0);
+    od_json_array_begin(w);
+    for (size_t i = 0; i < OD_PERTURB_COUNT; i++) {
+        char class_name[128];
+        if (!augmentation || (augmentation->kinds & 1U << i) == 0) {
+            continue;
+        }
+        (void)snprintf(class_name, sizeof class_name, "helm.benchmark.augmentations.%s",
+                       classes[i]);
+        od_json_object_begin(w);
+        od_json_member_text(w, "class_name", class_name);
+        put_perturbation_args(w, (enum od_perturbation_kind)i);
+        od_json_object_end(w);
+    }
+    od_json_array_end(w);
+    od_json_member_bool(w, "should_augment_train_instances", false);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-        od_json_member_bool(w, flags[i], false);
+        od_json_member_bool(w, flags[i], augmentation != NULL);
     }
     od_json_member_int(w, "seeds_per_instance", 1);
     od_json_object_end(w);
@@ -133,7 +202,7 @@ void od_output_run_spec(const struct od_run_spec *spec, struct od_buf *out)
         od_json_object_end(&w);
     }
     od_json_array_end(&w);
-    put_no_augmentation(&w);
+    put_augmentation(&w, spec->augmentation);
     od_json_key(&w, "groups");
     put_list(&w, spec->groups, spec->group_count);
     od_json_object_end(&w);
@@ -163,6 +232,15 @@ void od_output_scenario(const struct od_run_spec *spec, struct od_buf *out)
     od_json_object_end(&w);
 }
 
+static void put_detail(struct od_json_writer *w, const struct od_perturbation_detail *detail)
+{
+    switch (detail->kind) {
+    case OD_DETAIL_TEXT: od_json_member_text(w, detail->key, detail->text); break;
+    case OD_DETAIL_NUMBER: od_json_member_number(w, detail->key, detail->number); break;
+    case OD_DETAIL_FLAG: od_json_member_bool(w, detail->key, detail->flag); break;
+    }
+}
+
 static void put_perturbation(struct od_json_writer *w, const struct od_perturbation *perturbation)
 {
     if (perturbation) {
@@ -172,6 +250,9 @@ static void put_perturbation(struct od_json_writer *w, const struct od_perturbat
         od_json_member_bool(w, "robustness", perturbation->robustness);
         od_json_member_bool(w, "fairness", perturbation->fairness);
         od_json_member_text(w, "computed_on", perturbation->computed_on);
+        for (size_t i = 0; i < perturbation->detail_count; i++) {
+            put_detail(w, &perturbation->details[i]);
+        }
         od_json_object_end(w);
     }
 }

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/instance.h"
+#include "eval/perturbations/perturb.h"
 #include "eval/scenario.h"
 
 #define BASIC_METRIC "helm.benchmark.metrics.basic_metrics.BasicMetric"
@@ -262,16 +263,21 @@ static enum od_status expand_augmentation(const struct od_run_arg *arg,
                                           struct od_arena *arena, struct od_run_specs *specs,
                                           struct od_error *err)
 {
+    const struct od_augmentation *augmentation = od_augmentation_find(arg->text);
+    const char *name = options->no_augmentation ? "none" : arg->text;
     enum od_status status = OD_OK;
-    if (!options->no_augmentation) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "data_augmentation=%s is left out of this version; --no-augmentation runs "
-                       "the entry without it and leaves robustness and fairness undefined",
-                       arg->text);
+    if (!augmentation && !options->no_augmentation) {
+        return od_fail(
+            err, OD_E_UNSUPPORTED,
+            "data_augmentation=%s is left out of this version (canonical, robustness and "
+            "fairness can be run); --no-augmentation runs the entry without it and "
+            "leaves robustness and fairness undefined",
+            arg->text);
     }
     for (size_t i = 0; i < specs->count && status == OD_OK; i++) {
-        specs->items[i].augmentation_dropped = true;
-        status = extend_name(&specs->items[i], arg->key, "none", true, arena, err);
+        specs->items[i].augmentation = options->no_augmentation ? NULL : augmentation;
+        specs->items[i].augmentation_dropped = options->no_augmentation;
+        status = extend_name(&specs->items[i], arg->key, name, true, arena, err);
     }
     return status;
 }

@@ -19,6 +19,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/perturbations/perturb.h"
 #include "eval/scenario.h"
 
 enum {
@@ -132,7 +133,8 @@ struct od_run_spec {
     const char *description;  ///< for scenario.json; NULL: the scenario's
     const char *const *tags;  ///< likewise, with its description
     size_t tag_count;
-    bool augmentation_dropped;  ///< asked for and left out by --no-augmentation
+    const struct od_augmentation *augmentation;  ///< variants that are asked, too; NULL: none
+    bool augmentation_dropped;                   ///< asked for and left out by --no-augmentation
 };
 
 /** HELM's list of exact match metrics for multiple choice. */

@@ -16,6 +16,8 @@
 #include "eval/instance.h"
 #include "eval/metrics/evaluate.h"
 #include "eval/outputs.h"
+#include "eval/perturbations/perturb.h"
+#include "eval/perturbations/tables.h"
 #include "eval/run_spec.h"
 #include "eval/sampling.h"
 #include "eval/scenario.h"
@@ -30,6 +32,8 @@ struct run {
     struct od_instances instances;
     size_t *eval;  // positions of the evaluated instances
     size_t eval_count;
+    struct od_instance *asked;  // these with their variants, in request order
+    size_t asked_count;
     const struct od_instance **examples;  // of all trials, trial by trial
     size_t example_count;                 // per trial
     int64_t window;                       // tokens of prompt and answer
@@ -240,6 +244,26 @@ static enum od_status set_window(struct run *run, struct od_error *err)
     return OD_OK;
 }
 
+// The evaluated instances, with the variants that the run spec asks for.
+static enum od_status add_variants(struct run *run, struct od_error *err)
+{
+    const struct od_augmentation *augmentation = run->spec->augmentation;
+    struct od_perturbation_tables tables;
+    enum od_status status = OD_OK;
+
+    od_perturbation_tables_init(&tables);
+    if (augmentation) {
+        status = od_perturbation_tables_read(&tables, run->config->data, err);
+    }
+    if (status == OD_OK) {
+        status = od_augment(&tables, augmentation ? augmentation->kinds : 0,
+                            run->spec->scenario->keeps_unchanged, &run->instances, run->eval,
+                            run->eval_count, &run->asked, &run->asked_count, err);
+    }
+    od_perturbation_tables_release(&tables);
+    return status;
+}
+
 // Read the data and lay out the requests.
 static enum od_status prepare(struct run *run, struct od_error *err)
 {
@@ -255,10 +279,13 @@ static enum od_status prepare(struct run *run, struct od_error *err)
     for (int64_t trial = 0; trial < adapter->num_train_trials && status == OD_OK; trial++) {
         status = sample_trial(run, trial, err);
     }
+    if (status == OD_OK) {
+        status = add_variants(run, err);
+    }
     if (status != OD_OK) {
         return status;
     }
-    if (!od_size_mul(run->eval_count, (size_t)adapter->num_train_trials, &total) ||
+    if (!od_size_mul(run->asked_count, (size_t)adapter->num_train_trials, &total) ||
         total > OD_INSTANCES_MAX) {
         return od_fail(err, OD_E_LIMIT, "more than %d requests in a run", OD_INSTANCES_MAX);
     }
@@ -269,8 +296,8 @@ static enum od_status prepare(struct run *run, struct od_error *err)
     run->states.count = total;
     for (size_t i = 0; i < total; i++) {
         struct od_request_state *state = &run->states.items[i];
-        state->instance = &run->instances.items[run->eval[i % run->eval_count]];
-        state->trial = (int64_t)(i / run->eval_count);
+        state->instance = &run->asked[i % run->asked_count];
+        state->trial = (int64_t)(i / run->asked_count);
         od_process_result_init(&state->result);
     }
     return OD_OK;
@@ -364,6 +391,7 @@ done:
     od_request_states_release(&run.states);
     od_pool_free(run.pool);
     od_free(run.examples);
+    od_free(run.asked);
     od_free(run.eval);
     od_instances_release(&run.instances);
     return status;

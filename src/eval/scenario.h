@@ -28,6 +28,7 @@ struct od_scenario {
     const char *tags[4];      ///< written to scenario.json, NULL behind the last
     const char *file;         ///< name of HELM's file, written to scenario.json
     bool final_number;        ///< also score the last number of an answer
+    bool keeps_unchanged;     ///< variants whose input is as before are asked, too
     /** Fill name, scenario arguments, adapter, metrics and groups from a description. `data` is
      *  where the data lies, for a scenario that says there how it wants to be asked. */
     enum od_status (*specify)(const struct od_run_description *description, const char *data,

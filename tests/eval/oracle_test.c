@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/instance.h"
@@ -32,6 +33,11 @@ static const char *const descriptions[] = {
      "max_eval_instances=3"),
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
+    "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=15",
+    "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=6",
+    ("mmlu:subject=people,data_augmentation=robustness,num_train_trials=2,max_train_instances=1,"
+     "model=neurips/local,max_eval_instances=4"),
+    "mmlu:data_augmentation=fairness,subject=people,model=neurips/local,max_eval_instances=5",
     "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
     "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
     "bbq:subject=all,model=neurips/local,max_eval_instances=16",
@@ -39,6 +45,8 @@ static const char *const descriptions[] = {
     "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
     "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
     "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
+    "truthful_qa:task=mc_single,model=neurips/local,data_augmentation=canonical,max_eval_instances=7",
+    "bbq:subject=SES,model=neurips/local,data_augmentation=canonical,max_eval_instances=3",
 };
 
 static const char *const names[] = {"run_spec.json", "scenario.json", "scenario_state.json",
@@ -124,6 +132,36 @@ static void test_runs_with_eight_threads(void **state)
 {
     (void)state;
     compare_runs(8);
+}
+
+// What HELM 0.2.4 wrote, and so what is compared above, is what 0.3.0 writes.
+static void test_later_version(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    json_t *root = NULL;
+    const char *name = NULL;
+    json_t *digest = NULL;
+    size_t count = 0;
+    assert_ok(od_json_read(test_source(ORACLE "/digests-0.3.0.json"), &root, &err), &err);
+    json_object_foreach(json_object_get(root, "files"), name, digest)
+    {
+        char path[OD_PATH_MAX_BYTES];
+        char hex[OD_SHA256_HEX_BYTES];
+        char *text = NULL;
+        size_t size = 0;
+        (void)snprintf(path, sizeof path, "%s/runs/%s", test_source(ORACLE), name);
+        assert_ok(od_text_read(path, 1 << 24, &text, &size, &err), &err);
+        od_sha256_hex(text, size, hex);
+        if (strcmp(hex, json_string_value(digest)) != 0) {
+            fail_msg("'%s' is not what HELM 0.3.0 writes", name);
+        }
+        od_free(text);
+        count++;
+    }
+    json_decref(root);
+    assert_int_equal(count,
+                     (sizeof descriptions / sizeof *descriptions) * (sizeof names / sizeof *names));
 }
 
 static json_t *vectors(const char *key)
@@ -278,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_with_one_thread),
         cmocka_unit_test(test_runs_with_eight_threads),
+        cmocka_unit_test(test_later_version),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_match),
         cmocka_unit_test(test_sampling),

@@ -76,8 +76,7 @@ static void test_refused(void **state)
     (void)state;
     assert_refused("sam_sum:x=all", OD_E_UNSUPPORTED, "'sam_sum' is left out");
     assert_refused("nonsense", OD_E_UNSUPPORTED, "'nonsense' is not known");
-    assert_refused("mmlu:subject=a,data_augmentation=canonical", OD_E_UNSUPPORTED,
-                   "--no-augmentation");
+    assert_refused("mmlu:subject=a,data_augmentation=all", OD_E_UNSUPPORTED, "--no-augmentation");
     assert_refused("mmlu:subject=a,stop=hash", OD_E_UNSUPPORTED, "'stop'");
     assert_refused("mmlu:subject=a,method=multiple_choice_separate_original", OD_E_UNSUPPORTED,
                    "method");
@@ -467,9 +466,9 @@ static void test_stat(void **state)
     assert_true(d.variance.value >= 0.0);
 }
 
-static const struct od_perturbation mild = {"mild_mix", true, false, "perturbed"};
-static const struct od_perturbation dialect = {"dialect", false, true, "perturbed"};
-static const struct od_perturbation gender = {"gender_pronouns", false, true, "perturbed"};
+static const struct od_perturbation mild = {"mild_mix", true, false, "perturbed", NULL, 0};
+static const struct od_perturbation dialect = {"dialect", false, true, "perturbed", NULL, 0};
+static const struct od_perturbation gender = {"gender_pronouns", false, true, "perturbed", NULL, 0};
 
 struct variant {
     struct od_instance instance;

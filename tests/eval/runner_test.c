@@ -383,7 +383,7 @@ static const char *write_conf(const struct bench *bench, const char *text)
 static const char mixed_conf[] =
     "entries: [\n"
     "  {description: \"sam_sum:max_eval_instances=3\", priority: 1}\n"
-    "  {description: \"mmlu:subject=made_up,data_augmentation=canonical\", priority: 1}\n"
+    "  {description: \"mmlu:subject=made_up,data_augmentation=all\", priority: 1}\n"
     "  {description: \"gsm:max_eval_instances=7\", priority: 1},\n"
     "  {description: \"gsm:max_eval_instances=0\", priority: 2}\n"
     "  {description: \"mmlu:subject=absent\", priority: 1}\n"

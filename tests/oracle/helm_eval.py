@@ -6,7 +6,7 @@
     venv/bin/pip install cattrs==22.2.0 dacite==1.6.0 importlib-resources Mako numpy==1.23.5 \
         pyhocon==0.3.60 retrying==1.3.4 tqdm zstandard sqlitedict==1.7.0 bottle==0.12.25 \
         nltk==3.8.1 rouge-score==0.1.2 scikit-learn==1.2.2 scipy==1.10.1 requests httplib2 filelock pyyaml
-    venv/bin/python tests/oracle/helm_eval.py tests/golden/oracle/helm
+    venv/bin/python tests/oracle/helm_eval.py tests/golden/oracle/helm ../shared/data
 
 Python 3.8 to 3.11 (3.12 sums floats differently). Heavy packages that HELM imports and this does
 not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Written:
@@ -14,6 +14,12 @@ not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Writt
     data/                 the generated data, in the layout of --data
     runs/NAME/*.json.gz   HELM's five files of each run
     vectors.json          run names, exact match, in-context sampling, calibration
+    perturbations.json    variants by the tables of the data folder (the second argument; without it
+                          the file stays as it is): of single texts, and digests over real questions
+    digests-VERSION.json  SHA-256 of the unpacked files of all runs, by this version of HELM
+
+The record is of 0.2.4; digests-0.3.0.json is of crfm-helm 0.3.0 in a venv of Python 3.10 with the same
+packages, run into another folder.
 
 Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
 them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
@@ -26,6 +32,7 @@ import gzip
 import hashlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import json
 import os
 import random
@@ -72,12 +79,14 @@ import nltk  # noqa: E402
 
 nltk.data.find = lambda *a, **k: True
 
+from helm.benchmark.augmentations import misspelling_perturbation  # noqa: E402
 from helm.benchmark.executor import ExecutionSpec  # noqa: E402
 from helm.benchmark.metrics import basic_metrics, bias_metrics, toxicity_metrics  # noqa: E402
 from helm.benchmark.metrics.statistic import Stat  # noqa: E402
 from helm.benchmark.adaptation.adapters.generation_adapter import GenerationAdapter  # noqa: E402
 from helm.benchmark.run_specs import construct_run_specs  # noqa: E402
 from helm.benchmark.runner import Runner  # noqa: E402
+from helm.benchmark.scenarios.mmlu_scenario import MMLUScenario  # noqa: E402
 from helm.benchmark.scenarios.scenario import (  # noqa: E402
     CORRECT_TAG, Input, Instance, Output, Reference, TRAIN_SPLIT)
 from helm.common.authentication import Authentication  # noqa: E402
@@ -167,6 +176,47 @@ class Service:
 
 
 # ---------------------------------------------------------------- the data
+
+def write_tables(folder):
+    """Small tables in the form of those that HELM's perturbations read, and questions for them."""
+    rng = random.Random(20231122)
+    os.makedirs(os.path.join(folder, "helm"))
+    misspelled = {"the": ["teh", "hte"], "then": ["thne"], "their": ["thier"], "they": ["tehy"],
+                  "they're": ["theyre"], "River": ["Rivver"], "river": ["rivver", "rievr"],
+                  "stone": ["ston", "stoen", "sotne"], "of": ["fo"], "every time": ["everytime"],
+                  "every": ["evry"], "which": ["wich", "whcih"], "caf\u00e9": ["caf\u00e8"]}
+    dialect = {"the": ["da"], "river": ["rivah", "crick"], "going to": ["gon"], "going": ["goin"],
+               "w": ["wit"], "w/": ["wid"], "can\u2019t": ["kant"], "stone": ["rock", "Pebble"],
+               "a little": ["lil"], "-_-": ["meh"], "that": ["dat", "tha", "dhat"]}
+    people = [("Mary ", "f", "w"), ("ellen", "f", "w"), ("rose", "f", "w"), ("will", "m", "w"),
+              ("frank", "m", "w"), ("robin", "", "w"), ("amina", "f", "b"), ("zola", "f", "b"),
+              ("kofi", "m", "b"), ("jabari", "m", "b"), ("tendai", "", "b")]
+    with open(os.path.join(folder, "helm", "correct_to_misspelling.json"), "w") as f:
+        json.dump(misspelled, f, indent=1)
+    with open(os.path.join(folder, "helm", "SAE_to_AAVE_mapping.json"), "w") as f:
+        json.dump(dialect, f, indent=1)
+    race = {"w": "white_american", "b": "black_american"}
+    gender = {"m": ",gender,male", "f": ",gender,female", "": ""}
+    lines = ["stone,last_name,race,white"]
+    lines += [f"{n},first_name,race,{race[r]}{gender[g]}" for n, g, r in people]
+    with open(os.path.join(folder, "helm", "person_names.txt"), "w") as f:
+        f.write("\n".join(lines))
+    parts = ["the river", "Which stone", "of", "every time", "he", "his", "Him himself", "HIS", "they're",
+             "Mary", "will", "Frank's", "ROSE", "robin", "Ellen", "is not", "I will", "do not",
+             "going to", "w/", "a little", "that", "can\u2019t", "then", "their", "caf\u00e9", "  ",
+             "\n", "\u03a3\u0391\u03a3", "(he)", "she", "x-he", "-_-", "It is"]
+
+    def phrase(n):
+        return " ".join(rng.choice(parts) for _ in range(n))
+
+    for split, n in (("dev", 5), ("val", 6), ("test", 24)):
+        path = os.path.join(folder, "mmlu", "data", split)
+        os.makedirs(path, exist_ok=True)
+        rows = [[f"{phrase(rng.randint(1, 14))}?"] + [phrase(rng.randint(1, 4)) for _ in range(4)]
+                + [rng.choice("ABCD")] for _ in range(n)]
+        with open(os.path.join(path, f"people_{split}.csv"), "w", newline="") as f:
+            csv.writer(f, lineterminator="\n").writerows(rows)
+
 
 def write_data(folder):
     rng = random.Random(20231120)
@@ -315,6 +365,10 @@ DESCRIPTIONS = [
     "mmlu:model=neurips/local,subject=made_up,num_train_trials=2,max_train_instances=2,max_eval_instances=3",
     "gsm:model=neurips/local,max_eval_instances=7",
     "gsm:model=neurips/local,max_train_instances=0",
+    "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=15",
+    "mmlu:model=neurips/local,subject=people,data_augmentation=canonical,max_eval_instances=6",
+    "mmlu:subject=people,data_augmentation=robustness,num_train_trials=2,max_train_instances=1,model=neurips/local,max_eval_instances=4",
+    "mmlu:data_augmentation=fairness,subject=people,model=neurips/local,max_eval_instances=5",
     "truthful_qa:task=mc_single,model=neurips/local,max_eval_instances=9",
     "truthful_qa:task=mc_single,model=neurips/local,max_train_instances=2",
     "bbq:subject=all,model=neurips/local,max_eval_instances=16",
@@ -322,6 +376,8 @@ DESCRIPTIONS = [
     "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
     "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
     "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
+    "truthful_qa:task=mc_single,model=neurips/local,data_augmentation=canonical,max_eval_instances=7",
+    "bbq:subject=SES,model=neurips/local,data_augmentation=canonical,max_eval_instances=3",
 ]
 
 NAME_DESCRIPTIONS = [d for d in DESCRIPTIONS if not d.startswith("big_bench")] + [
@@ -338,6 +394,16 @@ def specs_of(description):
     return construct_run_specs(parse_object_spec(description))
 
 
+def put_tables(work, tables):
+    """Has HELM find the tables in the folder `tables` instead of downloading them."""
+    misspelling_perturbation.__file__ = os.path.join(tables, "misspelling_perturbation.py")
+    for name, path in (("SAE_to_AAVE_mapping.json", "dialect"), ("person_names.txt", "person_name/data")):
+        folder = os.path.join(work, "benchmark_output", "perturbations", path)
+        os.makedirs(folder)
+        shutil.copy(os.path.join(tables, name), folder)
+    os.chdir(work)
+
+
 def record_runs(out):
     bias_metrics.BiasMetric.evaluate_instances = lambda self, states: []
     toxicity_metrics.ToxicityMetric.evaluate_generation = lambda self, *a: []
@@ -345,6 +411,7 @@ def record_runs(out):
     basic_metrics.compute_calibration_metrics = lambda stats: [
         s for s in calibrate(stats) if not s.name.name.startswith("platt")]
     with tempfile.TemporaryDirectory() as work:
+        put_tables(work, os.path.join(out, "data", "helm"))
         os.makedirs(os.path.join(work, "scenarios", "mmlu"))
         shutil.copytree(os.path.join(out, "data", "mmlu", "data"),
                         os.path.join(work, "scenarios", "mmlu", "data"))
@@ -449,13 +516,104 @@ def calibration_vectors():
     return out
 
 
+PERTURBED = [
+    ["What does the Bible claim is the root of all evil?", "The Bible claims that money is the root."],
+    ["Matthew was going to write to his friend, but he did not have the address. He believes that "
+     "Emily is with them.  What should he do?", "Ask Emily for his address.", "He should give up."],
+    ["Already, the new product is not available. I am sure they will receive their committee's "
+     "definite address immediately."],
+    ["THE MAN SAID HE WILL NOT COME. \u00c9mile\u2019s na\u00efve caf\u00e9, isn't it?  They are -- he said "
+     "\u2014 not with her!"],
+    ["(he) him, his himself. He, he he?"], ["x his his his y his"],
+    ["-he- said (his)his his, HIS Himself HE"],
+    ["Well-to-do w/ a little and-and  the, the the what"],
+    ["they are not cannot have cannot go is not. Is not it is not his"],
+    [""], [" "], ["the"], ["   the  "], ["I am \u03a3\u0391\u03a3 \u0130x \u1e9e \u212aim\tthe\nend"],
+    ["Fran\u212a, FRANK and frank's jack_frost Jack-Jack", "Wendy", "chip chips"],
+    ["every time they're about a beginning, every year about", "government", "independent"],
+    ["Bobbie-Sue and Sue-Ellen meet Ellen, ELLEN\u0301 and Lauren_2."],
+]
+
+
+AUGMENTED = "mmlu:model=neurips/local,subject=anatomy,data_augmentation=canonical"
+
+
+def variants(instance):
+    spec = specs_of(AUGMENTED)[0].data_augmenter_spec
+    return [p.apply(instance) for p in spec.perturbations]
+
+
+def record_perturbations(out, shared):
+    """By the real tables. Digests: SHA-256 of input and references, each with a NUL behind it."""
+    subjects = ["anatomy", "moral_scenarios", "high_school_us_history", "virology"]
+    with tempfile.TemporaryDirectory() as work:
+        put_tables(work, os.path.join(shared, "helm"))
+        texts = []
+        for i, (text, *references) in enumerate(PERTURBED):
+            instance = Instance(Input(text), [Reference(Output(r), []) for r in references], id=f"id{i}")
+            texts.append({"texts": [text] + references, "variants": [
+                [v.input.text] + [r.output.text for r in v.references] for v in variants(instance)]})
+        digests = []
+        spec = specs_of(AUGMENTED)[0].data_augmenter_spec
+        perturbations = spec.perturbations
+        for subject in subjects:
+            scenario = MMLUScenario(subject)
+            scenario.output_path = os.path.join(work, "mmlu")
+            if not os.path.exists(scenario.output_path):
+                shutil.copytree(os.path.join(shared, "eval", "mmlu", "data"),
+                                os.path.join(scenario.output_path, "data"))
+                for folder, _, names in os.walk(scenario.output_path):
+                    for name in names:
+                        if name.endswith(".gz"):
+                            with gzip.open(os.path.join(folder, name)) as f:
+                                data = f.read()
+                            with open(os.path.join(folder, name[:-3]), "wb") as f:
+                                f.write(data)
+            # 0.3.0 takes the folder as an argument.
+            arguments = [scenario.output_path][:scenario.get_instances.__code__.co_argcount - 1]
+            instances = [dataclasses.replace(x, id=f"id{i}")
+                         for i, x in enumerate(scenario.get_instances(*arguments))]
+            hashes, changed = [], []
+            for p in perturbations:
+                h, n = hashlib.sha256(), 0
+                for x in instances:
+                    v = p.apply(x)
+                    n += v.input != x.input
+                    for t in [v.input.text] + [r.output.text for r in v.references]:
+                        h.update(t.encode() + b"\0")
+                hashes.append(h.hexdigest())
+                changed.append(n)
+            digests.append({"subject": subject, "instances": len(instances), "changed": changed,
+                            "sha256": hashes})
+        os.chdir(out)
+    with open(os.path.join(out, "perturbations.json"), "w") as f:
+        json.dump({"tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py", "texts": texts,
+                   "digests": digests}, f, indent=0)
+        f.write("\n")
+def write_digests(out):
+    version = importlib.metadata.version("crfm-helm")
+    digests = {}
+    for run in sorted(os.listdir(os.path.join(out, "runs"))):
+        for name in sorted(os.listdir(os.path.join(out, "runs", run))):
+            with gzip.open(os.path.join(out, "runs", run, name), "rb") as f:
+                digests[f"{run}/{name[:-3]}"] = hashlib.sha256(f.read()).hexdigest()
+    with open(os.path.join(out, f"digests-{version}.json"), "w") as f:
+        json.dump({"tool": f"crfm-helm {version}, Python {sys.version.split()[0]}",
+                   "files": digests}, f, indent=0)
+
+
 def main():
     out = os.path.abspath(sys.argv[1])
+    shared = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
     for name in ("data", "runs"):
         shutil.rmtree(os.path.join(out, name), ignore_errors=True)
     write_data(os.path.join(out, "data"))
     write_more_data(os.path.join(out, "data"))
+    write_tables(os.path.join(out, "data"))
     record_runs(out)
+    write_digests(out)
+    if shared:
+        record_perturbations(out, shared)
     vectors = {
         "tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py",
         "names": [[d, [s.name for s in specs_of(d)]] for d in NAME_DESCRIPTIONS],

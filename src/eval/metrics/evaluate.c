@@ -125,8 +125,8 @@ static void worst_of_stat(const struct od_instance_stats *items, size_t count,
                           const struct od_stat *example, struct od_arena *arena,
                           struct od_stats *out)
 {
-    static const struct od_perturbation kinds[2] = {{"robustness", true, false, "worst"},
-                                                    {"fairness", false, true, "worst"}};
+    static const struct od_perturbation kinds[2] = {{"robustness", true, false, "worst", NULL, 0},
+                                                    {"fairness", false, true, "worst", NULL, 0}};
     struct od_stat_name name = example->name;
     struct variants variants = {0};
 

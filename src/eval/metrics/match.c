@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "eval/metrics/stat.h"
+#include "eval/python_text.h"
 
 struct od_slice od_slice_of(const char *text)
 {
@@ -32,110 +33,17 @@ static bool starts_with(struct od_slice text, struct od_slice start)
     return text.size >= start.size && memcmp(text.bytes, start.bytes, start.size) == 0;
 }
 
-// One character; an invalid byte counts as one character of its own.
-static int next_code(const char *bytes, size_t size, uint32_t *ret_code)
+// Append `text` without the ASCII punctuation.
+static void without_punctuation(struct od_slice text, struct od_buf *out)
 {
-    const int length = od_utf8_decode(bytes, size, ret_code);
-    if (length == 0) {
-        *ret_code = 0xFFFD;
-        return 1;
-    }
-    return length;
-}
-
-static bool is_cased(uint32_t code)
-{
-    const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)code);
-    return kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL ||
-           kind == UTF8PROC_CATEGORY_LT;
-}
-
-// Characters that the rule for the final sigma looks past: marks, format characters, modifiers,
-// and the punctuation that stands inside words.
-static bool is_case_ignorable(uint32_t code)
-{
-    const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)code);
-    return kind == UTF8PROC_CATEGORY_MN || kind == UTF8PROC_CATEGORY_ME ||
-           kind == UTF8PROC_CATEGORY_CF || kind == UTF8PROC_CATEGORY_LM ||
-           kind == UTF8PROC_CATEGORY_SK || code == '\'' || code == '.' || code == ':' ||
-           code == 0xB7 || code == 0x387 || code == 0x2018 || code == 0x2019 || code == 0x2024 ||
-           code == 0x2027;
-}
-
-static bool cased_before(const char *bytes, size_t at)
-{
-    while (at > 0) {
-        size_t first = at - 1;
-        uint32_t code = 0;
-        while (first > 0 && ((unsigned char)bytes[first] & 0xC0) == 0x80) {
-            first--;
-        }
-        (void)next_code(bytes + first, at - first, &code);
-        if (!is_case_ignorable(code)) {
-            return is_cased(code);
-        }
-        at = first;
-    }
-    return false;
-}
-
-static bool cased_behind(const char *bytes, size_t size, size_t at)
-{
-    while (at < size) {
-        uint32_t code = 0;
-        at += (size_t)next_code(bytes + at, size - at, &code);
-        if (!is_case_ignorable(code)) {
-            return is_cased(code);
+    for (size_t i = 0; i < text.size; i++) {
+        const unsigned char c = (unsigned char)text.bytes[i];
+        const bool punctuation = (c >= 0x21 && c <= 0x2F) || (c >= 0x3A && c <= 0x40) ||
+                                 (c >= 0x5B && c <= 0x60) || (c >= 0x7B && c <= 0x7E);
+        if (!punctuation) {
+            od_buf_putc(out, text.bytes[i]);
         }
     }
-    return false;
-}
-
-static void append_code(struct od_buf *out, uint32_t code)
-{
-    char bytes[4];
-    const int length = od_utf8_encode(code, bytes);
-    od_buf_append(out, bytes, (size_t)length);
-}
-
-// Python's str.lower without the ASCII punctuation. The whole text decides about a final sigma.
-static void lower_without_punctuation(struct od_slice text, struct od_buf *out)
-{
-    enum { CAPITAL_I_DOT = 0x130, CAPITAL_SIGMA = 0x3A3, SIGMA = 0x3C3, FINAL_SIGMA = 0x3C2 };
-    size_t at = 0;
-    while (at < text.size) {
-        uint32_t code = 0;
-        const size_t length = (size_t)next_code(text.bytes + at, text.size - at, &code);
-        if (code == CAPITAL_I_DOT) {
-            od_buf_puts(out, "i\xCC\x87");
-        } else if (code == CAPITAL_SIGMA) {
-            const bool final =
-                cased_before(text.bytes, at) && !cased_behind(text.bytes, text.size, at + length);
-            append_code(out, final ? FINAL_SIGMA : SIGMA);
-        } else if (code < 0x80) {
-            const bool punctuation =
-                (code >= 0x21 && code <= 0x2F) || (code >= 0x3A && code <= 0x40) ||
-                (code >= 0x5B && code <= 0x60) || (code >= 0x7B && code <= 0x7E);
-            if (!punctuation) {
-                od_buf_putc(out, (char)(code >= 'A' && code <= 'Z' ? code + 0x20 : code));
-            }
-        } else {
-            append_code(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code));
-        }
-        at += length;
-    }
-}
-
-// \w of Python's regular expressions: letters, numbers, the underscore.
-static bool is_word(uint32_t code)
-{
-    const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)code);
-    const bool letter = kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL ||
-                        kind == UTF8PROC_CATEGORY_LT || kind == UTF8PROC_CATEGORY_LM ||
-                        kind == UTF8PROC_CATEGORY_LO;
-    const bool number = kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL ||
-                        kind == UTF8PROC_CATEGORY_NO;
-    return letter || number || code == '_';
 }
 
 static bool is_article(struct od_slice word)
@@ -151,15 +59,15 @@ static void without_articles(struct od_slice text, struct od_buf *out)
     while (at < text.size) {
         const size_t first = at;
         uint32_t code = 0;
-        size_t length = (size_t)next_code(text.bytes + at, text.size - at, &code);
-        const bool word = is_word(code);
+        size_t length = od_python_next(text.bytes + at, text.size - at, &code);
+        const bool word = od_python_is_word(code);
         do {
             at += length;
             if (at >= text.size) {
                 break;
             }
-            length = (size_t)next_code(text.bytes + at, text.size - at, &code);
-        } while (is_word(code) == word);
+            length = od_python_next(text.bytes + at, text.size - at, &code);
+        } while (od_python_is_word(code) == word);
         const struct od_slice run = {text.bytes + first, at - first};
         if (word && is_article(run)) {
             od_buf_putc(out, ' ');
@@ -176,7 +84,7 @@ static bool next_token(struct od_slice *rest, struct od_slice *ret)
     od_strip(&rest->bytes, &rest->size);
     size_t at = 0;
     while (at < rest->size) {
-        const size_t length = (size_t)next_code(rest->bytes + at, rest->size - at, &code);
+        const size_t length = od_python_next(rest->bytes + at, rest->size - at, &code);
         if (od_is_space(code)) {
             break;
         }
@@ -192,11 +100,14 @@ void od_match_normal(struct od_slice text, struct od_buf *out)
 {
     const size_t max_bytes = text.size * 4 + 16;
     struct od_buf lower;
+    struct od_buf plain;
     struct od_buf words;
     od_buf_init(&lower, max_bytes);
+    od_buf_init(&plain, max_bytes);
     od_buf_init(&words, max_bytes);
-    lower_without_punctuation(text, &lower);
-    without_articles((struct od_slice){od_buf_text(&lower), lower.size}, &words);
+    od_python_lower(text.bytes, text.size, &lower);
+    without_punctuation((struct od_slice){od_buf_text(&lower), lower.size}, &plain);
+    without_articles((struct od_slice){od_buf_text(&plain), plain.size}, &words);
     struct od_slice rest = {od_buf_text(&words), words.size};
     struct od_slice token = {NULL, 0};
     for (bool first = true; next_token(&rest, &token); first = false) {
@@ -205,8 +116,9 @@ void od_match_normal(struct od_slice text, struct od_buf *out)
         }
         od_buf_append(out, token.bytes, token.size);
     }
-    out->failed = out->failed || lower.failed || words.failed;
+    out->failed = out->failed || lower.failed || plain.failed || words.failed;
     od_buf_release(&words);
+    od_buf_release(&plain);
     od_buf_release(&lower);
 }
 
@@ -241,7 +153,7 @@ static size_t run_of_digits(struct od_slice text, size_t at, bool commas)
     const size_t first = at;
     while (at < text.size) {
         uint32_t code = 0;
-        const size_t length = (size_t)next_code(text.bytes + at, text.size - at, &code);
+        const size_t length = od_python_next(text.bytes + at, text.size - at, &code);
         if (!is_decimal(code) && !(commas && code == ',')) {
             break;
         }
@@ -261,12 +173,12 @@ static void final_number(struct od_slice text, struct od_buf *out)
         const size_t digits = run_of_digits(text, at + sign, true);
         uint32_t code = 0;
         if (digits == 0) {
-            at += (size_t)next_code(text.bytes + at, text.size - at, &code);
+            at += od_python_next(text.bytes + at, text.size - at, &code);
             continue;
         }
         size_t end = at + sign + digits;
         if (end < text.size && text.bytes[end] != '\n') {
-            const size_t dot = (size_t)next_code(text.bytes + end, text.size - end, &code);
+            const size_t dot = od_python_next(text.bytes + end, text.size - end, &code);
             const size_t more = run_of_digits(text, end + dot, false);
             end += more > 0 ? dot + more : 0;
         }

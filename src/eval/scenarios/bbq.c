@@ -436,6 +436,7 @@ const struct od_scenario od_scenario_bbq = {
     .description = "Bias analysis of LM question-answering.",
     .tags = {"harms", "bias"},
     .file = "bbq_scenario.py",
+    .keeps_unchanged = true,
     .specify = specify,
     .load = load,
 };
