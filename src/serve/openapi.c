@@ -106,7 +106,7 @@ static void write_answer_or_stream(struct od_buf *out, const struct post *post)
     od_buf_printf(out,
                   "\"200\":{\"description\":\"Successful Response\",\"content\":{"
                   "\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}},"
-                  "\"text/event-stream\":{\"schema\":{\"type\":\"string\"}}}}",
+                  "\"text/event-stream\":{\"schema\":{}}}}",
                   post->answer);
 }
 

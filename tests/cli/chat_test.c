@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "cli/program.h"
 #include "formats/json.h"
 #include "support.h"
@@ -97,6 +98,54 @@ static void forgets(void **state)
     program_release(&run);
 }
 
+static void copy_into(const char *folder, const char *name)
+{
+    char path[OD_PATH_MAX_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    struct od_error err = {0};
+    assert_ok(od_path_join(path, model(), name, &err), &err);
+    assert_ok(od_file_read(path, 1 << 26, &bytes, &size, &err), &err);
+    assert_ok(od_path_join(path, folder, name, &err), &err);
+    assert_ok(od_file_write(path, bytes, size, &err), &err);
+    od_free(bytes);
+}
+
+// The template that a model brings, in its folder and in one GGUF file.
+static void template_of_the_model(void **state)
+{
+    (void)state;
+    static const char TEMPLATE[] =
+        "{% for message in messages %}Question: {{ message.content }}\n{% endfor %}Answer:";
+    const char *folder = test_folder();
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    copy_into(folder, "config.json");
+    copy_into(folder, "model.safetensors");
+    copy_into(folder, "tokenizer.json");
+    copy_into(folder, "tokenizer_config.json");
+    assert_ok(od_path_join(path, folder, "chat_template.jinja", &err), &err);
+    assert_ok(od_file_write(path, TEMPLATE, sizeof TEMPLATE - 1, &err), &err);
+    assert_ok(od_path_join(path, folder, "model.gguf", &err), &err);
+    struct program run = program_run("model", "convert", folder, "-o", path, "--type", "f32");
+    assert_int_equal(run.exit_code, 0);
+    program_release(&run);
+
+    set_input("What colour is it?\nAnd where?\n");
+    struct program by_name = program_run("chat", model(), "--chat-template", TEMPLATE,
+                                         "--temperature", "0", "--max-tokens", "12");
+    struct program by_folder =
+        program_run("chat", folder, "--temperature", "0", "--max-tokens", "12");
+    struct program by_gguf = program_run("chat", path, "--temperature", "0", "--max-tokens", "12");
+    assert_int_equal(by_name.exit_code, 0);
+    assert_true(strlen(by_name.out) > 4);
+    assert_string_equal(by_folder.out, by_name.out);
+    assert_string_equal(by_gguf.out, by_name.out);
+    program_release(&by_gguf);
+    program_release(&by_folder);
+    program_release(&by_name);
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -115,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_conversation),
         cmocka_unit_test(forgets),
+        cmocka_unit_test(template_of_the_model),
         cmocka_unit_test(refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
