@@ -110,6 +110,14 @@ const struct od_recipe_key od_recipe_keys[] = {
      .type = "list of integers, or one",
      .help = "Layers that get an adapter, the first one is 0; layers in front of the first of them "
              "need no backward pass; empty: all layers"},
+    {.name = "lora_modules_to_save",
+     .alias = "modules_to_save",
+     .kind = OD_RECIPE_SAVED,
+     .lora = true,
+     .fallback = "[]",
+     .type = "list of `embed_tokens` and `lm_head`",
+     .help = "Modules trained in full beside the adapter, and exported with it; for models whose "
+             "head is not their embedding"},
     {.name = "chat_template",
      .kind = OD_RECIPE_TEMPLATE,
      AT(chat_template),
@@ -335,8 +343,6 @@ const struct od_recipe_key od_recipe_keys[] = {
     REFUSED("auto_find_batch_size", "false",
             "the plan is made before the run: 'oneday plan' names what fits"),
     REFUSED("batch_size", "null", "give 'micro_batch_size' and 'gradient_accumulation_steps'"),
-    REFUSED("lora_modules_to_save", "[]", not_built),
-    REFUSED("modules_to_save", "[]", not_built),
     REFUSED("lora_target_parameters", "[]", not_built),
     REFUSED("lora_fan_in_fan_out", "false", not_built),
     REFUSED("lora_bias", "none", not_built),

@@ -70,6 +70,12 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         options.lora_scale = od_adapter_scale(&config);
         options.lora_dropout = (float)recipe->lora_dropout;
         options.lora_layers = recipe->lora_layers;
+        options.saved = recipe->lora_saved;
+        if (options.saved != 0 && spec->tied) {
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "lora_modules_to_save: this model's head is its embedding, which cannot "
+                           "be trained beside an adapter yet");
+        }
         if (od_layer_set_last(&recipe->lora_layers) >= spec->layers) {
             return od_fail(err, OD_E_ARGUMENT,
                            "peft_layers_to_transform: the model has no layer %lld, its last is "

@@ -256,6 +256,10 @@ enum od_status od_session_gpu_weights(struct od_session *s,
         return status;
     }
     if (s->recipe->method == OD_METHOD_LORA) {
+        // What is trained in full beside the adapter went straight to the card.
+        if (s->program.options.saved != 0 && (status = od_session_fetch(s, err)) != OD_OK) {
+            return status;
+        }
         od_adapters_init(&s->program, s->arrays.tensor, s->recipe->seed);
         return od_session_store(s, err);
     }
