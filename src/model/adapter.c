@@ -360,6 +360,7 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
     struct od_adapter adapter = {0};
     struct od_safetensors *st = NULL;
     char path[OD_PATH_MAX_BYTES];
+    size_t used = 0;
 
     if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
         (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
@@ -373,7 +374,6 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
         status = od_fail(err, OD_E_MEMORY, "no memory for '%s'", folder);
         goto done;
     }
-    size_t used = 0;
     for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
         const struct od_part *part = &program->weights[i];
         struct od_adapter_layer *layer = &adapter.layers[adapter.layer_count];

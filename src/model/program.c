@@ -248,13 +248,17 @@ static int32_t build_matrix(struct od_builder *b, int64_t rows, int64_t cols, co
     if (b->failed) {
         return -1;
     }
+    const bool rounded = trained && b->program.options.bf16_weights && cols % 8 == 0;
     if (trained && add_param(b, tensor, true, is_table) < 0) {
         return -1;
+    }
+    if (rounded) {
+        b->program.params[b->program.param_count - 1].rounded = true;
     }
     if (!b->program.options.half) {
         return tensor;
     }
-    if (!trained) {
+    if (!trained || rounded) {
         b->program.tensors[tensor].dtype = OD_DTYPE_BF16;
         return tensor;
     }
@@ -493,6 +497,9 @@ static enum od_status check_options(const struct od_spec *spec,
             err, OD_E_ARGUMENT,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
             (long long)options->lora_r, (long long)spec->channels);
+    }
+    if (options->bf16_weights && options->mode != OD_PROGRAM_TRAIN_FULL) {
+        return od_fail(err, OD_E_ARGUMENT, "only full tuning has weights without an fp32 master");
     }
     if (options->saved != 0 && (options->mode != OD_PROGRAM_TRAIN_LORA || spec->tied)) {
         return od_fail(

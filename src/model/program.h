@@ -79,6 +79,7 @@ struct od_param {
     int32_t v_scales;
     int32_t copy;  ///< bf16 copy that the operations read; -1: they read the tensor itself
     bool decay;    ///< weight decay applies (matrices)
+    bool rounded;  ///< bf16 values without an fp32 master: rounded by chance after a step
 };
 
 /** The linear layers of a block that can carry an adapter, in PEFT's names. */
@@ -194,6 +195,9 @@ struct od_program_options {
     /** Moments of tensors of OD_ADAMW_8BIT_MIN elements or more are 8-bit codes; those of tables of
      *  embeddings are not. */
     bool moments_8bit;
+    /** FULL: matrices have no fp32 master (ops/adamw/rounding.h); those whose rows are no multiple of
+     *  eight elements keep theirs. */
+    bool bf16_weights;
     float embed_noise;  ///< alpha of the noise on the embedding in training passes; 0: none
     int64_t head_rows;  ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };

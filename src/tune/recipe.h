@@ -91,6 +91,7 @@ struct od_recipe {
     double num_epochs;                    ///< 1 (may be fractional)
     int64_t max_steps;                    ///< 0: from num_epochs
 
+    bool bf16_weights;                ///< weights: bf16-stochastic; false: float32
     const char *optimizer;            ///< adamw (the same: adamw_torch), or adamw_8bit
     double learning_rate;             ///< 2e-4
     enum od_schedule lr_scheduler;    ///< cosine

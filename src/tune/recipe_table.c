@@ -183,6 +183,13 @@ const struct od_recipe_key od_recipe_keys[] = {
      .help =
          "Optimiser; `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and `paged_adamw_32bit` are "
          "`adamw`, `adamw_bnb_8bit` and `paged_adamw_8bit` are `adamw_8bit`"},
+    {.name = "weights",
+     .kind = OD_RECIPE_WEIGHTS,
+     .fallback = "float32",
+     .type = "`float32` or `bf16-stochastic`",
+     .help =
+         "How trained weights are kept in full tuning: `bf16-stochastic` has no float32 copy, 4 "
+         "bytes less for each on a GPU, and rounds matrices by chance after a step"},
     {.name = "learning_rate",
      .alias = "lr",
      NUMBER(learning_rate, 0, 100),

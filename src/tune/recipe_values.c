@@ -237,6 +237,23 @@ static enum od_status read_saved(struct od_recipe_reader *r, const struct od_yam
     return status;
 }
 
+static enum od_status read_weights(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                   struct od_error *err)
+{
+    static const char *const names[] = {"float32", "bf16-stochastic"};
+    const char *text = NULL;
+    const enum od_status status = od_yaml_text(node, &text, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    r->recipe->bf16_weights = strcmp(text, names[1]) == 0;
+    if (!r->recipe->bf16_weights && strcmp(text, names[0]) != 0) {
+        return od_recipe_fail_unknown(node, "kind of weights", text,
+                                      od_nearest_name(text, names, COUNT(names)), err);
+    }
+    return OD_OK;
+}
+
 // One of `names`, as its index. What is unknown is told with the nearest, else with all of them.
 static enum od_status read_name(const struct od_yaml_node *node, const char *const *names,
                                 size_t count, size_t *ret, struct od_error *err)
@@ -538,6 +555,7 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_TARGETS: return read_targets(r, node, err);
     case OD_RECIPE_LAYERS: return read_layers(r, node, err);
     case OD_RECIPE_SAVED: return read_saved(r, node, err);
+    case OD_RECIPE_WEIGHTS: return read_weights(r, node, err);
     case OD_RECIPE_TARGET_LINEAR: return od_yaml_bool(node, &r->target_linear, err);
     case OD_RECIPE_DATASETS:
         return od_recipe_read_datasets(r, node, recipe->datasets, &recipe->dataset_count, err);

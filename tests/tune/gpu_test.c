@@ -128,6 +128,7 @@ struct way {
     bool evaluate;
     const char *optimizer;
     double noise;
+    bool bf16_weights;
     unsigned saved;              // modules in full beside the adapter
     struct od_layer_set layers;  // that have one
     int checkpoint;              // after so many steps; 0: none
@@ -161,6 +162,7 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
                                .max_grad_norm = 1.0,
                                .val_set_size = way->held_out,
                                .neftune_noise_alpha = way->noise,
+                               .bf16_weights = way->bf16_weights,
                                .lora_saved = way->saved,
                                .lora_layers = way->layers,
                                .seed = 7};
@@ -428,6 +430,51 @@ static void parts_follow(void **state)
     }
 }
 
+// Weights without fp32 masters: the CPU's losses, the same bits however little is kept, and when a new
+// session goes on from a checkpoint; moments in fp32 and in 8 bits.
+static void weights_without_masters(void **state)
+{
+    enum { AT = 4 };
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int m = 0; m < 2; m++) {
+        struct way way = {.config = llama,
+                          .method = OD_METHOD_FULL,
+                          .place = ON_CPU,
+                          .accumulation = 1,
+                          .steps = STEPS,
+                          .optimizer = m == 0 ? "adamw" : "adamw_8bit",
+                          .bf16_weights = true,
+                          .folder = test_folder()};
+        struct curve cpu;
+        struct curve gpu;
+        struct curve lean;
+        struct curve rest;
+        struct curve masters;
+        run_as(&way, &cpu);
+        way.place = ON_GPU_KEEPING_LEAST;
+        run_as(&way, &lean);
+        way.place = ON_GPU;
+        way.checkpoint = AT;
+        run_as(&way, &gpu);
+        way.checkpoint = 0;
+        train(&way, AT, &rest);
+        way.bf16_weights = false;
+        run_as(&way, &masters);
+        for (int i = 0; i < STEPS; i++) {
+            print_message("# step %d: CPU %.5f, GPU %.5f, with masters %.5f\n", i + 1, cpu.loss[i],
+                          gpu.loss[i], masters.loss[i]);
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+        }
+        assert_int_equal(gpu.hash, lean.hash);
+        assert_memory_equal(&gpu.loss[AT], &rest.loss[AT], (STEPS - AT) * sizeof gpu.loss[0]);
+        assert_int_equal(gpu.hash, rest.hash);
+        assert_int_not_equal(gpu.hash, masters.hash);
+    }
+}
+
 static void other_families_follow(void **state)
 {
     enum { FEW = 5 };
@@ -463,10 +510,13 @@ static void other_families_follow(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lora_follows),         cmocka_unit_test(full_follows),
-        cmocka_unit_test(evaluations),          cmocka_unit_test(eight_bit_moments),
-        cmocka_unit_test(noise_follows),        cmocka_unit_test(parts_follow),
-        cmocka_unit_test(other_families_follow)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
+                                       cmocka_unit_test(full_follows),
+                                       cmocka_unit_test(evaluations),
+                                       cmocka_unit_test(eight_bit_moments),
+                                       cmocka_unit_test(noise_follows),
+                                       cmocka_unit_test(parts_follow),
+                                       cmocka_unit_test(weights_without_masters),
+                                       cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -547,6 +547,56 @@ static void saved_modules(void **state)
     refused(world, with(text, "lora_modules_to_save: [lm_heads]\n"), "did you mean 'lm_head'?");
 }
 
+// Full tuning without fp32 masters: matrices are bf16 values, near what fp32 learns, and a killed run ends
+// with the same bits.
+static void weights_without_masters(void **state)
+{
+    (void)state;
+    static const char kind[] = "weights: bf16-stochastic\n";
+    static const char full[] = "max_steps: 12\nlearning_rate: 0.003\nsave_steps: 2\n";
+    char text[RECIPE_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    struct od_tune_result again;
+    struct od_error err = {0};
+    struct od_step_report report;
+    const char *world = world_make(world_full, "");
+    const struct od_tune_result plain = run_recipe(world, "plain", full);
+    (void)snprintf(text, sizeof text, "%s%s", full, kind);
+    const struct od_tune_result rounded = run_recipe(world, "rounded", text);
+    assert_true(rounded.weight_hash != plain.weight_hash);
+    assert_true(fabs(rounded.last_loss - plain.last_loss) <
+                0.1 * (plain.first_loss - plain.last_loss));
+    world_recipe(world, text);
+    world_run_and_kill(world, "killed", false, 5);
+    assert_ok(world_run(world, "killed", true, 2, true, &again, &err), &err);
+    assert_true(again.weight_hash == rounded.weight_hash);
+
+    open_session(world, text, &recipe, &session);
+    for (int round = 0; round < 2; round++) {  // at the start and after a step
+        int rounded_count = 0;
+        for (int32_t i = 0; i < session.program.param_count; i++) {
+            const struct od_param *param = &session.program.params[i];
+            const struct od_tensor *t = &session.program.tensors[param->tensor];
+            const float *w = session.arrays.tensor[param->tensor];
+            int64_t others = 0;
+            for (int64_t j = 0; j < t->rows * t->cols; j++) {
+                uint32_t bits;
+                memcpy(&bits, &w[j], sizeof bits);
+                others += (bits & 0xFFFFu) != 0;
+            }
+            assert_int_equal(param->rounded, !t->vectors);
+            rounded_count += param->rounded;
+            assert_true(param->rounded ? others == 0 : round == 0 || others > 0);
+        }
+        assert_int_equal(rounded_count, 1 + 2 * 4);
+        assert_ok(od_session_step(&session, &report, &err), &err);
+    }
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+    refused(world, with(text, kind), "is for full tuning");
+}
+
 // The frozen weights in 8 bits: other numbers, and training that learns. In 4 bits their widths must be
 // whole blocks.
 static void quantised(void **state)
@@ -586,6 +636,7 @@ int main(void)
         cmocka_unit_test(goes_on_from_an_adapter),
         cmocka_unit_test(some_layers),
         cmocka_unit_test(saved_modules),
+        cmocka_unit_test(weights_without_masters),
         cmocka_unit_test(quantised),
         cmocka_unit_test(not_built),
     };
