@@ -26,6 +26,14 @@ enum od_status od_adapter_set_open(const struct od_program *program, const char 
         struct od_adapter *adapter = &set.adapters[set.count];
         status = od_adapter_open(program, folders[set.count], adapter, err);
         rank = adapter->r > rank ? adapter->r : rank;
+        for (int64_t i = 0; i < adapter->layer_count && status == OD_OK; i++) {
+            if (adapter->layers[i].full) {
+                status = od_fail(err, OD_E_UNSUPPORTED,
+                                 "adapter '%.300s' has an embedding or a head of its own "
+                                 "(modules_to_save): serve it alone, or merge it",
+                                 folders[set.count]);
+            }
+        }
     }
     if (status == OD_OK) {
         set.room = od_alloc((size_t)(rows * rank), sizeof *set.room);

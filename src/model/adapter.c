@@ -46,6 +46,25 @@ static enum od_status read_targets(const json_t *config, const char *path, unsig
     return OD_OK;
 }
 
+static enum od_status read_saved(const json_t *config, const char *path, unsigned *ret,
+                                 struct od_error *err)
+{
+    const json_t *modules = json_object_get(config, "modules_to_save");
+    unsigned saved = 0;
+    for (size_t i = 0; i < json_array_size(modules); i++) {
+        const char *name = json_string_value(json_array_get(modules, i));
+        const unsigned bit = name ? od_saved_bit(name) : 0;
+        if (bit == 0) {
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "'%s': 'modules_to_save' has '%.60s': only %s and %s are known", path,
+                           name ? name : "?", od_saved_name(0), od_saved_name(1));
+        }
+        saved |= bit;
+    }
+    *ret = saved;
+    return OD_OK;
+}
+
 static enum od_status add_layer(const json_t *layer, const char *path, struct od_layer_set *set,
                                 struct od_error *err)
 {
@@ -100,7 +119,8 @@ enum od_status od_adapter_config_read(const char *folder, struct od_adapter_conf
         (status = od_json_text_or(json, "base_model_name_or_path", path, "", &base, err)) !=
             OD_OK ||
         (status = read_targets(json, path, &config.targets, err)) != OD_OK ||
-        (status = read_layers(json, path, &config.layers, err)) != OD_OK) {
+        (status = read_layers(json, path, &config.layers, err)) != OD_OK ||
+        (status = read_saved(json, path, &config.saved, err)) != OD_OK) {
         goto done;
     }
     if (strcmp(type, "LORA") != 0) {
@@ -137,6 +157,21 @@ static void write_layers(struct od_json_writer *w, const struct od_layer_set *se
     od_json_array_end(w);
 }
 
+static void write_saved(struct od_json_writer *w, unsigned saved)
+{
+    if (saved == 0) {
+        return;
+    }
+    od_json_key(w, "modules_to_save");
+    od_json_array_begin(w);
+    for (int i = 0; i < OD_SAVED_NAMES; i++) {
+        if ((saved & (1u << i)) != 0) {
+            od_json_put_text(w, od_saved_name(i));
+        }
+    }
+    od_json_array_end(w);
+}
+
 enum od_status od_adapter_config_write(const struct od_adapter_config *config, const char *folder,
                                        struct od_error *err)
 {
@@ -165,6 +200,7 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
     }
     od_json_array_end(&w);
     write_layers(&w, &config->layers);
+    write_saved(&w, config->saved);
     od_json_object_end(&w);
     od_buf_putc(&buf, '\n');
     enum od_status status = od_buf_check(&buf, err);
@@ -262,6 +298,32 @@ enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, co
     return OD_OK;
 }
 
+// The bit of a module that a weight's name ends in: "model.embed_tokens.weight"; 0: none.
+static unsigned saved_of(const struct od_part *part)
+{
+    char module[OD_PART_NAME_BYTES];
+    const size_t stem = strlen(part->name) - strlen(".weight");
+    (void)snprintf(module, sizeof module, "%.*s", (int)stem, part->name);
+    const char *dot = strrchr(module, '.');
+    return od_saved_bit(dot ? dot + 1 : module);
+}
+
+// A weight that was trained in full.
+static enum od_status read_full(const struct od_safetensors *st, const char *path,
+                                const struct od_part *part, struct od_adapter_layer *layer,
+                                struct od_error *err)
+{
+    struct od_part full = {.rank = 2, .rows = part->rows, .cols = part->cols};
+    (void)snprintf(full.name, sizeof full.name, "base_model.model.%.100s", part->name);
+    *layer = (struct od_adapter_layer){
+        .tensor = part->tensor, .row = part->row, .rows = part->rows, .k = part->cols};
+    layer->full = od_alloc((size_t)(part->rows * part->cols), sizeof *layer->full);
+    if (!layer->full) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+    }
+    return od_parts_read_open(st, &full, 1, &layer->full, path, err);
+}
+
 // The matrices for one weight; *ret_found is false where the adapter has none.
 static enum od_status read_layer(const struct od_safetensors *st, const char *path,
                                  const struct od_part *part, int64_t r,
@@ -298,6 +360,7 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
     struct od_adapter adapter = {0};
     struct od_safetensors *st = NULL;
     char path[OD_PATH_MAX_BYTES];
+    size_t used = 0;
 
     if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
         (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
@@ -312,17 +375,23 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
         goto done;
     }
     for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        struct od_adapter_layer *layer = &adapter.layers[adapter.layer_count];
         bool found = false;
-        if (program->weights[i].rank == 2) {
-            status = read_layer(st, path, &program->weights[i], config.r,
-                                &adapter.layers[adapter.layer_count], &found, err);
+        if (part->rank == 2 && (saved_of(part) & config.saved) != 0) {
+            adapter.layer_count++;
+            used++;
+            status = read_full(st, path, part, layer, err);
+        } else if (part->rank == 2) {
+            status = read_layer(st, path, part, config.r, layer, &found, err);
             adapter.layer_count += found;
+            used += found ? 2 : 0;
         }
     }
-    if (status == OD_OK && 2 * (size_t)adapter.layer_count != od_safetensors_count(st)) {
-        status = od_fail(
-            err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to no layer of this model", path,
-            od_safetensors_count(st) - 2 * (size_t)adapter.layer_count, od_safetensors_count(st));
+    if (status == OD_OK && used != od_safetensors_count(st)) {
+        status = od_fail(err, OD_E_FORMAT,
+                         "'%s': %zu of its %zu tensors belong to no layer of this model", path,
+                         od_safetensors_count(st) - used, od_safetensors_count(st));
     }
     if (status == OD_OK) {
         *ret = adapter;
@@ -340,6 +409,7 @@ void od_adapter_release(struct od_adapter *adapter)
     for (int64_t i = 0; i < adapter->layer_count; i++) {
         od_free(adapter->layers[i].a);
         od_free(adapter->layers[i].b);
+        od_free(adapter->layers[i].full);
     }
     od_free(adapter->layers);
     *adapter = (struct od_adapter){0};
@@ -352,9 +422,13 @@ enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *p
     enum od_status status = od_adapter_open(program, folder, &adapter, err);
     for (int64_t i = 0; i < adapter.layer_count && status == OD_OK; i++) {
         const struct od_adapter_layer *layer = &adapter.layers[i];
-        status =
-            od_adapter_add(pool, tensors[layer->tensor] + layer->row * layer->k, layer->a, layer->b,
-                           layer->rows, layer->k, adapter.r, (double)adapter.scale, err);
+        float *w = tensors[layer->tensor] + layer->row * layer->k;
+        if (layer->full) {
+            memcpy(w, layer->full, (size_t)(layer->rows * layer->k) * sizeof *w);
+            continue;
+        }
+        status = od_adapter_add(pool, w, layer->a, layer->b, layer->rows, layer->k, adapter.r,
+                                (double)adapter.scale, err);
     }
     od_adapter_release(&adapter);
     return status;

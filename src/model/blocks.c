@@ -150,8 +150,7 @@ void od_build_head(struct od_builder *b, int32_t x, int32_t embedding)
     const bool infer = options->mode == OD_PROGRAM_INFER;
     int32_t w = embedding;
     if (!spec->tied) {
-        w = od_build_weight(b, spec->vocab, spec->channels, "head");
-        od_build_weight_part(b, w, 0, spec->vocab, "lm_head.weight");
+        w = od_build_saved(b, OD_SAVED_HEAD, "head", "lm_head.weight");
     }
     struct od_op *op = od_build_op(b, infer ? OD_OP_HEAD_LOGITS : OD_OP_HEAD_LOSS);
     op->n = spec->vocab;
@@ -193,7 +192,7 @@ static void half_inputs(struct od_builder *b)
     if (options->embed_noise > 0.0F) {
         io->noise_bounds = od_build_float(b, OD_ROLE_INPUT, tokens, 1, "noise_bounds");
     }
-    if (options->mode == OD_PROGRAM_TRAIN_FULL) {
+    if (options->mode == OD_PROGRAM_TRAIN_FULL || (options->saved & OD_SAVED_EMBEDDING) != 0) {
         io->embed_order = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "embed_order");
         io->embed_runs = od_build_tensor(b, OD_ROLE_INPUT, tokens + 1, 1, "embed_runs");
     }
@@ -232,12 +231,11 @@ int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t 
 {
     const struct od_spec *spec = &b->program.spec;
     const struct od_program_options *options = &b->program.options;
-    *ret_weight = od_build_table(b, spec->vocab, spec->channels, "embedding");
+    *ret_weight = od_build_saved(b, OD_SAVED_EMBEDDING, "embedding", file_name);
     if (options->embedding_on_host && options->half && !spec->tied && !b->failed &&
-        options->mode == OD_PROGRAM_TRAIN_LORA) {
+        options->mode == OD_PROGRAM_TRAIN_LORA && (options->saved & OD_SAVED_EMBEDDING) == 0) {
         b->program.tensors[*ret_weight].role = OD_ROLE_HOST;
     }
-    od_build_weight_part(b, *ret_weight, 0, spec->vocab, "%s", file_name);
     const int32_t y = od_build_tensor(b, OD_ROLE_ACTIVATION, b->program.options.tokens,
                                       spec->channels, "embedding.y");
     struct od_op *op = od_build_op(b, OD_OP_EMBED);

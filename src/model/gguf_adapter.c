@@ -62,6 +62,12 @@ static enum od_status open_source(struct source *source, const char *folder, str
     char path[OD_PATH_MAX_BYTES];
     const struct od_program *program = source->program;
     enum od_status status = od_adapter_config_read(folder, &source->config, err);
+    if (status == OD_OK && source->config.saved != 0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s' has an embedding or a head of its own (modules_to_save), which an "
+                       "adapter in GGUF cannot have: merge it first",
+                       folder);
+    }
     if (status == OD_OK) {
         status = od_path_join(path, folder, "adapter_model.safetensors", err);
     }

@@ -32,6 +32,23 @@ const char *od_target_name(int index)
     return target_names[index];
 }
 
+static const char *const saved_names[OD_SAVED_NAMES] = {"embed_tokens", "lm_head"};
+
+unsigned od_saved_bit(const char *name)
+{
+    for (unsigned i = 0; i < OD_SAVED_NAMES; i++) {
+        if (strcmp(name, saved_names[i]) == 0) {
+            return 1u << i;
+        }
+    }
+    return 0;
+}
+
+const char *od_saved_name(int index)
+{
+    return saved_names[index];
+}
+
 unsigned od_spec_targets(const struct od_spec *spec)
 {
     return strcmp(spec->family, "gpt2") == 0 ? OD_TARGET_ALL_GPT2 : OD_TARGET_ALL;
@@ -225,20 +242,23 @@ static int32_t linear_bias(struct od_builder *b, int64_t count, const char *name
 }
 
 static int32_t build_matrix(struct od_builder *b, int64_t rows, int64_t cols, const char *name,
-                            bool is_table)
+                            bool trained, bool is_table)
 {
-    const bool trained = b->program.options.mode == OD_PROGRAM_TRAIN_FULL;
     const int32_t tensor = od_build_tensor(b, OD_ROLE_WEIGHT, rows, cols, "%s", name);
     if (b->failed) {
         return -1;
     }
+    const bool rounded = trained && b->program.options.bf16_weights && cols % 8 == 0;
     if (trained && add_param(b, tensor, true, is_table) < 0) {
         return -1;
+    }
+    if (rounded) {
+        b->program.params[b->program.param_count - 1].rounded = true;
     }
     if (!b->program.options.half) {
         return tensor;
     }
-    if (!trained) {
+    if (!trained || rounded) {
         b->program.tensors[tensor].dtype = OD_DTYPE_BF16;
         return tensor;
     }
@@ -252,12 +272,33 @@ static int32_t build_matrix(struct od_builder *b, int64_t rows, int64_t cols, co
 
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
 {
-    return build_matrix(b, rows, cols, name, false);
+    return build_matrix(b, rows, cols, name, b->program.options.mode == OD_PROGRAM_TRAIN_FULL,
+                        false);
 }
 
 int32_t od_build_table(struct od_builder *b, int64_t rows, int64_t cols, const char *name)
 {
-    return build_matrix(b, rows, cols, name, true);
+    return build_matrix(b, rows, cols, name, b->program.options.mode == OD_PROGRAM_TRAIN_FULL,
+                        true);
+}
+
+int32_t od_build_saved(struct od_builder *b, enum od_saved module, const char *name,
+                       const char *file_name)
+{
+    const struct od_spec *spec = &b->program.spec;
+    const struct od_program_options *options = &b->program.options;
+    const bool saved = options->mode == OD_PROGRAM_TRAIN_LORA && (options->saved & module) != 0;
+    const int32_t w =
+        build_matrix(b, spec->vocab, spec->channels, name,
+                     saved || options->mode == OD_PROGRAM_TRAIN_FULL, module == OD_SAVED_EMBEDDING);
+    od_build_weight_part(b, w, 0, spec->vocab, "%s", file_name);
+    if (saved && !b->failed) {
+        char full[OD_PART_NAME_BYTES];
+        (void)snprintf(full, sizeof full, "base_model.model.%.100s", file_name);
+        add_part(b, b->program.adapters, &b->program.adapter_count, b->program.tensors[w].master, 0,
+                 spec->vocab, full);
+    }
+    return w;
 }
 
 int32_t od_build_gradient_of_param(const struct od_program *program, int32_t tensor)
@@ -456,6 +497,14 @@ static enum od_status check_options(const struct od_spec *spec,
             err, OD_E_ARGUMENT,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
             (long long)options->lora_r, (long long)spec->channels);
+    }
+    if (options->bf16_weights && options->mode != OD_PROGRAM_TRAIN_FULL) {
+        return od_fail(err, OD_E_ARGUMENT, "only full tuning has weights without an fp32 master");
+    }
+    if (options->saved != 0 && (options->mode != OD_PROGRAM_TRAIN_LORA || spec->tied)) {
+        return od_fail(
+            err, OD_E_ARGUMENT,
+            "embedding and head are trained beside adapters only, and where they are two");
     }
     if (od_layer_set_last(&options->lora_layers) >= spec->layers) {
         return od_fail(err, OD_E_ARGUMENT,

@@ -79,6 +79,7 @@ struct od_param {
     int32_t v_scales;
     int32_t copy;  ///< bf16 copy that the operations read; -1: they read the tensor itself
     bool decay;    ///< weight decay applies (matrices)
+    bool rounded;  ///< bf16 values without an fp32 master: rounded by chance after a step
 };
 
 /** The linear layers of a block that can carry an adapter, in PEFT's names. */
@@ -136,6 +137,14 @@ static inline bool od_layer_set_has(const struct od_layer_set *set, int64_t laye
     return od_layer_set_names(set, layer) || od_layer_set_last(set) < 0;
 }
 
+/** Modules that can be trained in full beside adapters (PEFT's modules_to_save), in its names. */
+enum od_saved { OD_SAVED_EMBEDDING = 1 << 0, OD_SAVED_HEAD = 1 << 1 };
+enum { OD_SAVED_NAMES = 2 };
+/** Bit of a module's name ("embed_tokens", "lm_head"), or 0. */
+unsigned od_saved_bit(const char *name);
+/** Names in bit order; OD_SAVED_NAMES of them. */
+const char *od_saved_name(int index);
+
 /** Spare columns for a folded adapter are a multiple of so many. */
 enum { OD_FOLD_ALIGN = 64 };
 /** Philox streams of the adapters' dropout begin here, one for each linear layer. */
@@ -166,9 +175,10 @@ struct od_program_options {
     int64_t tokens;  ///< most rows of a pass
     int threads;     ///< sizes scratch
     int64_t lora_r;
-    float lora_dropout;               ///< in front of the adapters, 0 to below 1
-    float lora_scale;                 ///< alpha / r, or alpha / sqrt(r)
-    unsigned lora_targets;            ///< bits of enum od_target
+    float lora_dropout;     ///< in front of the adapters, 0 to below 1
+    float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
+    unsigned lora_targets;  ///< bits of enum od_target
+    unsigned saved;         ///< LORA: bits of enum od_saved; the model's head is one of its own
     struct od_layer_set lora_layers;  ///< below the model's number of layers
     enum od_quant quant;              ///< LORA: how the weights of linear layers are kept
     int64_t cache_slots;              ///< INFER: pages of the key/value cache
@@ -185,6 +195,9 @@ struct od_program_options {
     /** Moments of tensors of OD_ADAMW_8BIT_MIN elements or more are 8-bit codes; those of tables of
      *  embeddings are not. */
     bool moments_8bit;
+    /** FULL: matrices have no fp32 master (ops/adamw/rounding.h); those whose rows are no multiple of
+     *  eight elements keep theirs. */
+    bool bf16_weights;
     float embed_noise;  ///< alpha of the noise on the embedding in training passes; 0: none
     int64_t head_rows;  ///< rows of logits that the loss holds; 0: OD_HEAD_CHUNK_ROWS
 };
@@ -204,8 +217,8 @@ struct od_program_io {
     int32_t key_tiles;       ///< [tokens, 4] by keys
     int32_t dquery_tiles;    ///< [tokens, 4] by queries, for their gradient
     int32_t counts;          ///< [3]
-    int32_t embed_order;     ///< [tokens] rows sorted by id; FULL
-    int32_t embed_runs;      ///< [tokens + 1] where an id begins in embed_order; FULL
+    int32_t embed_order;     ///< [tokens] rows sorted by id; where the embedding is trained
+    int32_t embed_runs;      ///< [tokens + 1] where an id begins in embed_order
     int32_t logits;          ///< [logit_rows, V]
     int32_t position_order;  ///< as embed_order, by position; FULL with learned positions
     int32_t position_runs;
@@ -222,7 +235,7 @@ struct od_program {
     int32_t forward_count;    ///< operations up to the loss or the logits
     struct od_part *weights;  ///< base weights, in the order of a model file
     int32_t weight_count;
-    struct od_part *adapters;  ///< adapter weights under PEFT's names
+    struct od_part *adapters;  ///< adapter weights under PEFT's names, modules trained in full too
     int32_t adapter_count;
     struct od_param *params;
     int32_t param_count;

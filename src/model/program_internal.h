@@ -69,6 +69,10 @@ struct od_op *od_build_op(struct od_builder *b, enum od_op_kind kind);
 int32_t od_build_weight(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
 /** The same for a table of embeddings, whose moments are never codes. */
 int32_t od_build_table(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
+/** The embedding [V, C], whose moments are never codes, or the head: trained in full beside adapters
+ *  where the options say so. */
+int32_t od_build_saved(struct od_builder *b, enum od_saved module, const char *name,
+                       const char *file_name);
 /** Norm weights: fp32 in every layout, never decayed. */
 int32_t od_build_vectors(struct od_builder *b, int64_t rows, int64_t cols, const char *name);
 /** A norm's bias [count, 1], kept as norm weights are. */

@@ -75,7 +75,7 @@ static bool is_reached(const struct od_builder *b, int64_t layer)
             return true;
         }
     }
-    return options->mode == OD_PROGRAM_TRAIN_FULL;
+    return options->mode == OD_PROGRAM_TRAIN_FULL || (options->saved & OD_SAVED_EMBEDDING) != 0;
 }
 
 void od_build_layer(struct od_builder *b, int64_t index, int32_t x)

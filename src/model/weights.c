@@ -501,6 +501,9 @@ void od_adapters_init(const struct od_program *program, float *const *tensors, u
         float *to = tensors[part->tensor] + part->row * part->cols;
         const int64_t count = part->rows * part->cols;
         const bool is_a = strstr(part->name, ".lora_A.") != NULL;
+        if (!is_a && !strstr(part->name, ".lora_B.")) {
+            continue;  // trained in full: starts as the base has it
+        }
         const float bound = (float)(1.0 / sqrt((double)part->cols));
         for (int64_t j = 0; j < count; j++) {
             const struct od_philox draw =

@@ -123,6 +123,7 @@ struct od_adapter_config {
     bool rslora;
     unsigned targets;                    ///< bits of enum od_target
     struct od_layer_set layers;          ///< layers_to_transform
+    unsigned saved;                      ///< modules_to_save, bits of enum od_saved
     char base_model[OD_PATH_MAX_BYTES];  ///< base_model_name_or_path
 };
 enum od_status od_adapter_config_read(const char *folder, struct od_adapter_config *ret,
@@ -146,8 +147,9 @@ struct od_adapter_layer {
     int64_t row;
     int64_t rows;
     int64_t k;
-    float *a;  ///< [r, k]
-    float *b;  ///< [rows, r]
+    float *a;     ///< [r, k]
+    float *b;     ///< [rows, r]
+    float *full;  ///< [rows, k] instead of the two: the weight itself, trained in full
 };
 
 /** An adapter in memory, beside the weights that it is for. */
@@ -164,7 +166,8 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
                                struct od_adapter *ret, struct od_error *err) OD_MUST_CHECK;
 void od_adapter_release(struct od_adapter *adapter);
 
-/** Add the adapter in `folder` to base weights in memory, see od_adapter_add. `program` may be of
+/** Add the adapter in `folder` to base weights in memory, see od_adapter_add; what it has in full
+ *  takes the weight's place. `program` may be of
  *  any mode; its weights are changed. */
 enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
                                 float *const *tensors, const char *folder,

@@ -15,6 +15,7 @@
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
 #include "ops/adamw/adamw_8bit.h"
+#include "ops/adamw/rounding.h"
 #include "ops/kernels.h"
 #include "ops/op.h"
 
@@ -66,6 +67,8 @@ double od_cpu_sum_squares(struct od_cpu *cpu, const float *x, int64_t count, dou
 /** AdamW on a tensor. */
 void od_cpu_adamw(struct od_cpu *cpu, float *w, float *m, float *v, const float *g, int64_t count,
                   const struct od_adamw_step *step);
+/** Round weights to bf16 values by chance, after a step; `rounding->index` is that of w[0]. */
+void od_cpu_round(struct od_cpu *cpu, float *w, int64_t count, const struct od_rounding *rounding);
 /** AdamW on a tensor whose moments are 8-bit codes. */
 void od_cpu_adamw_8bit(struct od_cpu *cpu, const struct od_adamw_8bit *tensor,
                        const struct od_adamw_maps *maps, const struct od_adamw_step *step);

@@ -1,5 +1,6 @@
 // Opening a program on a GPU: its kernels, the one allocation and what lies behind the plan in it.
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -243,13 +244,14 @@ static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
         const struct od_gpu_tensor *t = &gpu->tensors[p->tensor];
         const int64_t size = t->rows * t->cols;
         const bool codes = p->m_scales >= 0;
+        assert(t->is_float || t->stride == t->cols);
         gpu->has_codes = gpu->has_codes || codes;
         for (int64_t at = 0; at < size; at += OD_ADAMW_CHUNK) {
             const uint64_t bytes = (uint64_t)at * sizeof(float);
             const uint64_t moment_bytes = codes ? (uint64_t)at : bytes;
             const uint64_t scale_bytes = bytes / OD_ADAMW_8BIT_BLOCK;
             chunks[count++] = (struct od_adamw_chunk){
-                .w = t->at + bytes,
+                .w = t->at + (t->is_float ? bytes : bytes / 2),
                 .m = gpu->tensors[p->m].at + moment_bytes,
                 .v = gpu->tensors[p->v].at + moment_bytes,
                 .g = gpu->tensors[p->gradient].at + bytes,
@@ -257,6 +259,7 @@ static enum od_status send_chunks(struct od_gpu *gpu, struct od_error *err)
                 .v_scales = codes ? gpu->tensors[p->v_scales].at + scale_bytes : 0,
                 .count = (int32_t)(size - at < OD_ADAMW_CHUNK ? size - at : OD_ADAMW_CHUNK),
                 .decays = p->decay,
+                .is_half = !t->is_float,
                 .index = index + (uint64_t)at};
         }
         index += (uint64_t)size;

@@ -1,7 +1,9 @@
 #include <stdint.h>
 
+#include "base/random.h"
 #include "base/threads.h"
 #include "ops/adamw/adamw_8bit.h"
+#include "ops/adamw/rounding.h"
 #include "ops/cpu.h"
 #include "ops/kernels.h"
 
@@ -59,6 +61,37 @@ void od_cpu_adamw(struct od_cpu *cpu, float *w, float *m, float *v, const float 
 {
     struct adamw work = {cpu, w, m, v, g, step};
     od_pool_run(cpu->pool, count, ELEMENT_GRAIN, adamw_elements, &work);
+}
+
+struct rounded {
+    float *w;
+    const struct od_rounding *rounding;
+};
+
+static void round_elements(void *context, int64_t first, int64_t last, int thread)
+{
+    enum { EACH = 8 };  // a draw's
+    const struct rounded *work = context;
+    const struct od_rounding *r = work->rounding;
+    (void)thread;
+    for (int64_t i = first; i < last;) {
+        uint64_t element = r->index + (uint64_t)i;
+        const struct od_philox draw =
+            od_philox_draw(r->seed, OD_STREAM_ROUNDING, r->step, element / EACH);
+        do {
+            const uint32_t word = draw.word[element % EACH / 2];
+            const uint32_t half = element % 2 == 0 ? word & 0xFFFFu : word >> 16;
+            work->w[i] = od_round_by_chance(work->w[i], half);
+            i++;
+            element++;
+        } while (i < last && element % EACH != 0);
+    }
+}
+
+void od_cpu_round(struct od_cpu *cpu, float *w, int64_t count, const struct od_rounding *rounding)
+{
+    struct rounded work = {w, rounding};
+    od_pool_run(cpu->pool, count, ELEMENT_GRAIN, round_elements, &work);
 }
 
 struct adamw_8bit {

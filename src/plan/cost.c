@@ -190,7 +190,8 @@ double od_cost_update(const struct od_program *program, const struct od_card *ca
         const struct od_param *param = &program->params[i];
         const struct od_tensor *t = &program->tensors[param->tensor];
         // Gradient cleared, its norm, then all of w, m, v read and written, and a copy.
-        bytes += (param->m_scales < 0 ? 38.0 : 26.0) * (double)t->rows * (double)t->cols;
+        const double each = (param->m_scales < 0 ? 38.0 : 26.0) - (param->rounded ? 6.0 : 0.0);
+        bytes += each * (double)t->rows * (double)t->cols;
     }
     return traffic(&pass, bytes, STREAM);
 }

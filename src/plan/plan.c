@@ -282,11 +282,15 @@ enum od_status od_arrays_make_beside(const struct od_program *program, struct od
     }
     for (int32_t i = 0; i < program->tensor_count; i++) {
         const struct od_tensor *tensor = &program->tensors[i];
+        struct od_tensor held = *tensor;
         size_t bytes = 0;
         wanted[i] = wanted[i] || tensor->role == OD_ROLE_INPUT || tensor->role == OD_ROLE_CONSTANT;
         offset[i] = arrays.bytes;
+        if (tensor->dtype == OD_DTYPE_BF16) {  // a weight without a master: fp32 here
+            held.dtype = OD_DTYPE_F32;
+        }
         if (wanted[i] &&
-            (!tensor_bytes(tensor, &bytes) || !od_size_add(arrays.bytes, bytes, &arrays.bytes))) {
+            (!tensor_bytes(&held, &bytes) || !od_size_add(arrays.bytes, bytes, &arrays.bytes))) {
             od_free(arrays.tensor);
             status = od_fail(err, OD_E_LIMIT, "tensor '%s' does not fit", tensor->name);
             goto done;

@@ -37,7 +37,8 @@ static enum od_status write_adapter(const struct od_session *session, const char
                                        .dropout = session->recipe->lora_dropout,
                                        .rslora = session->recipe->lora_rslora,
                                        .targets = session->program.options.lora_targets,
-                                       .layers = session->program.options.lora_layers};
+                                       .layers = session->program.options.lora_layers,
+                                       .saved = session->program.options.saved};
     char *real = realpath(session->recipe->base_model, NULL);
     (void)snprintf(config.base_model, sizeof config.base_model, "%s",
                    real ? real : session->recipe->base_model);

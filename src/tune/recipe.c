@@ -307,6 +307,11 @@ static enum od_status check_together(struct od_recipe_reader *r, const struct od
         return od_recipe_fail(od_yaml_find(root, "adapter"), OD_E_FORMAT, err,
                               "an adapter needs a base model with weights, not random ones");
     }
+    if (recipe->bf16_weights && recipe->method == OD_METHOD_LORA) {
+        return od_recipe_fail(od_yaml_find(root, "weights"), OD_E_FORMAT, err,
+                              "'weights: bf16-stochastic' is for full tuning: an adapter's weights "
+                              "are float32");
+    }
     if (r->target_linear) {
         od_recipe_target_all(recipe);
     }

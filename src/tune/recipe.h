@@ -72,6 +72,7 @@ struct od_recipe {
     bool lora_rslora;                               ///< peft_use_rslora: false
     const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
     size_t lora_target_count;
+    unsigned lora_saved;              ///< lora_modules_to_save, bits of enum od_saved
     struct od_layer_set lora_layers;  ///< peft_layers_to_transform; none: all
 
     const char *chat_template;  ///< of conversations whose file names none; NULL: the model's own
@@ -90,6 +91,7 @@ struct od_recipe {
     double num_epochs;                    ///< 1 (may be fractional)
     int64_t max_steps;                    ///< 0: from num_epochs
 
+    bool bf16_weights;                ///< weights: bf16-stochastic; false: float32
     const char *optimizer;            ///< adamw (the same: adamw_torch), or adamw_8bit
     double learning_rate;             ///< 2e-4
     enum od_schedule lr_scheduler;    ///< cosine

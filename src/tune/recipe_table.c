@@ -110,6 +110,14 @@ const struct od_recipe_key od_recipe_keys[] = {
      .type = "list of integers, or one",
      .help = "Layers that get an adapter, the first one is 0; layers in front of the first of them "
              "need no backward pass; empty: all layers"},
+    {.name = "lora_modules_to_save",
+     .alias = "modules_to_save",
+     .kind = OD_RECIPE_SAVED,
+     .lora = true,
+     .fallback = "[]",
+     .type = "list of `embed_tokens` and `lm_head`",
+     .help = "Modules trained in full beside the adapter, and exported with it; for models whose "
+             "head is not their embedding"},
     {.name = "chat_template",
      .kind = OD_RECIPE_TEMPLATE,
      AT(chat_template),
@@ -175,6 +183,13 @@ const struct od_recipe_key od_recipe_keys[] = {
      .help =
          "Optimiser; `adamw_torch`, `adamw_torch_fused`, `adamw_hf` and `paged_adamw_32bit` are "
          "`adamw`, `adamw_bnb_8bit` and `paged_adamw_8bit` are `adamw_8bit`"},
+    {.name = "weights",
+     .kind = OD_RECIPE_WEIGHTS,
+     .fallback = "float32",
+     .type = "`float32` or `bf16-stochastic`",
+     .help =
+         "How trained weights are kept in full tuning: `bf16-stochastic` has no float32 copy, 4 "
+         "bytes less for each on a GPU, and rounds matrices by chance after a step"},
     {.name = "learning_rate",
      .alias = "lr",
      NUMBER(learning_rate, 0, 100),
@@ -335,8 +350,6 @@ const struct od_recipe_key od_recipe_keys[] = {
     REFUSED("auto_find_batch_size", "false",
             "the plan is made before the run: 'oneday plan' names what fits"),
     REFUSED("batch_size", "null", "give 'micro_batch_size' and 'gradient_accumulation_steps'"),
-    REFUSED("lora_modules_to_save", "[]", not_built),
-    REFUSED("modules_to_save", "[]", not_built),
     REFUSED("lora_target_parameters", "[]", not_built),
     REFUSED("lora_fan_in_fan_out", "false", not_built),
     REFUSED("lora_bias", "none", not_built),

@@ -215,6 +215,45 @@ static enum od_status read_layers(struct od_recipe_reader *r, const struct od_ya
     return status;
 }
 
+static enum od_status read_saved(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                 struct od_error *err)
+{
+    static const char *const names[] = {"embed_tokens", "lm_head"};
+    unsigned saved = 0;
+    enum od_status status = od_yaml_expect(node, OD_YAML_SEQUENCE, err);
+    for (const struct od_yaml_node *item = node->first; status == OD_OK && item;
+         item = item->next) {
+        const char *text = NULL;
+        status = od_yaml_text(item, &text, err);
+        if (status == OD_OK && od_saved_bit(text) == 0) {
+            return od_recipe_fail_unknown(item, "module to save", text,
+                                          od_nearest_name(text, names, COUNT(names)), err);
+        }
+        saved |= status == OD_OK ? od_saved_bit(text) : 0;
+    }
+    if (status == OD_OK) {
+        r->recipe->lora_saved = saved;
+    }
+    return status;
+}
+
+static enum od_status read_weights(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                   struct od_error *err)
+{
+    static const char *const names[] = {"float32", "bf16-stochastic"};
+    const char *text = NULL;
+    const enum od_status status = od_yaml_text(node, &text, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    r->recipe->bf16_weights = strcmp(text, names[1]) == 0;
+    if (!r->recipe->bf16_weights && strcmp(text, names[0]) != 0) {
+        return od_recipe_fail_unknown(node, "kind of weights", text,
+                                      od_nearest_name(text, names, COUNT(names)), err);
+    }
+    return OD_OK;
+}
+
 // One of `names`, as its index. What is unknown is told with the nearest, else with all of them.
 static enum od_status read_name(const struct od_yaml_node *node, const char *const *names,
                                 size_t count, size_t *ret, struct od_error *err)
@@ -515,6 +554,8 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_LOAD_IN_8BIT: return od_yaml_bool(node, &r->load_in_8bit, err);
     case OD_RECIPE_TARGETS: return read_targets(r, node, err);
     case OD_RECIPE_LAYERS: return read_layers(r, node, err);
+    case OD_RECIPE_SAVED: return read_saved(r, node, err);
+    case OD_RECIPE_WEIGHTS: return read_weights(r, node, err);
     case OD_RECIPE_TARGET_LINEAR: return od_yaml_bool(node, &r->target_linear, err);
     case OD_RECIPE_DATASETS:
         return od_recipe_read_datasets(r, node, recipe->datasets, &recipe->dataset_count, err);

@@ -64,6 +64,32 @@ static void put_layers(const struct od_recipe *recipe, const struct od_recipe_ke
     od_buf_puts(out, "]\n");
 }
 
+static void put_saved(const struct od_recipe *recipe, const struct od_recipe_key *key,
+                      struct od_buf *out)
+{
+    const char *before = "";
+    if (recipe->lora_saved == 0) {
+        return;
+    }
+    od_buf_printf(out, "%s: [", key->name);
+    for (int i = 0; i < OD_SAVED_NAMES; i++) {
+        if ((recipe->lora_saved & (1u << i)) != 0) {
+            od_buf_printf(out, "%s%s", before, od_saved_name(i));
+            before = ", ";
+        }
+    }
+    od_buf_puts(out, "]\n");
+}
+
+// Nothing for float32, so that recipes of earlier runs stay the same.
+static void put_weights(const struct od_recipe *recipe, const struct od_recipe_key *key,
+                        struct od_buf *out)
+{
+    if (recipe->bf16_weights) {
+        od_buf_printf(out, "%s: bf16-stochastic\n", key->name);
+    }
+}
+
 static void put_number(struct od_buf *out, const char *key, double value)
 {
     char number[OD_NUMBER_BYTES];
@@ -230,6 +256,8 @@ static void (*const writers[OD_RECIPE_KIND_COUNT])(const struct od_recipe *recip
     [OD_RECIPE_LOAD_IN_8BIT] = put_8bit,
     [OD_RECIPE_TARGETS] = put_targets,
     [OD_RECIPE_LAYERS] = put_layers,
+    [OD_RECIPE_SAVED] = put_saved,
+    [OD_RECIPE_WEIGHTS] = put_weights,
     [OD_RECIPE_DATASETS] = put_datasets,
     [OD_RECIPE_TEST_DATASETS] = put_test_datasets,
     [OD_RECIPE_OPTIMIZER] = put_optimizer,

@@ -20,6 +20,7 @@
 #include "model/weights.h"
 #include "ops/adamw/adamw_8bit.h"
 #include "ops/adamw/adamw_cuda.h"
+#include "ops/adamw/rounding.h"
 #include "ops/cpu.h"
 #include "ops/gpu.h"
 #include "ops/kernels.h"
@@ -56,6 +57,7 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
     struct od_program_options options = {
         .mode = OD_PROGRAM_TRAIN_FULL,
         .threads = threads,
+        .bf16_weights = recipe->bf16_weights,
         .embed_noise = (float)recipe->neftune_noise_alpha,
         .moments_8bit = recipe->optimizer && strcmp(recipe->optimizer, "adamw_8bit") == 0};
     if (!od_count_mul(recipe->sequence_len, recipe->micro_batch_size, &options.tokens)) {
@@ -82,6 +84,12 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         options.lora_scale = od_adapter_scale(&config);
         options.lora_dropout = (float)recipe->lora_dropout;
         options.lora_layers = recipe->lora_layers;
+        options.saved = recipe->lora_saved;
+        if (options.saved != 0 && spec->tied) {
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "lora_modules_to_save: this model's head is its embedding, which cannot "
+                           "be trained beside an adapter yet");
+        }
         if (od_layer_set_last(&recipe->lora_layers) >= spec->layers) {
             return od_fail(err, OD_E_ARGUMENT,
                            "peft_layers_to_transform: the model has no layer %lld, its last is "
@@ -328,6 +336,19 @@ static enum od_status open_data(struct od_session *s, struct od_dataset *given,
     return status == OD_OK ? count_steps(s, err) : status;
 }
 
+// Weights without a master start as the nearest bf16 values.
+static void round_start(const struct od_session *s)
+{
+    for (int32_t i = 0; !s->gpu && i < s->program.param_count; i++) {
+        const struct od_param *param = &s->program.params[i];
+        const struct od_tensor *tensor = &s->program.tensors[param->tensor];
+        float *w = s->arrays.tensor[param->tensor];
+        for (int64_t j = 0; param->rounded && j < tensor->rows * tensor->cols; j++) {
+            w[j] = od_round_to_nearest(w[j]);
+        }
+    }
+}
+
 enum od_status od_session_open(const struct od_recipe *recipe,
                                const struct od_session_options *options, struct od_session *ret,
                                struct od_error *err)
@@ -354,6 +375,7 @@ enum od_status od_session_open(const struct od_recipe *recipe,
         od_session_close(s);
         return status;
     }
+    round_start(s);
     if (!s->gpu && recipe->method == OD_METHOD_LORA) {
         od_adapters_init(&s->program, s->arrays.tensor, recipe->seed);
     }
@@ -445,6 +467,34 @@ static struct od_adamw_step adamw_step(const struct od_session *s, double lr)
     };
 }
 
+// The chance of a step's rounding; `index` is that of a tensor's first element among all trained.
+static struct od_rounding rounding_of(const struct od_session *s, uint64_t index)
+{
+    return (struct od_rounding){
+        .seed = s->recipe->seed, .step = (uint32_t)s->place.step, .index = index};
+}
+
+static void update_tensor(struct od_session *s, const struct od_param *param,
+                          const struct od_adamw_step *step)
+{
+    const struct od_tensor *tensor = &s->program.tensors[param->tensor];
+    const int64_t count = tensor->rows * tensor->cols;
+    float *const *at = s->arrays.tensor;
+    if (param->m_scales < 0) {
+        od_cpu_adamw(&s->cpu, at[param->tensor], at[param->m], at[param->v], at[param->gradient],
+                     count, step);
+        return;
+    }
+    const struct od_adamw_8bit codes = {.w = at[param->tensor],
+                                        .m = (uint8_t *)(void *)at[param->m],
+                                        .v = (uint8_t *)(void *)at[param->v],
+                                        .m_scales = at[param->m_scales],
+                                        .v_scales = at[param->v_scales],
+                                        .g = at[param->gradient],
+                                        .count = count};
+    od_cpu_adamw_8bit(&s->cpu, &codes, &s->maps, step);
+}
+
 static void update_cpu(struct od_session *s, double lr, double norm)
 {
     const double most = s->recipe->max_grad_norm;
@@ -453,25 +503,18 @@ static void update_cpu(struct od_session *s, double lr, double norm)
     if (most > 0.0 && norm > most) {
         step.grad_scale = (float)(most / (norm + 1e-6));
     }
+    uint64_t index = 0;
     for (int32_t i = 0; i < s->program.param_count; i++) {
         const struct od_param *param = &s->program.params[i];
         const struct od_tensor *tensor = &s->program.tensors[param->tensor];
-        const int64_t count = tensor->rows * tensor->cols;
-        float *const *at = s->arrays.tensor;
         step.decay = param->decay ? decay : 1.0F;
-        if (param->m_scales < 0) {
-            od_cpu_adamw(&s->cpu, at[param->tensor], at[param->m], at[param->v],
-                         at[param->gradient], count, &step);
-            continue;
+        update_tensor(s, param, &step);
+        if (param->rounded) {
+            const struct od_rounding rounding = rounding_of(s, index);
+            od_cpu_round(&s->cpu, s->arrays.tensor[param->tensor], tensor->rows * tensor->cols,
+                         &rounding);
         }
-        const struct od_adamw_8bit codes = {.w = at[param->tensor],
-                                            .m = (uint8_t *)(void *)at[param->m],
-                                            .v = (uint8_t *)(void *)at[param->v],
-                                            .m_scales = at[param->m_scales],
-                                            .v_scales = at[param->v_scales],
-                                            .g = at[param->gradient],
-                                            .count = count};
-        od_cpu_adamw_8bit(&s->cpu, &codes, &s->maps, &step);
+        index += (uint64_t)(tensor->rows * tensor->cols);
     }
 }
 
@@ -487,7 +530,9 @@ static enum od_status update_gpu(struct od_session *s, double lr, double *loss_s
                                              .inv_sqrt_bc2 = step.inv_sqrt_bc2,
                                              .eps = step.eps,
                                              .decay = step.decay,
-                                             .max_norm = (float)s->recipe->max_grad_norm};
+                                             .max_norm = (float)s->recipe->max_grad_norm,
+                                             .step = (uint32_t)s->place.step,
+                                             .seed = s->recipe->seed};
     return od_session_gpu_update(s, &scalars, loss_sum, norm, err);
 }
 

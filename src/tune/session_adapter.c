@@ -64,6 +64,16 @@ static enum od_status check(const struct od_session *s, const struct od_adapter_
         (void)snprintf(text, sizeof text, "[%.250s]", names);
         return differs(folder, "lora_target_modules", text, err);
     }
+    if (config->saved != s->program.options.saved) {
+        return od_fail(err, OD_E_REFUSED,
+                       "the adapter in '%s' is not the recipe's: it has %s of its own, see "
+                       "lora_modules_to_save",
+                       folder,
+                       config->saved == 0                         ? "no embedding and no head"
+                       : config->saved == OD_SAVED_EMBEDDING      ? "an embedding"
+                       : config->saved == (unsigned)OD_SAVED_HEAD ? "a head"
+                                                                  : "embedding and head");
+    }
     for (int64_t i = 0; i < s->spec.layers; i++) {
         const bool has = od_layer_set_has(&config->layers, i);
         if (has != od_layer_set_has(&s->program.options.lora_layers, i)) {

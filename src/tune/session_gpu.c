@@ -14,6 +14,7 @@
 #include "model/spec.h"
 #include "model/weights.h"
 #include "ops/adamw/adamw_cuda.h"
+#include "ops/adamw/rounding.h"
 #include "ops/gpu.h"
 #include "ops/op.h"
 #include "plan/fit.h"
@@ -256,6 +257,10 @@ enum od_status od_session_gpu_weights(struct od_session *s,
         return status;
     }
     if (s->recipe->method == OD_METHOD_LORA) {
+        // What is trained in full beside the adapter went straight to the card.
+        if (s->program.options.saved != 0 && (status = od_session_fetch(s, err)) != OD_OK) {
+            return status;
+        }
         od_adapters_init(&s->program, s->arrays.tensor, s->recipe->seed);
         return od_session_store(s, err);
     }
@@ -279,6 +284,51 @@ static size_t kept_bytes(const struct od_tensor *tensor)
     return (size_t)(tensor->rows * tensor->cols) * od_dtype_size(tensor->dtype);
 }
 
+// A tensor from the card; bf16 values become fp32 from the first on, behind which they came.
+static enum od_status fetch_tensor(const struct od_session *s, int32_t number, struct od_error *err)
+{
+    const struct od_tensor *tensor = &s->program.tensors[number];
+    const int64_t count = tensor->rows * tensor->cols;
+    float *to = s->arrays.tensor[number];
+    if (tensor->dtype != OD_DTYPE_BF16) {
+        return od_gpu_read_bytes(s->gpu, number, 0, to, kept_bytes(tensor), err);
+    }
+    const char *from = (const char *)to + 2 * count;
+    const enum od_status status =
+        od_gpu_read_bytes(s->gpu, number, 0, (char *)to + 2 * count, kept_bytes(tensor), err);
+    for (int64_t i = 0; status == OD_OK && i < count; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        const uint32_t bits = (uint32_t)half << 16;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+    return status;
+}
+
+static enum od_status store_tensor(struct od_session *s, int32_t number, struct od_error *err)
+{
+    const struct od_tensor *tensor = &s->program.tensors[number];
+    const int64_t count = tensor->rows * tensor->cols;
+    const float *from = s->arrays.tensor[number];
+    if (tensor->dtype != OD_DTYPE_BF16) {
+        return od_gpu_write_bytes(s->gpu, number, 0, from, kept_bytes(tensor), err);
+    }
+    uint16_t *halves = od_alloc((size_t)count, sizeof *halves);
+    if (!halves) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", tensor->name);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const float rounded = od_round_to_nearest(from[i]);
+        uint32_t bits;
+        memcpy(&bits, &rounded, sizeof bits);
+        halves[i] = (uint16_t)(bits >> 16);
+    }
+    const enum od_status status =
+        od_gpu_write_bytes(s->gpu, number, 0, halves, kept_bytes(tensor), err);
+    od_free(halves);
+    return status;
+}
+
 enum od_status od_session_fetch(const struct od_session *s, struct od_error *err)
 {
     enum od_status status = OD_OK;
@@ -287,8 +337,7 @@ enum od_status od_session_fetch(const struct od_session *s, struct od_error *err
         kept_of(&s->program.params[i], numbers);
         for (int j = 0; status == OD_OK && j < KEPT; j++) {
             if (numbers[j] >= 0) {
-                status = od_gpu_read_bytes(s->gpu, numbers[j], 0, s->arrays.tensor[numbers[j]],
-                                           kept_bytes(&s->program.tensors[numbers[j]]), err);
+                status = fetch_tensor(s, numbers[j], err);
             }
         }
     }
@@ -306,8 +355,7 @@ enum od_status od_session_store(struct od_session *s, struct od_error *err)
         kept_of(&s->program.params[i], numbers);
         for (int j = 0; status == OD_OK && j < KEPT; j++) {
             if (numbers[j] >= 0) {
-                status = od_gpu_write_bytes(s->gpu, numbers[j], 0, s->arrays.tensor[numbers[j]],
-                                            kept_bytes(&s->program.tensors[numbers[j]]), err);
+                status = store_tensor(s, numbers[j], err);
             }
         }
     }

@@ -1,21 +1,26 @@
-// Goal: adapters on some layers, and nothing else, are trained where a recipe asks for it.
+// Goal: adapters on some layers, and embedding and head in full beside them, are trained where a recipe
+// asks for it, and nothing else.
 // Method: with B zero an adapter changes nothing, so a pass with adapters on some layers has the loss
 // of one with adapters on all, to the bit, and the same gradients where it has an adapter; the layers
-// in front of the first one have no backward pass.
+// in front of the first one have no backward pass. The gradients of embedding and head are those of
+// full tuning, which tests/tune/trajectory_test.c compares with torch's.
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/status.h"
 #include "model/program.h"
+#include "model/spec.h"
 #include "model/tiny_program.h"
 #include "ops/op.h"
 #include "support.h"
 
 // B as an adapter starts: zero.
-static void start(struct tiny *tiny, struct od_program_options options)
+static void start(struct tiny *tiny, const struct od_spec *spec, struct od_program_options options)
 {
-    tiny_build(tiny, options);
+    tiny_build_of(tiny, spec, options);
     for (int32_t i = 0; i < tiny->program.adapter_count; i++) {
         const struct od_part *part = &tiny->program.adapters[i];
         if (strstr(part->name, ".lora_B.")) {
@@ -80,7 +85,7 @@ static void some_layers(void **state)
     (void)state;
     struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA};
     struct tiny all;
-    start(&all, options);
+    start(&all, &tiny_spec, options);
     tiny_run(&all);
     for (unsigned layers = 1; layers < 1u << tiny_spec.layers; layers++) {
         struct tiny some;
@@ -93,7 +98,7 @@ static void some_layers(void **state)
             first = first < 0 && named ? i : first;
             count += named;
         }
-        start(&some, options);
+        start(&some, &tiny_spec, options);
         take_adapters(&some, &all);
         tiny_run(&some);
         assert_memory_equal(&some.loss, &all.loss, sizeof all.loss);
@@ -127,9 +132,77 @@ static void layers_that_do_not_exist(void **state)
     assert_non_null(strstr(err.message, "layer 3"));
 }
 
+static struct od_spec two_tables(void)
+{
+    struct od_spec spec = tiny_spec;
+    spec.tied = false;
+    return spec;
+}
+
+// Embedding, head or both, with adapters on all layers or on the last one.
+static void saved_modules(void **state)
+{
+    (void)state;
+    const struct od_spec spec = two_tables();
+    struct tiny full;
+    start(&full, &spec, (struct od_program_options){.mode = OD_PROGRAM_TRAIN_FULL});
+    tiny_run(&full);
+    for (unsigned i = 1; i < 8; i++) {
+        struct od_program_options options = {
+            .mode = OD_PROGRAM_TRAIN_LORA, .quant = OD_QUANT_NONE, .saved = i & 3u};
+        struct tiny some;
+        if ((i & 4u) != 0) {
+            od_layer_set_add(&options.lora_layers, 2);
+        }
+        start(&some, &spec, options);
+        tiny_run(&some);
+        assert_memory_equal(&some.loss, &full.loss, sizeof full.loss);
+        for (unsigned module = 0; module < OD_SAVED_NAMES; module++) {
+            static const char *const names[] = {"embedding", "head"};
+            const bool saved = (options.saved >> module & 1u) != 0;
+            size_t bytes = 0;
+            size_t full_bytes = 0;
+            const float *g = gradient(&some, names[module], &bytes);
+            const float *want = gradient(&full, names[module], &full_bytes);
+            assert_int_equal(g != NULL, saved);
+            if (saved) {
+                assert_int_equal(bytes, full_bytes);
+                assert_memory_equal(g, want, bytes);
+            }
+        }
+        const int32_t saved_count = (int32_t)((i & 1u) + (i >> 1 & 1u));
+        const int32_t layers = (i & 4u) != 0 ? 1 : (int32_t)spec.layers;
+        assert_int_equal(some.program.adapter_count, 2 * 7 * layers + saved_count);
+        assert_int_equal(some.program.param_count, 2 * 4 * layers + saved_count);
+        tiny_release(&some);
+    }
+    tiny_release(&full);
+}
+
+static void modules_that_cannot_be_saved(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_program program;
+    const struct od_spec spec = two_tables();
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                         .tokens = TINY_TOKENS,
+                                         .threads = 1,
+                                         .lora_r = 4,
+                                         .lora_targets = OD_TARGET_ALL,
+                                         .saved = OD_SAVED_HEAD};
+    assert_int_equal(od_program_build(&tiny_spec, &options, &program, &err), OD_E_ARGUMENT);
+    options.mode = OD_PROGRAM_TRAIN_FULL;
+    assert_int_equal(od_program_build(&spec, &options, &program, &err), OD_E_ARGUMENT);
+    assert_int_equal(od_saved_bit("embed_tokens"), OD_SAVED_EMBEDDING);
+    assert_int_equal(od_saved_bit("lm_head"), OD_SAVED_HEAD);
+    assert_int_equal(od_saved_bit("norm"), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(some_layers),
-                                       cmocka_unit_test(layers_that_do_not_exist)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(some_layers), cmocka_unit_test(layers_that_do_not_exist),
+        cmocka_unit_test(saved_modules), cmocka_unit_test(modules_that_cannot_be_saved)};
     return cmocka_run_group_tests_name("model/lora_parts", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "model/program.h"
@@ -45,7 +46,8 @@ struct tiny {
 };
 
 /** Fresh weights; everything that a pass writes is no number at first. */
-static inline void tiny_build(struct tiny *tiny, struct od_program_options options)
+static inline void tiny_build_of(struct tiny *tiny, const struct od_spec *spec,
+                                 struct od_program_options options)
 {
     struct od_error err = {0};
     options.tokens = TINY_TOKENS;
@@ -53,7 +55,7 @@ static inline void tiny_build(struct tiny *tiny, struct od_program_options optio
     options.lora_r = 4;
     options.lora_scale = 2.0F;
     options.lora_targets = OD_TARGET_ALL;
-    assert_ok(od_program_build(&tiny_spec, &options, &tiny->program, &err), &err);
+    assert_ok(od_program_build(spec, &options, &tiny->program, &err), &err);
     assert_ok(od_plan_make(&tiny->program, &tiny->plan, &err), &err);
     assert_ok(od_arrays_make(&tiny->plan, &tiny->arrays, &err), &err);
     float *transient = (float *)(void *)((char *)tiny->arrays.memory + tiny->plan.persistent_bytes);
@@ -61,16 +63,24 @@ static inline void tiny_build(struct tiny *tiny, struct od_program_options optio
         transient[i] = NAN;
     }
     assert_ok(od_weights_init(&tiny->program, tiny->arrays.tensor, 5, &err), &err);
-    od_spec_rope_table(&tiny_spec, TINY_TOKENS, tiny->arrays.tensor[tiny->program.io.rope_table]);
+    od_spec_rope_table(spec, TINY_TOKENS, tiny->arrays.tensor[tiny->program.io.rope_table]);
     od_adapters_init(&tiny->program, tiny->arrays.tensor, 5);
     // B too, or nothing flows to A.
     for (int32_t i = 0; i < tiny->program.adapter_count; i++) {
         const struct od_part *part = &tiny->program.adapters[i];
+        if (!strstr(part->name, ".lora_")) {
+            continue;
+        }
         float *to = tiny->arrays.tensor[part->tensor] + part->row * part->cols;
         for (int64_t j = 0; j < part->rows * part->cols; j++) {
             to[j] += 0.01F * (float)((j * 37 + i) % 19 - 9);
         }
     }
+}
+
+static inline void tiny_build(struct tiny *tiny, struct od_program_options options)
+{
+    tiny_build_of(tiny, &tiny_spec, options);
 }
 
 static inline void tiny_release(struct tiny *tiny)

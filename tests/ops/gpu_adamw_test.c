@@ -1,6 +1,6 @@
-// Goal: the optimiser's kernels for 8-bit moments give the CPU's bits.
-// Method: three trained tensors in a program without operations, of which one keeps fp32 moments;
-// random gradients for several steps; codes, scales and weights compared bit for bit.
+// Goal: the optimiser's kernels for 8-bit moments, and for weights without a master, give the CPU's bits.
+// Method: four trained tensors in a program without operations, of which one keeps fp32 moments and one
+// has bf16 weights; random gradients for several steps; codes, scales and weights compared bit for bit.
 
 #include <math.h>
 #include <stdint.h>
@@ -13,13 +13,16 @@
 #include "device/cuda_gpu.h"
 #include "ops/adamw/adamw_8bit.h"
 #include "ops/adamw/adamw_cuda.h"
+#include "ops/adamw/rounding.h"
 #include "ops/gpu.h"
 #include "ops/kernels.h"
 #include "support.h"
 
-enum { PARAMS = 3, EACH = 6, TOKENS = 16, STEPS = 6, COUNT_MAX = 20011 };
-// One is fp32; one ends in the middle of a chunk and of a block; one is a whole chunk.
-static const int64_t counts[PARAMS] = {300, COUNT_MAX, 8192};
+enum { PARAMS = 4, HALF = 3, EACH = 6, TOKENS = 16, STEPS = 6, COUNT_MAX = 20011 };
+// One is fp32; one ends in the middle of a chunk and of a block; one is a whole chunk; HALF's weights are
+// bf16.
+static const int64_t counts[PARAMS] = {300, COUNT_MAX, 8192, 9000};
+static const uint64_t SEED = 0x123456789ABCDEFu;
 
 static struct od_gpu_tensor tensors[PARAMS * EACH];
 static float w[PARAMS][COUNT_MAX];
@@ -54,7 +57,7 @@ static struct od_gpu *open_program(struct od_cuda *cuda)
     for (int32_t p = 0; p < PARAMS; p++) {
         const int32_t at = p * EACH;
         const bool codes = counts[p] >= OD_ADAMW_8BIT_MIN;
-        lay_out(at, counts[p], 4, true, &bytes);
+        lay_out(at, counts[p], p == HALF ? 2 : 4, p != HALF, &bytes);
         lay_out(at + 1, counts[p], 4, true, &bytes);
         lay_out(at + 2, counts[p], codes ? 1 : 4, !codes, &bytes);
         lay_out(at + 3, counts[p], codes ? 1 : 4, !codes, &bytes);
@@ -123,9 +126,31 @@ static void expect(struct od_gpu *gpu, int32_t tensor, const void *want, size_t 
     }
 }
 
+static void to_halves(uint16_t *to, const float *from, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &from[i], sizeof bits);
+        assert_int_equal(bits & 0xFFFFu, 0);
+        to[i] = (uint16_t)(bits >> 16);
+    }
+}
+
+// HALF's weights after a step, whose first is behind those of the other tensors.
+static void round_by_chance(uint32_t step)
+{
+    const uint64_t index = (uint64_t)(counts[0] + counts[1] + counts[2]);
+    for (int64_t i = 0; i < counts[HALF]; i++) {
+        const uint64_t e = index + (uint64_t)i;
+        const uint32_t word = od_philox_draw(SEED, OD_STREAM_ROUNDING, step, e / 8).word[e % 8 / 2];
+        w[HALF][i] = od_round_by_chance(w[HALF][i], e % 2 == 0 ? word & 0xFFFFu : word >> 16);
+    }
+}
+
 static void bits_of_the_cpu(void **state)
 {
     (void)state;
+    static uint16_t halves[COUNT_MAX];
     struct od_cuda *cuda = test_gpu();
     struct od_gpu *gpu = open_program(cuda);
     struct od_adamw_maps maps;
@@ -135,8 +160,16 @@ static void bits_of_the_cpu(void **state)
     for (int32_t p = 0; p < PARAMS; p++) {
         draw(counts[p], (uint32_t)p);
         memcpy(w[p], g, sizeof w[p]);
-        assert_ok(od_gpu_write(gpu, p * EACH, w[p], &err), &err);
+        if (p != HALF) {
+            assert_ok(od_gpu_write(gpu, p * EACH, w[p], &err), &err);
+        }
     }
+    for (int64_t i = 0; i < counts[HALF]; i++) {
+        w[HALF][i] = od_round_to_nearest(w[HALF][i]);
+    }
+    to_halves(halves, w[HALF], counts[HALF]);
+    assert_ok(od_gpu_write_bytes(gpu, HALF * EACH, 0, halves, (size_t)counts[HALF] * 2, &err),
+              &err);
     for (int t = 1; t <= STEPS; t++) {
         struct od_adamw_step step = scalars(t);
         const struct od_adamw_scalars on_gpu = {.beta1 = step.beta1,
@@ -146,7 +179,9 @@ static void bits_of_the_cpu(void **state)
                                                 .step_size = step.step_size,
                                                 .inv_sqrt_bc2 = step.inv_sqrt_bc2,
                                                 .eps = step.eps,
-                                                .decay = step.decay};
+                                                .decay = step.decay,
+                                                .step = (uint32_t)t,
+                                                .seed = SEED};
         od_gpu_clear(gpu);
         for (int32_t p = 0; p < PARAMS; p++) {
             draw(counts[p], (uint32_t)(10 * t + p));
@@ -158,6 +193,7 @@ static void bits_of_the_cpu(void **state)
                 od_adamw_8bit_step(&codes, &maps, &step, 0, od_adamw_8bit_blocks(counts[p]));
             }
         }
+        round_by_chance((uint32_t)t);
         od_gpu_update(gpu, &on_gpu);
         assert_ok(od_gpu_finish(gpu, &stats, &err), &err);
         assert_true(stats.finite == 1.0 && stats.clip == 1.0);
@@ -168,7 +204,12 @@ static void bits_of_the_cpu(void **state)
             expect(gpu, p * EACH + 5, v_scales[p], blocks * 4, "scales of v");
             expect(gpu, p * EACH + 2, m[p], count, "codes of m");
             expect(gpu, p * EACH + 3, v[p], count, "codes of v");
-            expect(gpu, p * EACH, w[p], count * 4, "weights");
+            if (p == HALF) {
+                to_halves(halves, w[p], counts[p]);
+                expect(gpu, p * EACH, halves, count * 2, "bf16 weights");
+            } else {
+                expect(gpu, p * EACH, w[p], count * 4, "weights");
+            }
         }
     }
     // The small tensor took steps of its own.

@@ -129,12 +129,44 @@ static void rows_that_would_fit(void **state)
     assert_int_equal(od_fit_tokens(&spec, &options, 1 << 20, 64, true), 0);
 }
 
+// Without masters a matrix takes four bytes less on a GPU: its bf16 copy is the weight.
+static void weights_without_masters(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_program_options options = options_of(true);
+    size_t weights[2];
+    size_t rest[2];
+    size_t matrices = 0;
+    options.mode = OD_PROGRAM_TRAIN_FULL;
+    for (int i = 0; i < 2; i++) {
+        struct od_program program;
+        struct od_plan plan;
+        options.bf16_weights = i == 1;
+        assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+        assert_ok(od_plan_make(&program, &plan, &err), &err);
+        weights[i] = plan.role_bytes[OD_ROLE_WEIGHT] + plan.role_bytes[OD_ROLE_COPY];
+        rest[i] = plan.total_bytes - weights[i];
+        for (int32_t p = 0; i == 1 && p < program.param_count; p++) {
+            const struct od_tensor *t = &program.tensors[program.params[p].tensor];
+            assert_int_equal(program.params[p].rounded, !t->vectors);
+            matrices += program.params[p].rounded ? (size_t)(t->rows * t->cols) : 0;
+        }
+        od_plan_release(&plan);
+        od_program_release(&program);
+    }
+    assert_true(matrices > 0);
+    assert_int_equal(weights[0] - weights[1], 4 * matrices);
+    assert_int_equal(rest[0], rest[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_budget_on_the_cpu),
         cmocka_unit_test(every_budget_on_a_gpu),
         cmocka_unit_test(rows_that_would_fit),
+        cmocka_unit_test(weights_without_masters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

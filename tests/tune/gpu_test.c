@@ -128,8 +128,11 @@ struct way {
     bool evaluate;
     const char *optimizer;
     double noise;
-    int checkpoint;      // after so many steps; 0: none
-    const char *folder;  // of checkpoints
+    bool bf16_weights;
+    unsigned saved;              // modules in full beside the adapter
+    struct od_layer_set layers;  // that have one
+    int checkpoint;              // after so many steps; 0: none
+    const char *folder;          // of checkpoints
 };
 
 static void train(const struct way *way, int64_t from, struct curve *ret)
@@ -159,6 +162,9 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
                                .max_grad_norm = 1.0,
                                .val_set_size = way->held_out,
                                .neftune_noise_alpha = way->noise,
+                               .bf16_weights = way->bf16_weights,
+                               .lora_saved = way->saved,
+                               .lora_layers = way->layers,
                                .seed = 7};
     if (way->method == OD_METHOD_LORA) {
         adapt_all(&recipe, path);
@@ -378,6 +384,97 @@ static void noise_follows(void **state)
     }
 }
 
+// Adapters on some layers, embedding and head in full beside them: the CPU's losses, the same bits however
+// little is kept, and when a new session goes on from a checkpoint.
+static void parts_follow(void **state)
+{
+    enum { AT = 4 };
+    static const struct {
+        unsigned saved;
+        uint64_t layers;
+    } cases[] = {{0, 1u << 2}, {OD_SAVED_HEAD, 5u}, {OD_SAVED_EMBEDDING | OD_SAVED_HEAD, 1u << 3}};
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        struct way way = {.config = llama,
+                          .method = OD_METHOD_LORA,
+                          .place = ON_CPU,
+                          .accumulation = 1,
+                          .steps = STEPS,
+                          .saved = cases[c].saved,
+                          .layers = {.bits = {cases[c].layers}},
+                          .folder = test_folder()};
+        struct curve cpu;
+        struct curve gpu;
+        struct curve lean;
+        struct curve rest;
+        run_as(&way, &cpu);
+        way.place = ON_GPU_KEEPING_LEAST;
+        run_as(&way, &lean);
+        way.place = ON_GPU;
+        way.checkpoint = AT;
+        run_as(&way, &gpu);
+        way.checkpoint = 0;
+        train(&way, AT, &rest);
+        for (int i = 0; i < STEPS; i++) {
+            print_message("# case %zu, step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f)\n", c, i + 1,
+                          cpu.loss[i], cpu.norm[i], gpu.loss[i], gpu.norm[i]);
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+            assert_true(fabs(gpu.norm[i] - cpu.norm[i]) < 3e-2 * cpu.norm[i]);
+        }
+        assert_int_equal(gpu.hash, lean.hash);
+        assert_memory_equal(&gpu.loss[AT], &rest.loss[AT], (STEPS - AT) * sizeof gpu.loss[0]);
+        assert_int_equal(gpu.hash, rest.hash);
+    }
+}
+
+// Weights without fp32 masters: the CPU's losses, the same bits however little is kept, and when a new
+// session goes on from a checkpoint; moments in fp32 and in 8 bits.
+static void weights_without_masters(void **state)
+{
+    enum { AT = 4 };
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (int m = 0; m < 2; m++) {
+        struct way way = {.config = llama,
+                          .method = OD_METHOD_FULL,
+                          .place = ON_CPU,
+                          .accumulation = 1,
+                          .steps = STEPS,
+                          .optimizer = m == 0 ? "adamw" : "adamw_8bit",
+                          .bf16_weights = true,
+                          .folder = test_folder()};
+        struct curve cpu;
+        struct curve gpu;
+        struct curve lean;
+        struct curve rest;
+        struct curve masters;
+        run_as(&way, &cpu);
+        way.place = ON_GPU_KEEPING_LEAST;
+        run_as(&way, &lean);
+        way.place = ON_GPU;
+        way.checkpoint = AT;
+        run_as(&way, &gpu);
+        way.checkpoint = 0;
+        train(&way, AT, &rest);
+        way.bf16_weights = false;
+        run_as(&way, &masters);
+        for (int i = 0; i < STEPS; i++) {
+            print_message("# step %d: CPU %.5f, GPU %.5f, with masters %.5f\n", i + 1, cpu.loss[i],
+                          gpu.loss[i], masters.loss[i]);
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+        }
+        assert_int_equal(gpu.hash, lean.hash);
+        assert_memory_equal(&gpu.loss[AT], &rest.loss[AT], (STEPS - AT) * sizeof gpu.loss[0]);
+        assert_int_equal(gpu.hash, rest.hash);
+        assert_int_not_equal(gpu.hash, masters.hash);
+    }
+}
+
 static void other_families_follow(void **state)
 {
     enum { FEW = 5 };
@@ -413,9 +510,13 @@ static void other_families_follow(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lora_follows),  cmocka_unit_test(full_follows),
-        cmocka_unit_test(evaluations),   cmocka_unit_test(eight_bit_moments),
-        cmocka_unit_test(noise_follows), cmocka_unit_test(other_families_follow)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
+                                       cmocka_unit_test(full_follows),
+                                       cmocka_unit_test(evaluations),
+                                       cmocka_unit_test(eight_bit_moments),
+                                       cmocka_unit_test(noise_follows),
+                                       cmocka_unit_test(parts_follow),
+                                       cmocka_unit_test(weights_without_masters),
+                                       cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "flow/model_files.h"
 #include "formats/json.h"
+#include "model/program.h"
+#include "model/weights.h"
+#include "plan/plan.h"
 #include "support.h"
 #include "tune/checkpoint.h"
 #include "tune/recipe.h"
@@ -438,6 +442,161 @@ static void some_layers(void **state)
     refused(world, with(text, "peft_layers_to_transform: [-1]\n"), "a layer is 0 to 1023");
 }
 
+// The world's model anew, with a head that is not its embedding.
+static void untie(const char *world)
+{
+    struct od_error err = {0};
+    char config[OD_PATH_MAX_BYTES];
+    char model[OD_PATH_MAX_BYTES];
+    char text[sizeof world_config_text + 1];
+    const char *tied = strstr(world_config_text, "true");
+    assert_non_null(tied);
+    (void)snprintf(text, sizeof text, "%.*sfalse%s", (int)(tied - world_config_text),
+                   world_config_text, tied + strlen("true"));
+    world_put(world, "config.json", text);
+    world_join(config, world, "config.json");
+    world_join(model, world, "model");
+    assert_ok(od_dir_remove(model, &err), &err);
+    assert_ok(od_model_init(config, NULL, 5, 2, model, &err), &err);
+}
+
+// What serves an adapter puts in place of a base weight that was trained in full.
+static void merge_has(const struct od_session *s, const char *world, const char *run)
+{
+    struct od_error err = {0};
+    struct od_program program;
+    struct od_plan plan;
+    struct od_arrays arrays;
+    char base[OD_PATH_MAX_BYTES];
+    char folder[OD_PATH_MAX_BYTES];
+    char adapter[OD_PATH_MAX_BYTES];
+    int compared = 0;
+    const struct od_program_options options = {.mode = OD_PROGRAM_INFER,
+                                               .tokens = 1,
+                                               .threads = 1,
+                                               .cache_slots = 1,
+                                               .cache_length = 1,
+                                               .logit_rows = 1};
+    world_join(base, world, "model");
+    world_join(folder, world, run);
+    world_join(adapter, folder, "adapter");
+    assert_ok(od_program_build(&s->spec, &options, &program, &err), &err);
+    assert_ok(od_plan_make(&program, &plan, &err), &err);
+    assert_ok(od_arrays_make(&plan, &arrays, &err), &err);
+    assert_ok(od_weights_read(&program, arrays.tensor, base, &err), &err);
+    assert_ok(od_adapter_merge(s->cpu.pool, &program, arrays.tensor, adapter, &err), &err);
+    for (int32_t i = 0; i < s->program.adapter_count; i++) {
+        const struct od_part *part = &s->program.adapters[i];
+        for (int32_t j = 0; j < program.weight_count; j++) {
+            const struct od_part *to = &program.weights[j];
+            if (strcmp(part->name + strlen("base_model.model."), to->name) == 0) {
+                assert_memory_equal(s->arrays.tensor[part->tensor], arrays.tensor[to->tensor],
+                                    (size_t)(part->rows * part->cols) * sizeof(float));
+                compared++;
+            }
+        }
+    }
+    assert_int_equal(compared, 2);
+    od_arrays_release(&arrays);
+    od_plan_release(&plan);
+    od_program_release(&program);
+}
+
+// Embedding and head in full beside the adapter: they learn, a killed run ends with the same bits, the
+// export has them, training goes on from it and what serves it has them.
+static void saved_modules(void **state)
+{
+    (void)state;
+    static const char modules[] = "lora_modules_to_save: [embed_tokens, lm_head]\n";
+    char text[RECIPE_BYTES];
+    char more[RECIPE_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    struct od_tune_result again;
+    json_t *config = NULL;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    refused(world, with(text, modules), "this model's head is its embedding");
+    untie(world);
+    const struct od_tune_result plain = run_recipe(world, "plain", basic);
+    const struct od_tune_result both = run_recipe(world, "both", with(text, modules));
+    const struct od_tune_result head =
+        run_recipe(world, "head", with(text, "modules_to_save: [lm_head]\n"));
+    assert_true(fabs(both.first_loss - plain.first_loss) < 1e-12);
+    assert_true(both.last_loss < plain.last_loss && head.last_loss < plain.last_loss);
+    assert_true(both.weight_hash != head.weight_hash);
+    world_recipe(world, with(text, modules));
+    world_run_and_kill(world, "killed", false, 5);
+    assert_ok(world_run(world, "killed", true, 2, true, &again, &err), &err);
+    assert_true(again.weight_hash == both.weight_hash);
+
+    world_join(path, world, "both/adapter/adapter_config.json");
+    assert_ok(od_json_read(path, &config, &err), &err);
+    assert_int_equal(json_array_size(json_object_get(config, "modules_to_save")), 2);
+    json_decref(config);
+    (void)snprintf(more, sizeof more, "%slora_model_dir: both/adapter\n", modules);
+    open_session(world, with(text, more), &recipe, &session);
+    assert_true(od_session_weight_hash(&session) == both.weight_hash);
+    merge_has(&session, world, "both");
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+    refused(world, with(text, "lora_model_dir: both/adapter\n"), "it has embedding and head of");
+    (void)snprintf(more, sizeof more, "%slora_model_dir: head/adapter\n", modules);
+    refused(world, with(text, more), "it has a head of its own");
+    refused(world, with(text, "lora_modules_to_save: [lm_heads]\n"), "did you mean 'lm_head'?");
+}
+
+// Full tuning without fp32 masters: matrices are bf16 values, near what fp32 learns, and a killed run ends
+// with the same bits.
+static void weights_without_masters(void **state)
+{
+    (void)state;
+    static const char kind[] = "weights: bf16-stochastic\n";
+    static const char full[] = "max_steps: 12\nlearning_rate: 0.003\nsave_steps: 2\n";
+    char text[RECIPE_BYTES];
+    struct od_recipe recipe;
+    struct od_session session;
+    struct od_tune_result again;
+    struct od_error err = {0};
+    struct od_step_report report;
+    const char *world = world_make(world_full, "");
+    const struct od_tune_result plain = run_recipe(world, "plain", full);
+    (void)snprintf(text, sizeof text, "%s%s", full, kind);
+    const struct od_tune_result rounded = run_recipe(world, "rounded", text);
+    assert_true(rounded.weight_hash != plain.weight_hash);
+    assert_true(fabs(rounded.last_loss - plain.last_loss) <
+                0.1 * (plain.first_loss - plain.last_loss));
+    world_recipe(world, text);
+    world_run_and_kill(world, "killed", false, 5);
+    assert_ok(world_run(world, "killed", true, 2, true, &again, &err), &err);
+    assert_true(again.weight_hash == rounded.weight_hash);
+
+    open_session(world, text, &recipe, &session);
+    for (int round = 0; round < 2; round++) {  // at the start and after a step
+        int rounded_count = 0;
+        for (int32_t i = 0; i < session.program.param_count; i++) {
+            const struct od_param *param = &session.program.params[i];
+            const struct od_tensor *t = &session.program.tensors[param->tensor];
+            const float *w = session.arrays.tensor[param->tensor];
+            int64_t others = 0;
+            for (int64_t j = 0; j < t->rows * t->cols; j++) {
+                uint32_t bits;
+                memcpy(&bits, &w[j], sizeof bits);
+                others += (bits & 0xFFFFu) != 0;
+            }
+            assert_int_equal(param->rounded, !t->vectors);
+            rounded_count += param->rounded;
+            assert_true(param->rounded ? others == 0 : round == 0 || others > 0);
+        }
+        assert_int_equal(rounded_count, 1 + 2 * 4);
+        assert_ok(od_session_step(&session, &report, &err), &err);
+    }
+    od_session_close(&session);
+    od_recipe_release(&recipe);
+    refused(world, with(text, kind), "is for full tuning");
+}
+
 // The frozen weights in 8 bits: other numbers, and training that learns. In 4 bits their widths must be
 // whole blocks.
 static void quantised(void **state)
@@ -476,6 +635,8 @@ int main(void)
         cmocka_unit_test(noise_in_training_only),
         cmocka_unit_test(goes_on_from_an_adapter),
         cmocka_unit_test(some_layers),
+        cmocka_unit_test(saved_modules),
+        cmocka_unit_test(weights_without_masters),
         cmocka_unit_test(quantised),
         cmocka_unit_test(not_built),
     };

@@ -1,6 +1,7 @@
 // AdamW over a table of chunks, the gradient's norm and clipping without a word from the host, and
 // a hash of the weights; formulas in adamw_kernel.h.
 
+#include "ops/adamw/adamw.cuh"
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/gpu.cuh"
 
@@ -43,7 +44,6 @@ OD_KERNEL od_adamw(const struct od_adamw_chunk *chunks, const struct od_adamw_st
     const struct od_adamw_chunk chunk = chunks[blockIdx.x];
     const struct od_adamw_scalars s = *scalars;
     const float scale = (float)stats->clip;
-    float *w = (float *)chunk.w;
     float *m = (float *)chunk.m;
     float *v = (float *)chunk.v;
     const float *g = (const float *)chunk.g;
@@ -57,7 +57,9 @@ OD_KERNEL od_adamw(const struct od_adamw_chunk *chunks, const struct od_adamw_st
         const float vi = v[i] * s.beta2 + (gi * gi) * s.one_minus_beta2;
         m[i] = mi;
         v[i] = vi;
-        w[i] = w[i] * decay - s.step_size * (mi / (sqrtf(vi) * s.inv_sqrt_bc2 + s.eps));
+        const float w = od_weight(&chunk, i);
+        od_set_weight(&chunk, i,
+                      w * decay - s.step_size * (mi / (sqrtf(vi) * s.inv_sqrt_bc2 + s.eps)), &s);
     }
 }
 
@@ -75,11 +77,11 @@ static __device__ __forceinline__ uint64_t mix(uint64_t x)
 OD_KERNEL od_weight_hash(struct od_adamw_stats *stats, const struct od_adamw_chunk *chunks)
 {
     const struct od_adamw_chunk chunk = chunks[blockIdx.x];
-    const float *w = (const float *)chunk.w;
     uint64_t sum = 0;
     for (int32_t i = (int32_t)threadIdx.x; i < chunk.count; i += OD_GPU_THREADS) {
         const uint64_t index = chunk.index + (uint64_t)i;
-        sum += mix((uint64_t)__float_as_uint(w[i]) + (index + 1) * 0x9E3779B97F4A7C15ull);
+        sum += mix((uint64_t)__float_as_uint(od_weight(&chunk, i)) +
+                   (index + 1) * 0x9E3779B97F4A7C15ull);
     }
 #pragma unroll
     for (int offset = 16; offset > 0; offset >>= 1) {

@@ -4,6 +4,7 @@
 // operation is rounded by itself (no fused steps), so the bits are the CPU's. 16 bytes move an
 // element: w read and written, g read, two codes read and written.
 
+#include "ops/adamw/adamw.cuh"
 #include "ops/adamw/adamw_cuda.h"
 #include "ops/gpu.cuh"
 
@@ -63,7 +64,6 @@ OD_KERNEL od_adamw_8bit(const struct od_adamw_chunk *chunks, const struct od_ada
     __syncthreads();
     for (int32_t first = (int32_t)(threadIdx.x >> 5) * BLOCK; first < chunk.count;
          first += OD_GPU_THREADS / 32 * BLOCK) {
-        float *w = (float *)chunk.w + first;
         uint8_t *m_codes = (uint8_t *)chunk.m + first;
         uint8_t *v_codes = (uint8_t *)chunk.v + first;
         const float *g = (const float *)chunk.g + first;
@@ -88,8 +88,11 @@ OD_KERNEL od_adamw_8bit(const struct od_adamw_chunk *chunks, const struct od_ada
                 v[j] = __fadd_rn(__fmul_rn(__fmul_rn(map[1][v_codes[i]], v_before), s.beta2),
                                  __fmul_rn(__fmul_rn(gi, gi), s.one_minus_beta2));
                 const float root = __fadd_rn(__fmul_rn(__fsqrt_rn(v[j]), s.inv_sqrt_bc2), s.eps);
-                w[i] = __fsub_rn(__fmul_rn(w[i], decay),
-                                 __fmul_rn(s.step_size, __fdiv_rn(m[j], root)));
+                const float w = od_weight(&chunk, first + i);
+                od_set_weight(
+                    &chunk, first + i,
+                    __fsub_rn(__fmul_rn(w, decay), __fmul_rn(s.step_size, __fdiv_rn(m[j], root))),
+                    &s);
             }
             m_most = fmaxf(m_most, fabsf(m[j]));
             v_most = fmaxf(v_most, v[j]);

@@ -12,7 +12,8 @@
 /** Elements that one block updates. */
 enum { OD_ADAMW_CHUNK = 8192 };
 
-/** A piece of a trained tensor: fp32, on the device; m and v fp32, or codes with scales. */
+/** A piece of a trained tensor on the device: fp32, or bf16 without a master; m and v fp32, or codes
+ *  with scales. */
 struct od_adamw_chunk {
     uint64_t w;
     uint64_t m;
@@ -21,8 +22,9 @@ struct od_adamw_chunk {
     uint64_t m_scales;  ///< 0: m and v are fp32; else codes (adamw_8bit.h)
     uint64_t v_scales;
     int32_t count;
-    int32_t decays;  ///< weight decay applies
-    uint64_t index;  ///< of the first element among all trained ones
+    int32_t decays;   ///< weight decay applies
+    int32_t is_half;  ///< w is bf16, rounded by chance (rounding.h)
+    uint64_t index;   ///< of the first element among all trained ones
 };
 
 /** Scalars of a step, computed in double on the host. */
@@ -36,6 +38,8 @@ struct od_adamw_scalars {
     float eps;
     float decay;     ///< 1 - lr * weight_decay
     float max_norm;  ///< 0: no clipping
+    uint32_t step;   ///< that the rounding of bf16 weights is drawn for
+    uint64_t seed;
 };
 
 /** What the device says after a step. */
