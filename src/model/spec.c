@@ -26,6 +26,21 @@ static enum od_status size_of(const json_t *config, const char *key, const char 
     return OD_OK;
 }
 
+// transformers has defaults of its own for keys that a file leaves out, by family; null is no such key.
+static int64_t absent_or_null(const json_t *config, const char *key, int64_t absent, int64_t null)
+{
+    return json_object_get(config, key) ? null : absent;
+}
+
+// What num_key_value_heads is where a file leaves it out.
+static int64_t usual_kv_heads(const char *family, int64_t heads)
+{
+    if (strcmp(family, "mistral") == 0) {
+        return 8;
+    }
+    return strncmp(family, "qwen", 4) == 0 ? 32 : heads;
+}
+
 static enum od_status heads_of(const json_t *config, const char *where, struct od_spec *spec,
                                struct od_error *err)
 {
@@ -35,10 +50,15 @@ static enum od_status heads_of(const json_t *config, const char *where, struct o
     enum od_status status =
         size_of(config, "num_attention_heads", where, OD_SPEC_HEADS_MAX, &heads, err);
     if (status == OD_OK) {
-        status = od_json_int_or(config, "num_key_value_heads", where, heads, &kv_heads, err);
+        const int64_t usual = absent_or_null(config, "num_key_value_heads",
+                                             usual_kv_heads(spec->family, heads), heads);
+        status = od_json_int_or(config, "num_key_value_heads", where, usual, &kv_heads, err);
     }
     if (status == OD_OK) {
-        status = od_json_int_or(config, "head_dim", where, spec->channels / heads, &head_dim, err);
+        const int64_t even = spec->channels / heads;
+        const int64_t usual = absent_or_null(config, "head_dim",
+                                             strcmp(spec->family, "qwen3") == 0 ? 128 : even, even);
+        status = od_json_int_or(config, "head_dim", where, usual, &head_dim, err);
     }
     if (status != OD_OK) {
         return status;
@@ -170,11 +190,12 @@ static enum od_status window_of(const json_t *config, const char *where, struct 
         status = od_json_bool_or(config, "use_sliding_window", where, false, &use, err);
     }
     if (status == OD_OK) {
-        status = od_json_int_or(config, "sliding_window", where, qwen ? 4096 : 0, &window, err);
+        const int64_t usual = absent_or_null(config, "sliding_window", 4096, 0);
+        status = od_json_int_or(config, "sliding_window", where, usual, &window, err);
     }
     if (status == OD_OK && qwen) {
-        status = od_json_int_or(config, "max_window_layers", where, spec->layers,
-                                &spec->window_from, err);
+        const int64_t usual = absent_or_null(config, "max_window_layers", 28, spec->layers);
+        status = od_json_int_or(config, "max_window_layers", where, usual, &spec->window_from, err);
     }
     if (status != OD_OK || !use || window == 0 || window >= spec->max_positions) {
         spec->window_from = 0;

@@ -70,6 +70,7 @@ struct od_recipe {
     double lora_alpha;                              ///< 32
     double lora_dropout;                            ///< 0; below 1
     bool lora_rslora;                               ///< peft_use_rslora: false
+    bool lora_fan_in_fan_out;                       ///< false; true is for gpt2
     const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
     size_t lora_target_count;
     unsigned lora_saved;              ///< lora_modules_to_save, bits of enum od_saved

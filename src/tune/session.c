@@ -78,6 +78,12 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
     if (recipe->method == OD_METHOD_LORA) {
         const struct od_adapter_config config = {
             .r = recipe->lora_r, .alpha = recipe->lora_alpha, .rslora = recipe->lora_rslora};
+        if (recipe->lora_fan_in_fan_out && strcmp(spec->family, "gpt2") != 0) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "'lora_fan_in_fan_out: true' is for gpt2, whose files hold layers "
+                           "transposed; leave it out for a %s model",
+                           spec->family);
+        }
         options.mode = OD_PROGRAM_TRAIN_LORA;
         options.quant = recipe->quant;
         options.lora_r = recipe->lora_r;

@@ -37,11 +37,14 @@ static void fill(struct od_micro_batch *batch, const int32_t *ids, int64_t count
     batch->label_count = count - 1;
 }
 
-// The forward list ends with the losses, whose input and weight lie where they were.
+// The input of the losses and its weight lie where they were.
 static void head_logits(struct od_session *s, int64_t count, float *logits)
 {
-    const struct od_op *op = &s->program.ops[s->program.forward_count - 1];
-    assert(op->kind == OD_OP_HEAD_LOSS && op->quant == OD_QUANT_NONE);
+    int32_t at = s->program.forward_count - 1;
+    while (s->program.ops[at].kind != OD_OP_HEAD_LOSS) {
+        at--;  // every program that trains has one
+    }
+    const struct od_op *op = &s->program.ops[at];
     const struct od_mat x = {s->arrays.tensor[op->slot[OD_SLOT_X]], op->k, 1};
     const struct od_mat w = {s->arrays.tensor[op->slot[OD_SLOT_W]], 1, op->k};
     od_gemm_run(s->cpu.gemm, count, op->n, op->k, x, w, logits, op->n, /* accumulate= */ false);

@@ -178,11 +178,11 @@ static void spoiled_config(void **state)
          "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
          "\"hidden_act\":\"relu\"}",
          OD_E_UNSUPPORTED, "'relu'"},
-        {"{\"model_type\":\"mistral\",\"vocab_size\":259,\"hidden_size\":16,"
+        {"{\"model_type\":\"mistral\",\"vocab_size\":259,\"hidden_size\":16,\"num_key_value_heads\":1,"
          "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
          "\"max_position_embeddings\":32,\"sliding_window\":-16}",
          OD_E_FORMAT, "sliding_window"},
-        {"{\"model_type\":\"qwen2\",\"vocab_size\":259,\"hidden_size\":16,"
+        {"{\"model_type\":\"qwen2\",\"vocab_size\":259,\"hidden_size\":16,\"num_key_value_heads\":1,"
          "\"intermediate_size\":24,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
          "\"max_position_embeddings\":32,\"layer_types\":[\"sliding_attention\"]}",
          OD_E_UNSUPPORTED, "layer_types"},

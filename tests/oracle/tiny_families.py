@@ -5,7 +5,7 @@ Records, in OUT (tests/golden/oracle/tiny_families), one folder a family: config
 model.safetensors, adapter_start.safetensors, full_end.safetensors, adapter_end.safetensors,
 trajectory.json.
 
-Command: python3 tests/oracle/tiny_families.py OUT
+Command: python3 tests/oracle/tiny_families.py OUT [FAMILY ...]
 """
 
 import copy
@@ -41,6 +41,12 @@ FAMILIES = {
                                   "original_max_position_embeddings": 32})),
     "llama_gelu": (transformers.LlamaConfig, transformers.LlamaForCausalLM,
                    dict(SHAPE, hidden_act="gelu", attention_bias=True, mlp_bias=True)),
+    "linear": (transformers.LlamaConfig, transformers.LlamaForCausalLM,
+               dict(SHAPE, rope_theta=50.0, rope_scaling={"rope_type": "linear", "factor": 3.0})),
+    "qwen2_window": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM,
+                     dict(SHAPE, rope_theta=1000.0, use_sliding_window=True, sliding_window=7, max_window_layers=1)),
+    "qwen3_bias": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM,
+                   dict(SHAPE, head_dim=12, rope_theta=1000.0, attention_bias=True)),
 }
 
 
@@ -92,6 +98,6 @@ def one(name, out):
 
 
 if __name__ == "__main__":
-    for family in FAMILIES:
+    for family in sys.argv[2:] or FAMILIES:
         one(family, os.path.join(sys.argv[1], family))
         print(family, flush=True)

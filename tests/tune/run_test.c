@@ -181,6 +181,9 @@ static void refusals(void **state)
     expect(world_make("adapter: lora\nlora_target_modules: [q_proj, w_proj]\n", ""), false,
            OD_E_ARGUMENT, "w_proj");
 
+    expect(world_make(world_lora, "lora_fan_in_fan_out: true\n"), false, OD_E_ARGUMENT,
+           "'lora_fan_in_fan_out: true' is for gpt2");
+
     world = world_make(world_lora, "");
     world_put(world, "data.jsonl", "");
     expect(world, false, OD_E_FORMAT, "nothing to learn");
@@ -210,6 +213,24 @@ static char *read_whole(const char *folder, const char *name)
     world_join(path, folder, name);
     assert_ok(od_file_read(path, 1 << 24, &text, &size, &err), &err);
     return text;
+}
+
+// GPT-2's linear layers lie transposed in its files, which a recipe may say and an adapter must.
+static void fan_in_fan_out(void **state)
+{
+    (void)state;
+    char run[OD_PATH_MAX_BYTES];
+    struct od_tune_result result;
+    struct od_error err = {0};
+    static const char config[] =
+        "{\"model_type\":\"gpt2\",\"vocab_size\":259,\"n_embd\":32,\"n_layer\":2,\"n_head\":4,"
+        "\"n_positions\":128,\"bos_token_id\":256,\"eos_token_id\":257}";
+    const char *world = world_make_of(config, world_lora, "lora_fan_in_fan_out: true\n");
+    assert_ok(world_run(world, "run", false, 1, true, &result, &err), &err);
+    world_join(run, world, "run");
+    char *adapter = read_whole(run, "adapter/adapter_config.json");
+    assert_non_null(strstr(adapter, "\"fan_in_fan_out\": true"));
+    od_free(adapter);
 }
 
 // Weights that grow a thousandfold in each step: soon the loss is no number.
@@ -373,19 +394,13 @@ static void plan_above_the_cap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits_full),
-        cmocka_unit_test(same_bits_lora),
-        cmocka_unit_test(killed_and_resumed),
-        cmocka_unit_test(stops_and_goes_on),
-        cmocka_unit_test(full_disk),
-        cmocka_unit_test(broken_checkpoint_is_passed_over),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(plan_above_the_cap),
-        cmocka_unit_test(no_number),
-        cmocka_unit_test(one_process),
-        cmocka_unit_test(cannot_be_written),
-        cmocka_unit_test(what_differs),
-        cmocka_unit_test(budget_of_memory_and_disk),
+        cmocka_unit_test(same_bits_full),     cmocka_unit_test(same_bits_lora),
+        cmocka_unit_test(killed_and_resumed), cmocka_unit_test(stops_and_goes_on),
+        cmocka_unit_test(full_disk),          cmocka_unit_test(broken_checkpoint_is_passed_over),
+        cmocka_unit_test(refusals),           cmocka_unit_test(plan_above_the_cap),
+        cmocka_unit_test(no_number),          cmocka_unit_test(fan_in_fan_out),
+        cmocka_unit_test(one_process),        cmocka_unit_test(cannot_be_written),
+        cmocka_unit_test(what_differs),       cmocka_unit_test(budget_of_memory_and_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
