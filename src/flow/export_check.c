@@ -133,8 +133,9 @@ static enum od_status ask_export(struct check *c, struct od_error *err)
                                        &result->compared)) {
             return od_fail(err, OD_E_FORMAT, "a logit of prompt %d is no number", i + 1);
         }
-        result->loss_trained += answer->loss / PROMPTS;
-        result->loss_export += loss_of(c->logits, answer->ids, answer->count, vocab) / PROMPTS;
+        result->loss_trained += answer->loss / (double)PROMPTS;
+        result->loss_export +=
+            loss_of(c->logits, answer->ids, answer->count, vocab) / (double)PROMPTS;
     }
     return OD_OK;
 }
@@ -201,7 +202,7 @@ static const char *reason_against(const struct check *c, double left_s, int64_t 
                                   char out[128])
 {
     const double weights = (double)od_spec_parameters(&c->session->spec);
-    const double passes = 2.0 * PROMPTS * PROMPT_IDS_MAX;
+    const double passes = 2.0 * (double)(PROMPTS * PROMPT_IDS_MAX);
     if (!c->session->tokenizer) {
         return "without a tokenizer an export is not opened";
     }

@@ -77,7 +77,7 @@ static void count_draw(struct tally *tally, const struct od_ranking *drawn)
 static void find_bounds(struct od_ranking *ranking, const struct tally *tally)
 {
     const size_t n = tally->entries;
-    const double tail = TAIL * OD_NOISE_DRAWS;
+    const double tail = TAIL * (double)OD_NOISE_DRAWS;
     for (size_t entry = 0; entry < n; entry++) {
         const uint32_t *places = &tally->places[entry * n];
         double seen = 0.0;
@@ -101,7 +101,8 @@ static void find_ties(struct od_ranking *ranking, const struct tally *tally)
     size_t leader = ranking->order[0];
     for (size_t i = 0; i < n; i++) {
         const size_t entry = ranking->order[i];
-        const double lost = (double)tally->ahead[leader * n + entry] / (2.0 * OD_NOISE_DRAWS);
+        const double lost =
+            (double)tally->ahead[leader * n + entry] / (2.0 * (double)OD_NOISE_DRAWS);
         if (entry != leader && lost >= BEATEN_FROM) {
             leader = entry;
         }

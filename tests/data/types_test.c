@@ -200,8 +200,9 @@ static void own_template_of_a_model(void **state)
     assert_int_equal(od_chat_template_read(folder, &chat_template, &err), OD_E_NOT_FOUND);
     static const char *const configs[] = {
         "{\"chat_template\": \"{{ bos_token }}one\"}",
-        "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"no\"}, {\"name\": \"default\", "
-        "\"template\": \"two{{ messages | length }}\"}]}",
+        // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one text
+        ("{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"no\"}, "
+         "{\"name\": \"default\", \"template\": \"two{{ messages | length }}\"}]}"),
         "{\"chat_template\": [{\"name\": \"other\", \"template\": \"no\"}]}", "{}"};
     static const char *const want[] = {"one", "two0"};
     (void)snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);

@@ -109,7 +109,7 @@ static void unknown(void **state)
     struct od_board board = {0};
     struct od_ranking ranking = {0};
     for (size_t e = 0; e < ENTRIES_MAX; e++) {
-        values[e] = (double)e / ENTRIES_MAX;
+        values[e] = (double)e / (double)ENTRIES_MAX;
     }
     make(&board, values, deviations, 2);
     rank(&board, &ranking);
