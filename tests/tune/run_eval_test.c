@@ -15,11 +15,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "flow/model_files.h"
 #include "formats/json.h"
 #include "model/program.h"
 #include "model/weights.h"
+#include "ops/adamw/rounding.h"
 #include "plan/plan.h"
 #include "support.h"
 #include "tune/checkpoint.h"
@@ -547,6 +549,60 @@ static void saved_modules(void **state)
     refused(world, with(text, "lora_modules_to_save: [lm_heads]\n"), "did you mean 'lm_head'?");
 }
 
+// One step without masters is the step with them, rounded by the chance of (seed, step, element), the
+// element counted over all trained tensors.
+static void a_step_is_rounded(void **state)
+{
+    (void)state;
+    enum { STEP = 5 };
+    static const char *const kinds[] = {"", "weights: bf16-stochastic\n"};
+    char text[RECIPE_BYTES];
+    struct od_recipe recipe[2];
+    struct od_session session[2];
+    struct od_error err = {0};
+    struct od_step_report report;
+    const char *world = world_make(world_full, "");
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(text, sizeof text, "max_steps: 12\nlearning_rate: 0.003\n%s", kinds[i]);
+        open_session(world, text, &recipe[i], &session[i]);
+        session[i].place.step = STEP;
+    }
+    const struct od_program *program = &session[0].program;
+    uint64_t element = 0;
+    for (int32_t p = 0; p < program->param_count; p++) {
+        const int32_t number = program->params[p].tensor;
+        const struct od_tensor *t = &program->tensors[number];
+        assert_memory_equal(session[0].arrays.tensor[number], session[1].arrays.tensor[number],
+                            (size_t)(t->rows * t->cols) * sizeof(float));
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_ok(od_session_step(&session[i], &report, &err), &err);
+    }
+    for (int32_t p = 0; p < program->param_count; p++) {
+        const int32_t number = program->params[p].tensor;
+        const struct od_tensor *t = &program->tensors[number];
+        for (int64_t j = 0; j < t->rows * t->cols; j++, element++) {
+            const float exact = session[0].arrays.tensor[number][j];
+            const float got = session[1].arrays.tensor[number][j];
+            const struct od_philox draw =
+                od_philox_draw(recipe[1].seed, OD_STREAM_ROUNDING, STEP, element / 8);
+            const uint32_t word = draw.word[element % 8 / 2];
+            const float want =
+                t->vectors
+                    ? exact
+                    : od_round_by_chance(exact, element % 2 == 0 ? word & 0xFFFFu : word >> 16);
+            if (memcmp(&got, &want, sizeof got) != 0) {
+                fail_msg("'%s', element %lld: %g, not %g", t->name, (long long)j, (double)got,
+                         (double)want);
+            }
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        od_session_close(&session[i]);
+        od_recipe_release(&recipe[i]);
+    }
+}
+
 // Full tuning without fp32 masters: matrices are bf16 values, near what fp32 learns, and a killed run ends
 // with the same bits.
 static void weights_without_masters(void **state)
@@ -636,6 +692,7 @@ int main(void)
         cmocka_unit_test(goes_on_from_an_adapter),
         cmocka_unit_test(some_layers),
         cmocka_unit_test(saved_modules),
+        cmocka_unit_test(a_step_is_rounded),
         cmocka_unit_test(weights_without_masters),
         cmocka_unit_test(quantised),
         cmocka_unit_test(not_built),
