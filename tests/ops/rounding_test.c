@@ -54,8 +54,8 @@ static void shares(void **state)
                 away += y > 1.0;
             }
             // Five deviations.
-            const double bound = 5.0 * sqrt(places[p] * (1.0 - places[p]) / COUNT) + 1e-9;
-            assert_true(fabs((double)away / COUNT - places[p]) <= bound);
+            const double bound = 5.0 * sqrt(places[p] * (1.0 - places[p]) / (double)COUNT) + 1e-9;
+            assert_true(fabs((double)away / (double)COUNT - places[p]) <= bound);
         }
     }
 }
