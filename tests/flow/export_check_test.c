@@ -42,7 +42,9 @@ static void replace(const char *path, const char *from, const char *to)
     assert_ok(od_file_read(path, FILE_MAX_BYTES, &text, &size, &err), &err);
     char *at = memmem(text, size, from, strlen(from));
     assert_non_null(at);
-    memcpy(at, to, strlen(to));
+    for (size_t i = 0; to[i] != '\0'; i++) {
+        at[i] = to[i];
+    }
     assert_ok(od_file_write(path, text, size, &err), &err);
     od_free(text);
 }
