@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "data/dataset.h"
 #include "flow/convert_check.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "infer/engine.h"
 #include "model/spec.h"
@@ -165,6 +166,10 @@ static enum od_status compare_tokenizers(const struct check *c, struct od_error 
     const struct od_session *s = c->session;
     char folder[OD_PATH_MAX_BYTES];
     struct od_tokenizer *tokenizer = NULL;
+    if (s->recipe->base_model && od_gguf_is_path(s->recipe->base_model)) {
+        // Nothing lies beside an adapter on such a file, which has the tokenizer.
+        return od_convert_compare_tokenizers(s->tokenizer, od_engine_tokenizer(c->engine), err);
+    }
     enum od_status status = od_path_join(
         folder, c->run_dir, s->recipe->method == OD_METHOD_LORA ? "adapter" : "model", err);
     if (status == OD_OK) {

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "flow/convert.h"
 #include "flow/report.h"
 #include "support.h"
 #include "tune/run.h"
@@ -41,7 +42,9 @@ static void replace(const char *path, const char *from, const char *to)
     assert_ok(od_file_read(path, FILE_MAX_BYTES, &text, &size, &err), &err);
     char *at = memmem(text, size, from, strlen(from));
     assert_non_null(at);
-    memcpy(at, to, strlen(to));
+    for (size_t i = 0; to[i] != '\0'; i++) {
+        at[i] = to[i];
+    }
     assert_ok(od_file_write(path, text, size, &err), &err);
     od_free(text);
 }
@@ -134,6 +137,35 @@ static void quantised_base(void **state)
     assert_true(got->compared.difference_max > 1e-5);
 }
 
+// The file has the tokenizer, so none lies beside the adapter.
+static void gguf_base(void **state)
+{
+    char recipe[OD_PATH_MAX_BYTES];
+    char model[OD_PATH_MAX_BYTES];
+    char gguf[OD_PATH_MAX_BYTES];
+    struct harm none = {0};
+    struct od_buf out;
+    struct od_error err = {0};
+    (void)state;
+    const char *world = world_make(world_lora, "");
+    world_join(model, world, "model");
+    world_join(gguf, world, "m.gguf");
+    world_join(recipe, world, "recipe.yaml");
+    const struct od_convert_options options = {
+        .output = gguf, .type = "q8_0", .threads = 1, .no_check = true};
+    od_buf_init(&out, 1 << 16);
+    assert_ok(od_convert_gguf(model, &options, &out, &err), &err);
+    od_buf_release(&out);
+    replace(recipe, "base_model: model\ndatasets:\n  - path: data.jsonl\n",
+            "base_model: m.gguf\ndatasets: [{path: data.jsonl,\n");
+    replace(recipe, "    type: input-output\n", "  type: input-output}]\n");
+    const struct od_export_check *got = check(world, &none);
+    if (got->result != OD_EXPORT_SAME) {
+        fail_msg("result %d: %s", (int)got->result, got->why);
+    }
+    assert_true(got->compared.difference_max < 1e-4);
+}
+
 static void models(void **state)
 {
     struct harm none = {0};
@@ -219,10 +251,10 @@ static void in_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adapters), cmocka_unit_test(quantised_base),
-        cmocka_unit_test(models),   cmocka_unit_test(few_documents),
-        cmocka_unit_test(harmed),   cmocka_unit_test(not_checked),
-        cmocka_unit_test(in_words),
+        cmocka_unit_test(adapters),      cmocka_unit_test(quantised_base),
+        cmocka_unit_test(gguf_base),     cmocka_unit_test(models),
+        cmocka_unit_test(few_documents), cmocka_unit_test(harmed),
+        cmocka_unit_test(not_checked),   cmocka_unit_test(in_words),
     };
     return cmocka_run_group_tests_name("flow/export_check", tests, NULL, NULL);
 }

@@ -1,10 +1,10 @@
 // Goal: as run_kill_test.
-// Method: 200 random times; every write, fsync, rename and allocation of a run.
+// Method: 200 random times; every write, fsync, rename and removal of a run, and every third allocation.
 
 #include "support.h"
 #include "tune/run_points.h"
 
-enum { POINTS = 200 };
+enum { POINTS = 200, ALLOCATION_STRIDE = 3 };
 
 static void random_times(void **state)
 {
@@ -26,12 +26,12 @@ static void every_operation(void **state)
     point_world_release(&world);
 }
 
-static void every_allocation(void **state)
+static void allocations(void **state)
 {
     struct point_world world;
     (void)state;
     point_world_make(&world, /* on_gpu= */ false);
-    points_of_memory(&world, 1);
+    points_of_memory(&world, ALLOCATION_STRIDE);
     point_world_release(&world);
 }
 
@@ -39,6 +39,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_times),
                                        cmocka_unit_test(every_operation),
-                                       cmocka_unit_test(every_allocation)};
+                                       cmocka_unit_test(allocations)};
     return cmocka_run_group_tests_name("tune/run_kill_long", tests, NULL, NULL);
 }

@@ -406,12 +406,13 @@ static inline void points_of_full_disk(const struct point_world *world, uint64_t
     print_message("%d faults at %d operations\n", failed, (int)world->operations);
 }
 
-// Every `stride`-th allocation is refused. What a run can do without, it goes on without.
+// Every `stride`-th allocation is refused, others in each run of the test. What a run can do without, it goes on without.
 static inline void points_of_memory(const struct point_world *world, uint64_t stride)
 {
     int failed = 0;
     int ended = 0;
-    for (uint64_t n = world->allocations; n > 0; n -= n < stride ? n : stride) {
+    for (uint64_t n = world->allocations - test_seed() % stride; n > 0;
+         n -= n < stride ? n : stride) {
         struct point_answer answer;
         const struct point_end end = {.fail_allocation = n};
         assert_true(point_run(world, "small", false, &end, &answer));
