@@ -184,7 +184,6 @@ static void echo_of_what_is_remembered(void **state)
     od_buf_init(&first, TEXT_BYTES * 4);
     od_buf_init(&second, TEXT_BYTES * 4);
     request.max_new_tokens = 0;
-    request.prompt_size = PREFIX_BYTES;
     assert_true(describe(od_engine_responder(engine), &request, &first));
     const struct od_engine_counts before = od_engine_counts(engine);
     assert_true(describe(od_engine_responder(engine), &request, &second));
