@@ -295,7 +295,7 @@ static enum od_status prepare(struct run *run, struct od_error *err)
         return od_fail(err, OD_E_MEMORY, "no memory for %zu requests", total);
     }
     run->states.count = total;
-    for (size_t i = 0; i < total; i++) {
+    for (size_t i = 0; i < total && run->eval_count > 0; i++) {
         struct od_request_state *state = &run->states.items[i];
         state->instance = &run->asked[i % run->asked_count];
         state->trial = (int64_t)(i / run->asked_count);

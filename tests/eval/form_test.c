@@ -96,7 +96,8 @@ static void test_text(void **state)
     json_t *root = NULL;
     longer[0] = 'x';
     for (size_t i = 1; i + 2 < sizeof longer; i += 2) {
-        memcpy(longer + i, "\xC3\xA9", 2);  // a character that the limit would cut
+        longer[i] = (char)0xC3;  // a character that the limit would cut
+        longer[i + 1] = (char)0xA9;
     }
     make(&answers, "gsm", list, 4);
     answers.items[0].result.token_count = 400;
