@@ -15,6 +15,7 @@
 #include "eval/adapter.h"
 #include "eval/instance.h"
 #include "eval/metrics/evaluate.h"
+#include "eval/metrics/form.h"
 #include "eval/outputs.h"
 #include "eval/perturbations/perturb.h"
 #include "eval/perturbations/tables.h"
@@ -294,7 +295,7 @@ static enum od_status prepare(struct run *run, struct od_error *err)
         return od_fail(err, OD_E_MEMORY, "no memory for %zu requests", total);
     }
     run->states.count = total;
-    for (size_t i = 0; i < total; i++) {
+    for (size_t i = 0; i < total && run->eval_count > 0; i++) {
         struct od_request_state *state = &run->states.items[i];
         state->instance = &run->asked[i % run->asked_count];
         state->trial = (int64_t)(i / run->asked_count);
@@ -303,11 +304,43 @@ static enum od_status prepare(struct run *run, struct od_error *err)
     return OD_OK;
 }
 
+// What the answers look like, beside HELM's files; told when most of them cannot be scored. When a
+// folder is emptied, names go in their order: one of HELM's files goes first, so that no folder that is
+// left half-way is taken for complete.
+static enum od_status write_forms(const struct run *run, const char *folder, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    struct od_forms forms = {0};
+    struct od_buf buf;
+    od_forms_count(run->spec, &run->states, &forms);
+    if (2 * forms.counts[OD_FORM_READABLE] < forms.answers) {
+        od_log(OD_LOG_WARNING,
+               "run '%s': %lld of %lld answers have not the form that is scored; see "
+               "replies_oneday.json",
+               run->spec->name, (long long)(forms.answers - forms.counts[OD_FORM_READABLE]),
+               (long long)forms.answers);
+    }
+    od_buf_init(&buf, OD_OUTPUT_MAX_BYTES);
+    od_forms_write(run->spec, &forms, &buf);
+    enum od_status status = od_buf_check(&buf, err);
+    if (status == OD_OK) {
+        status = od_path_join(path, folder, "replies_oneday.json", err);
+    }
+    if (status == OD_OK) {
+        status = od_file_write(path, buf.bytes, buf.size, err);
+    }
+    od_buf_release(&buf);
+    return status;
+}
+
 static enum od_status evaluate(struct run *run, const char *folder, struct od_error *err)
 {
     struct od_metrics_result metrics;
     od_metrics_result_init(&metrics);
     enum od_status status = od_metrics_evaluate(run->spec, &run->states, &metrics, err);
+    if (status == OD_OK) {
+        status = write_forms(run, folder, err);
+    }
     if (status == OD_OK) {
         status = od_outputs_write(folder, run->spec, &run->states, &metrics, err);
     }

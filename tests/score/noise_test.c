@@ -6,10 +6,13 @@
 
 #include "score/noise.h"
 
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/interval.h"
+#include "base/memory.h"
+#include "base/status.h"
 #include "score/board.h"
 #include "score/formula.h"
 #include "support.h"
