@@ -6,14 +6,18 @@
 #ifndef OD_TESTS_TUNE_GOLDEN_LLAMA_H
 #define OD_TESTS_TUNE_GOLDEN_LLAMA_H
 
+#include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/memory.h"
 #include "data/dataset.h"
 #include "formats/json.h"
+#include "formats/safetensors.h"
 #include "model/program.h"
 #include "support.h"
 #include "tune/recipe.h"
+#include "tune/session.h"
 
 /** Path of a file of the record. */
 static inline const char *golden_llama(const char *name)
@@ -79,6 +83,30 @@ static inline struct od_recipe golden_recipe(const json_t *record, enum od_metho
         recipe.lora_targets[i] = od_target_name(i);
     }
     return recipe;
+}
+
+// Parts of the session against a file: largest difference, and the largest change since the start.
+static inline double largest_difference(const struct od_session *s, const struct od_part *parts,
+                                        int32_t count, const char *path)
+{
+    struct od_safetensors *st = NULL;
+    struct od_error err = {0};
+    double worst = 0.0;
+    assert_ok(od_safetensors_open(path, &st, &err), &err);
+    for (int32_t i = 0; i < count; i++) {
+        const struct od_tensor_info *info = od_safetensors_find(st, parts[i].name);
+        assert_non_null(info);
+        float *want = od_alloc((size_t)info->count, sizeof *want);
+        assert_non_null(want);
+        assert_ok(od_safetensors_read_f32(st, info, want, &err), &err);
+        const float *got = s->arrays.tensor[parts[i].tensor] + parts[i].row * parts[i].cols;
+        for (int64_t j = 0; j < info->count; j++) {
+            worst = fmax(worst, fabs((double)got[j] - (double)want[j]));
+        }
+        od_free(want);
+    }
+    od_safetensors_close(st);
+    return worst;
 }
 
 #endif
