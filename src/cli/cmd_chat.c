@@ -88,8 +88,12 @@ static bool forget_oldest(struct talk *talk)
     if (json_array_size(talk->messages) < first + 3) {
         return false;
     }
-    return json_array_remove(talk->messages, first) == 0 &&
-           json_array_remove(talk->messages, first) == 0;
+    for (int i = 0; i < 2; i++) {  // a question and its answer
+        if (json_array_remove(talk->messages, first) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /** One answer to the conversation as it stands. */

@@ -16,6 +16,7 @@
 #include "data/rows.h"
 #include "formats/text_file.h"
 #include "text/chat_template.h"
+#include "text/tokenizer.h"
 
 /** Hashes of rows, to find those that are equal. */
 struct hashes {

@@ -1,5 +1,7 @@
 #include "eval/python_text.h"
 
+#include <stddef.h>
+#include <stdint.h>
 #include <utf8proc.h>
 
 #include "base/memory.h"

@@ -1,6 +1,8 @@
 #include "eval/perturbations/tables.h"
 
+#include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
