@@ -208,7 +208,7 @@ static struct od_cached_head cached_head(const struct attention *at, int64_t row
         .values = at->cache + (at->op->kv_heads + kv) * floats,
         .pages = batch->page_table ? batch->page_table + *slot * batch->table_pages : slot,
         .page_rows = batch->cache_length,
-        .page_stride = 2 * at->op->kv_heads * floats};
+        .page_stride = (int64_t)2 * at->op->kv_heads * floats};
 }
 
 static void cached_rows(void *context, int64_t begin, int64_t end, int thread)

@@ -201,7 +201,7 @@ static int64_t launches_of(const struct od_op *op)
     }
     if (op->kind == OD_OP_LINEAR_BWD) {
         return decodes + op->refold + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0) +
-               2 * (op->slot[OD_SLOT_DBIAS] >= 0) + folds * (2 + op->part_count);
+               (op->slot[OD_SLOT_DBIAS] >= 0 ? 2 : 0) + folds * (2 + op->part_count);
     }
     return op->kind == OD_OP_HEAD_LOSS ? 16 : 3;
 }

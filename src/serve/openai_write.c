@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "formats/json.h"
 #include "infer/responder.h"
+#include "serve/fields.h"
 #include "serve/openai.h"
 
 /** A list of tokens that is written. */
@@ -207,6 +208,9 @@ static int64_t first_offset(const struct od_openai_request *request,
     }
     if (!part->echo_prompt) {
         return (int64_t)od_utf8_count(part->prompt, part->prompt_size);
+    }
+    if (!result) {
+        return 0;  // an echo is not streamed
     }
     // A token of the prompt's beginning that is not in the text takes no room there.
     const char *first = result->token_count > 0 ? result->tokens[0].text : "";
