@@ -20,7 +20,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
-#include "text/jinja.h"
 #include "text/jinja_internal.h"
 
 enum { NUMBER_MAX_BYTES = 64, FIRST_CAPACITY = 256 };
@@ -141,7 +140,8 @@ static bool is_word_tag(const struct lexer *x, size_t at, const char *word, size
         return false;
     }
     at += 2;
-    *ret_first = at < x->size && (x->text[at] == '-' || x->text[at] == '+') ? x->text[at] : '\0';
+    *ret_first =
+        (char)(at < x->size && (x->text[at] == '-' || x->text[at] == '+') ? x->text[at] : '\0');
     at += *ret_first != '\0';
     while (at < x->size && strchr(" \t\n", x->text[at])) {
         at++;
@@ -153,7 +153,8 @@ static bool is_word_tag(const struct lexer *x, size_t at, const char *word, size
     while (at < x->size && strchr(" \t\n", x->text[at])) {
         at++;
     }
-    *ret_last = at < x->size && (x->text[at] == '-' || x->text[at] == '+') ? x->text[at] : '\0';
+    *ret_last =
+        (char)(at < x->size && (x->text[at] == '-' || x->text[at] == '+') ? x->text[at] : '\0');
     at += *ret_last != '\0';
     *ret_end = at + 2;
     return at < x->size && starts(x, at, "%}");
@@ -347,7 +348,7 @@ static enum od_status lex_code(struct lexer *x, const char *close, bool output)
             return fail(x, "a tag does not end");
         }
         const char c = x->text[x->at];
-        const char sign = c == '-' || (c == '+' && !output) ? c : '\0';
+        const char sign = (char)(c == '-' || (c == '+' && !output) ? c : '\0');
         if (depth == 0 && starts(x, x->at + (sign != '\0'), close)) {
             const enum od_status status = push_simple(x, OD_JINJA_TOKEN_CLOSE);
             x->at += 2 + (size_t)(sign != '\0');
@@ -372,7 +373,7 @@ static enum od_status lex_comment(struct lexer *x)
         return fail(x, "a comment does not end");
     }
     const size_t at = (size_t)(end - x->text);
-    const char sign = strchr("-+", x->text[at - 1]) && at > x->at ? x->text[at - 1] : '\0';
+    const char sign = (char)(strchr("-+", x->text[at - 1]) && at > x->at ? x->text[at - 1] : '\0');
     advance(x, at + 2);
     after_tag(x, sign, false);
     return OD_OK;
@@ -416,7 +417,7 @@ static enum od_status lex_all(struct lexer *x)
             status = push(x, token);
             break;
         }
-        const char sign = end + 2 < x->size ? x->text[end + 2] : '\0';
+        const char sign = (char)(end + 2 < x->size ? x->text[end + 2] : '\0');
         status = push_text(x, end, sign, x->text[end + 1] == '{');
         if (status == OD_OK) {
             status = lex_tag(x);

@@ -562,7 +562,7 @@ static bool make_dict(struct od_jinja_render *r, const struct od_jinja_arguments
     return ok;
 }
 
-static bool raise(struct od_jinja_render *r, const struct od_jinja_arguments *args)
+static bool refuse(struct od_jinja_render *r, const struct od_jinja_arguments *args)
 {
     const struct od_jinja_value *what = od_jinja_argument(args, 0, "message");
     struct od_jinja_value text = od_jinja_text("", 0);
@@ -591,7 +591,7 @@ bool od_jinja_function(struct od_jinja_render *r, const char *name,
         return make_range(r, arguments, ret);
     }
     if (strcmp(name, "raise_exception") == 0) {
-        return raise(r, arguments);
+        return refuse(r, arguments);
     }
     const bool ok = make_dict(r, arguments, ret);
     if (ok && strcmp(name, "namespace") == 0) {

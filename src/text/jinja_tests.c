@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 #include "text/jinja_internal.h"
 #include "text/jinja_text.h"

@@ -17,6 +17,7 @@
 #include "data/dataset.h"
 #include "formats/yaml.h"
 #include "text/chat_template.h"
+#include "tune/recipe.h"
 #include "tune/recipe_internal.h"
 #include "tune/recipe_table.h"
 
