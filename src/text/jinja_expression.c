@@ -121,7 +121,7 @@ bool od_jinja_expect(struct od_jinja_parser *p, const char *text)
         return true;
     }
     wanted[1] = text[0];
-    wanted[2] = text[1] == '\0' ? '\'' : text[1];
+    wanted[2] = (char)(text[1] == '\0' ? '\'' : text[1]);
     wanted[3] = text[1] == '\0' ? '\0' : '\'';
     (void)od_jinja_unexpected(p, wanted);
     return false;
