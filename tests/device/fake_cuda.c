@@ -88,6 +88,13 @@ static int special_cuMemGetInfo(size_t *available, size_t *total)
     return 0;
 }
 
+static int special_cuModuleLoadData(void **module, const void *image)
+{
+    static char loaded;
+    *module = &loaded;
+    return (int)number("cuModuleLoadData", 0);
+}
+
 __attribute__((visibility("default"))) int cuGetProcAddress_v2(const char *name, void **ret,
                                                                int version, uint64_t flags,
                                                                int *status);
@@ -112,6 +119,7 @@ int cuGetProcAddress_v2(const char *name, void **ret, int version, uint64_t flag
     GIVE(special, cuDeviceGetName)
     GIVE(special, cuDeviceGetAttribute)
     GIVE(special, cuMemGetInfo)
+    GIVE(special, cuModuleLoadData)
 #define GIVE_PLAIN(function, arguments) GIVE(plain, function)
     OD_CU_FUNCTIONS(GIVE_PLAIN)
     return OD_CU_NOT_FOUND;

@@ -357,11 +357,13 @@ static void test_window(void **state)
     static const char qwen[] =
         "{\"model_type\":\"qwen2\",\"vocab_size\":259,\"hidden_size\":16,"
         "\"intermediate_size\":24,\"num_hidden_layers\":3,\"num_attention_heads\":2,"
+        "\"num_key_value_heads\":2,"
         "\"max_position_embeddings\":32,\"use_sliding_window\":true,\"sliding_window\":5,"
         "\"max_window_layers\":1}";
     static const char mistral[] =
         "{\"model_type\":\"mistral\",\"vocab_size\":259,\"hidden_size\":16,"
         "\"intermediate_size\":24,\"num_hidden_layers\":3,\"num_attention_heads\":2,"
+        "\"num_key_value_heads\":2,"
         "\"max_position_embeddings\":32,\"sliding_window\":5}";
     static const char from[] = "oneday.window_from";
     static const char other[] = "others.window_from";
