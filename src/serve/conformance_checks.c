@@ -3,11 +3,13 @@
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -477,6 +479,7 @@ struct client {
     struct od_buf alone;
     struct od_buf crowd;
     bool good;
+    atomic_bool done;
 };
 
 static void *ask_in_crowd(void *context)
@@ -484,6 +487,7 @@ static void *ask_in_crowd(void *context)
     struct client *client = context;
     client->good =
         od_probe_text(&client->probe, client->prompt, client->max_new, "", &client->crowd);
+    atomic_store(&client->done, true);
     return NULL;
 }
 
@@ -553,7 +557,7 @@ static void check_concurrency(struct od_probe *probe)
     od_free(clients);
 }
 
-/** /tokenize some times while another client waits for a long answer. */
+/** /tokenize again and again until another client has its long answer. */
 static void ask_beside(struct od_probe *probe, struct client *busy)
 {
     double worst = 0.0;
@@ -562,7 +566,9 @@ static void ask_beside(struct od_probe *probe, struct client *busy)
         (void)od_probe_note(probe, OD_VERDICT_SKIP, "cannot start a thread");
         return;
     }
-    for (int i = 0; i < TOKENIZE_TRIES; i++) {
+    for (int i = 0; i < TOKENIZE_TRIES || !atomic_load(&busy->done); i++) {
+        const struct timespec pause = {.tv_nsec = 2000000};
+        (void)nanosleep(&pause, NULL);
         const double before = od_clock_s();
         json_t *ids = od_probe_ids(probe, STORY, /* truncation= */ false, 2048);
         worst = fmax(worst, od_clock_s() - before);

@@ -433,8 +433,10 @@ static void kept_put(void *context, const struct od_part *part, enum od_dtype dt
     (void)part;
     (void)first;
     for (int64_t i = 0; i < count; i++) {
-        float value = kept->piece[i];
-        if (dtype != OD_DTYPE_F32) {
+        float value;
+        if (dtype == OD_DTYPE_F32) {
+            value = kept->piece[i];
+        } else {
             assert_int_equal(dtype, OD_DTYPE_BF16);
             uint16_t half = 0;
             memcpy(&half, (const char *)kept->piece + 2 * i, sizeof half);
