@@ -13,46 +13,15 @@
 #include "device/cuda/cuda.h"
 #include "device/cuda/cuda_internal.h"
 #include "device/cuda/driver_api.h"
+#include "device/cuda/driver_internal.h"
 #include "device/cuda/images.h"
 #include "device/cuda/nvml.h"
 
 enum {
     DRIVER_WANTED = 580,  // nvcc 13's machine code and PTX
     CAPABILITY_MIN = 80,
-    KERNEL_NAME_BYTES = 96,
     TEXT_BYTES = 256,
     SHARED_BYTES_PLAIN = 48 << 10  // a launch may have this much without asking
-};
-
-struct od_cuda_kernel {
-    void *function;
-    unsigned shared_bytes;  ///< that launches may take
-    char name[KERNEL_NAME_BYTES];
-    struct od_cuda_kernel *next;
-};
-
-struct od_cuda_graph {
-    void *exec;
-};
-
-struct od_cuda_event {
-    void *event;
-};
-
-struct od_cuda {
-    struct od_cu_api api;
-    struct od_cuda_info info;
-    int device;
-    bool has_context;
-    bool is_recording;
-    void *stream;
-    void *aside;      ///< for copies beside the work
-    void *work_done;  ///< events between the two
-    void *copy_done;
-    void **modules;  ///< [od_cuda_image_count]
-    struct od_cuda_kernel *kernels;
-    struct od_nvml *nvml;
-    struct od_error fault;  ///< the first failure of queuing; OD_OK: none
 };
 
 // Errors.
@@ -121,9 +90,8 @@ static void result_text(const struct od_cu_api *api, int result, char out[TEXT_B
                    advice(result));
 }
 
-/** A call failed: say what could not be done. */
-static enum od_status fail_with(const struct od_cu_api *api, int result, struct od_error *err,
-                                const char *what)
+enum od_status od_cuda_fail_with(const struct od_cu_api *api, int result, struct od_error *err,
+                                 const char *what)
 {
     char text[TEXT_BYTES * 2];
     result_text(api, result, text);
@@ -144,8 +112,7 @@ void od_cuda_fault(struct od_cuda *cuda, enum od_status status, const char *form
     od_error_set(&cuda->fault, status, "%s", text);
 }
 
-/** Remember what a queued call gave. */
-static void queued(struct od_cuda *cuda, int result, const char *what, const char *name)
+void od_cuda_queued(struct od_cuda *cuda, int result, const char *what, const char *name)
 {
     char text[TEXT_BYTES * 2];
     if (result != OD_CU_SUCCESS && cuda->fault.status == OD_OK) {
@@ -208,7 +175,7 @@ static enum od_status api_load(struct od_cu_api *api, int *ret_version, struct o
     (void)dlclose(library);  // stays loaded, as asked for above
     int result = api->cuDriverGetVersion(&version);
     if (result != OD_CU_SUCCESS) {
-        return fail_with(api, result, err, "cannot ask the NVIDIA driver for its version");
+        return od_cuda_fail_with(api, result, err, "cannot ask the NVIDIA driver for its version");
     }
     if (version < OD_CU_API) {
         return od_fail(err, OD_E_UNSUPPORTED,
@@ -218,7 +185,7 @@ static enum od_status api_load(struct od_cu_api *api, int *ret_version, struct o
     }
     result = api->cuInit(0);
     if (result != OD_CU_SUCCESS) {
-        return fail_with(api, result, err, "cannot start the NVIDIA driver");
+        return od_cuda_fail_with(api, result, err, "cannot start the NVIDIA driver");
     }
     *ret_version = version;
     return OD_OK;
@@ -234,7 +201,7 @@ int od_cuda_count(struct od_error *err)
     }
     const int result = api.cuDeviceGetCount(&count);
     if (result != OD_CU_SUCCESS) {
-        (void)fail_with(&api, result, err, "cannot count the GPUs");
+        (void)od_cuda_fail_with(&api, result, err, "cannot count the GPUs");
         return 0;
     }
     if (count == 0) {
@@ -271,7 +238,7 @@ static enum od_status read_info(struct od_cuda *cuda, int version, struct od_err
         result = api->cuDeviceTotalMem(&info->memory_bytes, cuda->device);
     }
     if (result != OD_CU_SUCCESS) {
-        return fail_with(api, result, err, "cannot ask the GPU what it is");
+        return od_cuda_fail_with(api, result, err, "cannot ask the GPU what it is");
     }
     info->capability = major * 10 + minor;
     info->shared_bytes_max = (size_t)shared;
@@ -350,7 +317,7 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
     }
     result = api->cuDeviceGetCount(&count);
     if (result != OD_CU_SUCCESS) {
-        status = fail_with(api, result, err, "cannot count the GPUs");
+        status = od_cuda_fail_with(api, result, err, "cannot count the GPUs");
         goto done;
     }
     if (ordinal < 0 || ordinal >= count) {
@@ -359,7 +326,7 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
     }
     result = api->cuDeviceGet(&cuda->device, ordinal);
     if (result != OD_CU_SUCCESS) {
-        status = fail_with(api, result, err, "cannot take the GPU");
+        status = od_cuda_fail_with(api, result, err, "cannot take the GPU");
         goto done;
     }
     status = read_info(cuda, version, err);
@@ -390,7 +357,7 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
         result = api->cuEventCreate(&cuda->copy_done, OD_CU_EVENT_NO_TIME);
     }
     if (result != OD_CU_SUCCESS) {
-        status = fail_with(api, result, err, "cannot start work on the GPU");
+        status = od_cuda_fail_with(api, result, err, "cannot start work on the GPU");
         goto done;
     }
     status = load_images(cuda, err);
@@ -465,7 +432,7 @@ enum od_status od_cuda_memory(struct od_cuda *cuda, size_t *ret_free, size_t *re
     size_t total = 0;
     const int result = cuda->api.cuMemGetInfo(&available, &total);
     if (result != OD_CU_SUCCESS) {
-        return fail_with(&cuda->api, result, err, "cannot ask the GPU for its free memory");
+        return od_cuda_fail_with(&cuda->api, result, err, "cannot ask the GPU for its free memory");
     }
     *ret_free = available;
     *ret_total = total;
@@ -497,7 +464,7 @@ enum od_status od_cuda_alloc(struct od_cuda *cuda, size_t bytes, od_dev *ret, st
         return OD_OK;
     }
     if (result != OD_CU_OUT_OF_MEMORY) {
-        return fail_with(&cuda->api, result, err, "cannot take memory of the GPU");
+        return od_cuda_fail_with(&cuda->api, result, err, "cannot take memory of the GPU");
     }
     od_bytes_text((double)bytes, asked);
     if (cuda->api.cuMemGetInfo(&available, &total) != OD_CU_SUCCESS) {
@@ -514,7 +481,7 @@ enum od_status od_cuda_alloc(struct od_cuda *cuda, size_t bytes, od_dev *ret, st
 void od_cuda_free(struct od_cuda *cuda, od_dev memory)
 {
     if (memory) {
-        queued(cuda, cuda->api.cuMemFree(memory), "free memory", "");
+        od_cuda_queued(cuda, cuda->api.cuMemFree(memory), "free memory", "");
     }
 }
 
@@ -534,91 +501,13 @@ enum od_status od_cuda_host_alloc(struct od_cuda *cuda, size_t bytes, void **ret
                        "cannot pin %s of this machine's memory for the GPU (ulimit -l, free)",
                        asked);
     }
-    return fail_with(&cuda->api, result, err, "cannot pin memory for the GPU");
+    return od_cuda_fail_with(&cuda->api, result, err, "cannot pin memory for the GPU");
 }
 
 void od_cuda_host_free(struct od_cuda *cuda, void *memory)
 {
     if (memory) {
-        queued(cuda, cuda->api.cuMemFreeHost(memory), "free pinned memory", "");
-    }
-}
-
-void od_cuda_upload(struct od_cuda *cuda, od_dev to, const void *from, size_t bytes)
-{
-    if (bytes > 0) {
-        queued(cuda, cuda->api.cuMemcpyHtoDAsync(to, from, bytes, cuda->stream), "copy to the GPU",
-               "");
-    }
-}
-
-void od_cuda_download(struct od_cuda *cuda, void *to, od_dev from, size_t bytes)
-{
-    if (bytes > 0) {
-        queued(cuda, cuda->api.cuMemcpyDtoHAsync(to, from, bytes, cuda->stream),
-               "copy from the GPU", "");
-    }
-}
-
-// What is queued aside next begins after the work that is queued now.
-static void begin_aside(struct od_cuda *cuda)
-{
-    queued(cuda, cuda->api.cuEventRecord(cuda->work_done, cuda->stream), "record an event", "");
-    queued(cuda, cuda->api.cuStreamWaitEvent(cuda->aside, cuda->work_done, 0), "order two streams",
-           "");
-}
-
-void od_cuda_aside_upload(struct od_cuda *cuda, od_dev to, const void *from, size_t bytes)
-{
-    begin_aside(cuda);
-    queued(cuda, cuda->api.cuMemcpyHtoDAsync(to, from, bytes, cuda->aside), "copy to the GPU", "");
-}
-
-void od_cuda_aside_download(struct od_cuda *cuda, void *to, od_dev from, size_t bytes)
-{
-    begin_aside(cuda);
-    queued(cuda, cuda->api.cuMemcpyDtoHAsync(to, from, bytes, cuda->aside), "copy from the GPU",
-           "");
-}
-
-void od_cuda_aside_join(struct od_cuda *cuda)
-{
-    queued(cuda, cuda->api.cuEventRecord(cuda->copy_done, cuda->aside), "record an event", "");
-    queued(cuda, cuda->api.cuStreamWaitEvent(cuda->stream, cuda->copy_done, 0), "order two streams",
-           "");
-}
-
-void od_cuda_copy(struct od_cuda *cuda, od_dev to, od_dev from, size_t bytes)
-{
-    if (bytes > 0) {
-        queued(cuda, cuda->api.cuMemcpyDtoDAsync(to, from, bytes, cuda->stream),
-               "copy within the GPU", "");
-    }
-}
-
-void od_cuda_copy_rows(struct od_cuda *cuda, od_dev to, size_t to_pitch, od_dev from,
-                       size_t from_pitch, size_t width, size_t rows)
-{
-    const struct od_cu_copy_2d copy = {
-        .from_kind = OD_CU_MEMORY_DEVICE,
-        .from_device = from,
-        .from_pitch = from_pitch,
-        .to_kind = OD_CU_MEMORY_DEVICE,
-        .to_device = to,
-        .to_pitch = to_pitch,
-        .width = width,
-        .rows = rows,
-    };
-    if (width > 0 && rows > 0) {
-        queued(cuda, cuda->api.cuMemcpy2DAsync(&copy, cuda->stream), "copy rows within the GPU",
-               "");
-    }
-}
-
-void od_cuda_fill(struct od_cuda *cuda, od_dev to, uint8_t value, size_t bytes)
-{
-    if (bytes > 0) {
-        queued(cuda, cuda->api.cuMemsetD8Async(to, value, bytes, cuda->stream), "fill memory", "");
+        od_cuda_queued(cuda, cuda->api.cuMemFreeHost(memory), "free pinned memory", "");
     }
 }
 
@@ -656,11 +545,11 @@ enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_
             result = cuda->api.cuModuleGetFunction(&function, cuda->modules[i], name);
         }
     }
-    if (result == OD_CU_NOT_FOUND || strlen(name) >= KERNEL_NAME_BYTES) {
+    if (result == OD_CU_NOT_FOUND || strlen(name) >= OD_CUDA_KERNEL_NAME_BYTES) {
         return od_fail(err, OD_E_NOT_FOUND, "this build has no kernel '%s'", name);
     }
     if (result != OD_CU_SUCCESS) {
-        return fail_with(&cuda->api, result, err, "cannot load a kernel");
+        return od_cuda_fail_with(&cuda->api, result, err, "cannot load a kernel");
     }
     struct od_cuda_kernel *kernel = od_alloc(1, sizeof *kernel);
     if (!kernel) {
@@ -681,152 +570,4 @@ int od_cuda_kernel_ptx(const struct od_cuda *cuda, const struct od_cuda_kernel *
                    OD_CU_SUCCESS
                ? version
                : 0;
-}
-
-void od_cuda_launch(struct od_cuda *cuda, struct od_cuda_kernel *kernel, struct od_cuda_grid grid,
-                    void **args)
-{
-    if (grid.x == 0) {
-        return;
-    }
-    if (grid.shared_bytes > kernel->shared_bytes) {
-        const int result = cuda->api.cuFuncSetAttribute(
-            kernel->function, OD_CU_FUNC_DYNAMIC_SHARED_BYTES, (int)grid.shared_bytes);
-        if (result != OD_CU_SUCCESS) {
-            queued(cuda, result, "raise the shared memory of kernel ", kernel->name);
-            return;
-        }
-        kernel->shared_bytes = grid.shared_bytes;
-    }
-    const int result =
-        cuda->api.cuLaunchKernel(kernel->function, grid.x, grid.y ? grid.y : 1, grid.z ? grid.z : 1,
-                                 grid.threads, 1, 1, grid.shared_bytes, cuda->stream, args, NULL);
-    queued(cuda, result, "start kernel ", kernel->name);
-}
-
-// The stream.
-
-enum od_status od_cuda_check(struct od_cuda *cuda, struct od_error *err)
-{
-    const enum od_status status = cuda->fault.status;
-    if (status != OD_OK) {
-        od_error_set(err, status, "%s", cuda->fault.message);
-        cuda->fault = (struct od_error){0};
-    }
-    return status;
-}
-
-enum od_status od_cuda_sync(struct od_cuda *cuda, struct od_error *err)
-{
-    queued(cuda, cuda->api.cuStreamSynchronize(cuda->stream), "finish the work", "");
-    return od_cuda_check(cuda, err);
-}
-
-enum od_status od_cuda_graph_begin(struct od_cuda *cuda, struct od_error *err)
-{
-    const int result = cuda->api.cuStreamBeginCapture(cuda->stream, OD_CU_CAPTURE_RELAXED);
-    if (result != OD_CU_SUCCESS) {
-        return fail_with(&cuda->api, result, err, "cannot record a graph");
-    }
-    cuda->is_recording = true;
-    return OD_OK;
-}
-
-enum od_status od_cuda_graph_end(struct od_cuda *cuda, struct od_cuda_graph **ret,
-                                 struct od_error *err)
-{
-    enum od_status status = OD_OK;
-    void *recorded = NULL;
-    struct od_cuda_graph *graph = NULL;
-    int result = cuda->api.cuStreamEndCapture(cuda->stream, &recorded);
-    cuda->is_recording = false;
-    // What went wrong while recording explains more than the recording that it spoilt.
-    status = od_cuda_check(cuda, err);
-    if (status) {
-        goto done;
-    }
-    if (result != OD_CU_SUCCESS) {
-        status = fail_with(&cuda->api, result, err, "cannot finish recording a graph");
-        goto done;
-    }
-    graph = od_alloc(1, sizeof *graph);
-    if (!graph) {
-        status = od_fail(err, OD_E_MEMORY, "cannot hold a graph");
-        goto done;
-    }
-    *graph = (struct od_cuda_graph){0};
-    result = cuda->api.cuGraphInstantiateWithFlags(&graph->exec, recorded, 0);
-    if (result != OD_CU_SUCCESS) {
-        status = fail_with(&cuda->api, result, err, "cannot make a graph of what was recorded");
-        goto done;
-    }
-    *ret = graph;
-    graph = NULL;  // ownership moved to *ret
-
-done:
-    od_free(graph);
-    if (recorded) {
-        (void)cuda->api.cuGraphDestroy(recorded);
-    }
-    return status;
-}
-
-void od_cuda_graph_launch(struct od_cuda *cuda, struct od_cuda_graph *graph)
-{
-    queued(cuda, cuda->api.cuGraphLaunch(graph->exec, cuda->stream), "start a graph", "");
-}
-
-void od_cuda_graph_free(struct od_cuda *cuda, struct od_cuda_graph *graph)
-{
-    if (graph) {
-        queued(cuda, cuda->api.cuGraphExecDestroy(graph->exec), "free a graph", "");
-        od_free(graph);
-    }
-}
-
-// Time.
-
-enum od_status od_cuda_event_create(struct od_cuda *cuda, struct od_cuda_event **ret,
-                                    struct od_error *err)
-{
-    struct od_cuda_event *event = od_alloc(1, sizeof *event);
-    if (!event) {
-        return od_fail(err, OD_E_MEMORY, "cannot hold an event");
-    }
-    *event = (struct od_cuda_event){0};
-    const int result = cuda->api.cuEventCreate(&event->event, OD_CU_EVENT_BLOCKING_SYNC);
-    if (result != OD_CU_SUCCESS) {
-        od_free(event);
-        return fail_with(&cuda->api, result, err, "cannot make an event");
-    }
-    *ret = event;
-    return OD_OK;
-}
-
-void od_cuda_event_free(struct od_cuda *cuda, struct od_cuda_event *event)
-{
-    if (event) {
-        queued(cuda, cuda->api.cuEventDestroy(event->event), "free an event", "");
-        od_free(event);
-    }
-}
-
-void od_cuda_event_record(struct od_cuda *cuda, struct od_cuda_event *event)
-{
-    queued(cuda, cuda->api.cuEventRecord(event->event, cuda->stream), "record an event", "");
-}
-
-enum od_status od_cuda_event_wait(struct od_cuda *cuda, struct od_cuda_event *event,
-                                  struct od_error *err)
-{
-    queued(cuda, cuda->api.cuEventSynchronize(event->event), "wait for the work", "");
-    return od_cuda_check(cuda, err);
-}
-
-double od_cuda_event_ms(struct od_cuda *cuda, struct od_cuda_event *first,
-                        struct od_cuda_event *last)
-{
-    float ms = 0.0F;
-    queued(cuda, cuda->api.cuEventElapsedTime(&ms, first->event, last->event), "read a time", "");
-    return (double)ms;
 }
