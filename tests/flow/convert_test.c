@@ -1,5 +1,5 @@
-// Models as GGUF files and merged models: the same logits when they are opened again, llama.cpp's
-// greedy ids for the files (tests/oracle/llama_cpp.py), and what is refused.
+// Models as GGUF files and merged models: the same logits when they are opened again, and what is
+// refused. What llama.cpp says of the files: convert_llama_cpp_test.
 
 #include "flow/convert.h"
 
@@ -12,146 +12,18 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "flow/convert_check.h"
+#include "flow/convert_world.h"
 #include "flow/model_files.h"
-#include "formats/dtype.h"
 #include "formats/ggml.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/nf4.h"
 #include "formats/safetensors.h"
 #include "infer/engine.h"
-#include "model/spec.h"
 #include "support.h"
-#include "text/tokenizer.h"
-
-enum {
-    REPORT_MAX_BYTES = 1 << 20,
-    IDS_MAX = 1 << 16,
-    FILE_MAX_BYTES = 1 << 24,
-    FAULTS_MAX = 400,
-    RANK = 3
-};
-
-#define STORIES "models/stories260K/hf"
-#define RECORD  "tests/golden/oracle/llama_cpp/"
-#define FAMILY  "tests/golden/oracle/tiny_families/"
-
-static void put(const char *folder, const char *name, const char *text)
-{
-    char path[OD_PATH_MAX_BYTES];
-    struct od_error err = {0};
-    assert_ok(od_path_join(path, folder, name, &err), &err);
-    assert_ok(od_file_write(path, text, strlen(text), &err), &err);
-}
-
-static void new_path(char out[OD_PATH_MAX_BYTES], const char *name)
-{
-    struct od_error err = {0};
-    assert_ok(od_path_join(out, test_folder(), name, &err), &err);
-}
-
-// A model with random weights: two heads of keys for four of queries, a head of its own.
-static void make_model(char model[OD_PATH_MAX_BYTES])
-{
-    static const char config[] =
-        "{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":32,\"intermediate_size\":44,"
-        "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
-        "\"head_dim\":12,\"max_position_embeddings\":64,\"tie_word_embeddings\":false,"
-        "\"rope_theta\":5000.0,\"rms_norm_eps\":2e-5,\"initializer_range\":0.3}";
-    char path[OD_PATH_MAX_BYTES];
-    struct od_error err = {0};
-    const char *folder = test_folder();
-    put(folder, "config.json", config);
-    assert_ok(od_path_join(path, folder, "config.json", &err), &err);
-    assert_ok(od_path_join(model, folder, "model", &err), &err);
-    assert_ok(od_model_init(path, NULL, 7, 1, model, &err), &err);
-    put(model, "chat_template.jinja", "{{ messages }}\n");
-}
-
-// An adapter for that model, on query, value and down projections.
-static void make_adapter(char folder[OD_PATH_MAX_BYTES], const char *base)
-{
-    static const struct {
-        const char *module;
-        int64_t rows;
-        int64_t cols;
-    } modules[] = {
-        {"self_attn.q_proj", 48, 32}, {"self_attn.v_proj", 24, 32}, {"mlp.down_proj", 32, 44}};
-    enum { TENSORS = 2 * 2 * 3 };
-    static char names[TENSORS][128];
-    struct od_tensor_out tensors[TENSORS];
-    float *values = od_alloc(TENSORS, 4096 * sizeof *values);
-    struct od_mt19937 random;
-    struct od_error err = {0};
-    char path[OD_PATH_MAX_BYTES];
-    char config[OD_PATH_MAX_BYTES + 256];
-    size_t count = 0;
-    assert_non_null(values);
-    od_mt_seed_python_int(&random, 11);
-    for (int i = 0; i < TENSORS * 4096; i++) {
-        values[i] = (float)od_py_random(&random) - 0.5F;
-    }
-    for (int layer = 0; layer < 2; layer++) {
-        for (int i = 0; i < 3; i++) {
-            for (int side = 0; side < 2; side++) {
-                (void)snprintf(names[count], sizeof names[count],
-                               "base_model.model.model.layers.%d.%s.lora_%c.weight", layer,
-                               modules[i].module, side == 0 ? 'A' : 'B');
-                tensors[count] =
-                    (struct od_tensor_out){.name = names[count],
-                                           .dtype = OD_DTYPE_F32,
-                                           .rank = 2,
-                                           .shape = {side == 0 ? RANK : modules[i].rows,
-                                                     side == 0 ? modules[i].cols : RANK},
-                                           .data = values + 4096 * count};
-                count++;
-            }
-        }
-    }
-    (void)snprintf(folder, OD_PATH_MAX_BYTES, "%s", test_folder());
-    (void)snprintf(config, sizeof config,
-                   "{\"peft_type\": \"LORA\", \"r\": %d, \"lora_alpha\": 5, \"use_rslora\": true, "
-                   "\"base_model_name_or_path\": \"%s\", \"target_modules\": [\"q_proj\", "
-                   "\"v_proj\", \"down_proj\"]}",
-                   RANK, base);
-    put(folder, "adapter_config.json", config);
-    assert_ok(od_path_join(path, folder, "adapter_model.safetensors", &err), &err);
-    const struct od_safetensors_plan plan = {.path = path, .tensors = tensors, .count = count};
-    assert_ok(od_safetensors_write(&plan, &err), &err);
-    od_free(values);
-}
-
-// Convert, and read the report's check.
-static struct od_convert_check convert(const char *path, const struct od_convert_options *options,
-                                       bool merge)
-{
-    struct od_error err = {0};
-    struct od_buf out;
-    json_t *report = NULL;
-    struct od_convert_options full = *options;
-    full.json = true;
-    full.threads = 1;
-    od_buf_init(&out, REPORT_MAX_BYTES);
-    assert_ok(merge ? od_convert_merge(path, &full, &out, &err)
-                    : od_convert_gguf(path, &full, &out, &err),
-              &err);
-    assert_ok(od_json_parse(od_buf_text(&out), out.size, "report", &report, &err), &err);
-    const json_t *check = json_object_get(report, "check");
-    const struct od_convert_check result = {
-        .prompts = (int)json_integer_value(json_object_get(check, "prompts")),
-        .positions = json_integer_value(json_object_get(check, "positions")),
-        .difference_max = json_number_value(json_object_get(check, "difference_max")),
-        .logit_max = json_number_value(json_object_get(check, "logit_max")),
-        .same_best = json_integer_value(json_object_get(check, "same_best"))};
-    json_decref(report);
-    od_buf_release(&out);
-    return result;
-}
 
 // bf16 weights are exact in f32 and in bf16, and nearly in f16; q8_0 is coarse.
 static void test_types(void **state)
@@ -525,184 +397,6 @@ static void test_faults(void **state)
     }
 }
 
-struct tally {
-    size_t compared;
-    size_t same;
-    size_t far;  // log-probabilities beyond the tolerance
-};
-
-// What llama.cpp continues a prompt with, and how likely it finds it. Rows beyond the model's window
-// are passed over: llama.cpp looks at all keys there.
-static void check_answer(struct od_engine *engine, const char *prompt, const json_t *want,
-                         double tolerance, struct tally *tally)
-{
-    struct od_error err = {0};
-    struct od_ids ids;
-    const json_t *want_ids = json_object_get(want, "ids");
-    const json_t *want_logprobs = json_object_get(want, "logprobs");
-    const int64_t vocab = od_engine_spec(engine)->vocab;
-    const int64_t window = od_engine_spec(engine)->window;
-    const size_t count = json_array_size(want_ids);
-    od_ids_init(&ids, IDS_MAX);
-    assert_ok(od_tokenizer_encode(od_engine_tokenizer(engine), prompt, strlen(prompt),
-                                  OD_ENCODE_SPECIAL, &ids, &err),
-              &err);
-    const size_t first = ids.count;
-    assert_int_equal(first, json_integer_value(json_object_get(want, "prompt_ids")));
-    for (size_t i = 0; i < count; i++) {
-        od_ids_push(&ids, (int32_t)json_integer_value(json_array_get(want_ids, i)));
-    }
-    float *logits = od_alloc(ids.count * (size_t)vocab, sizeof *logits);
-    assert_non_null(logits);
-    assert_ok(od_engine_logits(engine, ids.data, (int64_t)ids.count, logits, &err), &err);
-    for (size_t i = 0; i < count; i++) {
-        if (window > 0 && (int64_t)(first + i) > window) {
-            break;
-        }
-        const float *row = logits + (int64_t)(first + i - 1) * vocab;
-        int32_t best = 0;
-        double sum = 0;
-        for (int32_t id = 1; id < vocab; id++) {
-            best = row[id] > row[best] ? id : best;
-        }
-        for (int32_t id = 0; id < vocab; id++) {
-            sum += exp((double)row[id] - (double)row[best]);
-        }
-        const int32_t their = ids.data[first + i];
-        const double logprob = (double)row[their] - (double)row[best] - log(sum);
-        const double theirs = json_number_value(json_array_get(want_logprobs, i));
-        tally->compared++;
-        tally->same += best == their ? 1 : 0;
-        if (fabs(logprob - theirs) > tolerance) {
-            print_message("# '%s' %zu: id %d at %g, llama.cpp has %g\n", prompt, i, (int)their,
-                          logprob, theirs);
-            tally->far++;
-        }
-    }
-    od_free(logits);
-    od_ids_release(&ids);
-}
-
-static void test_llama_cpp(void **state)
-{
-    (void)state;
-    // llama.cpp rounds the activations that meet f16, bf16 and q8_0 weights to the weights' types.
-    static const struct {
-        const char *type;
-        double tolerance;
-        size_t same_least;  // of 8 prompts of 24 ids
-    } types[] = {{"f32", 1e-4, 192},
-                 {"f16", 0.05, 192},
-                 {"bf16", 0.3, 190},
-                 {"q8_0", 0.3, 190},
-                 {"adapter", 1e-4, 192}};
-    char model[OD_PATH_MAX_BYTES];
-    char exact[OD_PATH_MAX_BYTES] = "";
-    struct od_error err = {0};
-    json_t *record = NULL;
-    bool good = true;
-    (void)snprintf(model, sizeof model, "%s", test_shared(STORIES));
-    assert_ok(od_json_read(test_source(RECORD "record.json"), &record, &err), &err);
-    const json_t *prompts = json_object_get(record, "prompts");
-    const json_t *files = json_object_get(record, "files");
-    assert_int_equal(json_array_size(files), sizeof types / sizeof types[0]);
-    for (size_t i = 0; i < json_array_size(files); i++) {
-        const json_t *file = json_array_get(files, i);
-        const json_t *answers = json_object_get(file, "answers");
-        const bool adapter = strcmp(types[i].type, "adapter") == 0;
-        char output[OD_PATH_MAX_BYTES];
-        char digest[OD_SHA256_HEX_BYTES];
-        struct od_engine *engine = NULL;
-        struct tally tally = {0};
-        new_path(output, adapter ? "adapter.gguf" : types[i].type);
-        (void)snprintf(output + strlen(output), 8, "%s", adapter ? "" : ".gguf");
-        const struct od_convert_options options = {
-            .output = output,
-            .type = adapter ? NULL : types[i].type,
-            .adapter = adapter ? test_source(RECORD "adapter") : NULL};
-        (void)convert(model, &options, false);
-        // llama.cpp was given this very file.
-        assert_ok(od_sha256_file(output, digest, &err), &err);
-        assert_string_equal(digest, json_string_value(json_object_get(file, "sha256")));
-        if (i == 0) {
-            (void)snprintf(exact, sizeof exact, "%s", output);
-        }
-        const struct od_engine_options engine_options = {
-            .threads = 1, .slots = 1, .adapter = adapter ? output : NULL};
-        assert_ok(od_engine_open(adapter ? exact : output, &engine_options, &engine, &err), &err);
-        for (size_t j = 0; j < json_array_size(prompts); j++) {
-            check_answer(engine, json_string_value(json_array_get(prompts, j)),
-                         json_array_get(answers, j), types[i].tolerance, &tally);
-        }
-        print_message("# %s: %zu of 192 ids are llama.cpp's\n", types[i].type, tally.same);
-        good = good && tally.far == 0 && tally.same >= types[i].same_least;
-        od_engine_close(engine);
-    }
-    json_decref(record);
-    assert_true(good);
-}
-
-static void copy_file(const char *from, const char *folder, const char *name)
-{
-    char path[OD_PATH_MAX_BYTES];
-    char *bytes = NULL;
-    size_t size = 0;
-    struct od_error err = {0};
-    assert_ok(od_file_read(test_source(from), FILE_MAX_BYTES, &bytes, &size, &err), &err);
-    assert_ok(od_path_join(path, folder, name, &err), &err);
-    assert_ok(od_file_write(path, bytes, size, &err), &err);
-    od_free(bytes);
-}
-
-// Qwen2 has biases, Qwen3 norms of heads, and both turn halves; their rows stay where they are.
-// Llama 3 divides its rotary frequencies. GPT-2's GELU is a table of 16-bit floats in llama.cpp.
-static void test_llama_cpp_families(void **state)
-{
-    (void)state;
-    struct od_error err = {0};
-    json_t *record = NULL;
-    assert_ok(od_json_read(test_source(RECORD "record.json"), &record, &err), &err);
-    const json_t *prompts = json_object_get(record, "letter_prompts");
-    const json_t *families = json_object_get(record, "families");
-    assert_int_equal(json_array_size(families), 5);
-    for (size_t i = 0; i < json_array_size(families); i++) {
-        const json_t *one = json_array_get(families, i);
-        const char *family = json_string_value(json_object_get(one, "family"));
-        char model[OD_PATH_MAX_BYTES];
-        char output[OD_PATH_MAX_BYTES];
-        char from[256];
-        char digest[OD_SHA256_HEX_BYTES];
-        struct od_engine *engine = NULL;
-        struct tally tally = {0};
-        new_path(model, family);  // the name stands in the file
-        assert_ok(od_dir_make(model, &err), &err);
-        (void)snprintf(from, sizeof from, FAMILY "%s/config.json", family);
-        copy_file(from, model, "config.json");
-        (void)snprintf(from, sizeof from, FAMILY "%s/model.safetensors", family);
-        copy_file(from, model, "model.safetensors");
-        copy_file(RECORD "letters/tokenizer.json", model, "tokenizer.json");
-        new_path(output, "x.gguf");
-        const struct od_convert_options options = {.output = output, .type = "f32"};
-        assert_true(convert(model, &options, false).difference_max == 0);
-        assert_ok(od_sha256_file(output, digest, &err), &err);
-        assert_string_equal(digest, json_string_value(json_object_get(one, "sha256")));
-        const struct od_engine_options engine_options = {.threads = 1, .slots = 1};
-        assert_ok(od_engine_open(output, &engine_options, &engine, &err), &err);
-        for (size_t j = 0; j < json_array_size(prompts); j++) {
-            check_answer(engine, json_string_value(json_array_get(prompts, j)),
-                         json_array_get(json_object_get(one, "answers"), j),
-                         strcmp(family, "gpt2") == 0 ? 2e-3 : 1e-4, &tally);
-        }
-        print_message("# %s: %zu of %zu ids are llama.cpp's\n", family, tally.same, tally.compared);
-        assert_true(od_engine_spec(engine)->window > 0 ? tally.compared >= 20
-                                                       : tally.compared == 192);
-        assert_int_equal(tally.same, tally.compared);
-        assert_int_equal(tally.far, 0);
-        od_engine_close(engine);
-    }
-    json_decref(record);
-}
-
 // GPT-2 keeps its norms, biases and positions as F32; its adapters become files, too.
 static void test_gpt2_types(void **state)
 {
@@ -822,18 +516,11 @@ static void test_other_families(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_contents),
-        cmocka_unit_test(test_adapter),
-        cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_merge_base),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_llama_cpp),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_llama_cpp_families),
-        cmocka_unit_test(test_gpt2_types),
-        cmocka_unit_test(test_inspect),
-        cmocka_unit_test(test_other_families),
+        cmocka_unit_test(test_types),      cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_adapter),    cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_merge_base), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_faults),     cmocka_unit_test(test_gpt2_types),
+        cmocka_unit_test(test_inspect),    cmocka_unit_test(test_other_families),
     };
     return cmocka_run_group_tests_name("convert", tests, NULL, NULL);
 }

@@ -5,128 +5,14 @@
 // the float definition within a bound.
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "base/random.h"
 #include "model/spec.h"
 #include "ops/cpu.h"
+#include "ops/cpu_machines.h"
 #include "ops/reference.h"
 #include "support.h"
 
-enum { BUFFER = 1 << 18, ROUNDS = 25, TENSORS = OD_OP_SLOTS, THREADS_MANY = 3 };
-
-static uint64_t drawn;
-
-static float uniform(void)
-{
-    return 2.0F * od_uniform_f32(od_philox_draw(test_seed(), 8, 0, drawn++).word[0]) - 1.0F;
-}
-
-static int64_t between(int64_t low, int64_t high)
-{
-    const struct od_philox d = od_philox_draw(test_seed(), 8, 1, drawn++);
-    return low + (int64_t)(d.word[0] % (uint32_t)(high - low + 1));
-}
-
-static struct od_cpu plain;
-static struct od_cpu fast;
-
-// Memory of an operation, once per machine.
-static float *memory[2][TENSORS];
-
-static int setup(void **state)
-{
-    (void)state;
-    struct od_error err = {0};
-    if (od_cpu_open(1, false, &plain, &err) != OD_OK ||
-        od_cpu_open(THREADS_MANY, true, &fast, &err) != OD_OK) {
-        return -1;
-    }
-    for (int m = 0; m < 2; m++) {
-        for (int i = 0; i < TENSORS; i++) {
-            memory[m][i] = od_alloc(BUFFER, sizeof(float));
-            if (!memory[m][i]) {
-                return -1;
-            }
-        }
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int m = 0; m < 2; m++) {
-        for (int i = 0; i < TENSORS; i++) {
-            od_free(memory[m][i]);
-        }
-    }
-    od_cpu_close(&plain);
-    od_cpu_close(&fast);
-    return 0;
-}
-
-// Random values in slot `slot`, the same for both machines.
-static float *random_in(enum od_slot slot, int64_t count)
-{
-    assert_true(count <= BUFFER);
-    for (int64_t i = 0; i < count; i++) {
-        memory[0][slot][i] = uniform();
-    }
-    memcpy(memory[1][slot], memory[0][slot], (size_t)count * sizeof(float));
-    return memory[0][slot];
-}
-
-static void poison(enum od_slot slot)
-{
-    for (int m = 0; m < 2; m++) {
-        for (int64_t i = 0; i < BUFFER; i++) {
-            memory[m][slot][i] = NAN;
-        }
-    }
-}
-
-static struct od_op operation(enum od_op_kind kind)
-{
-    struct od_op op = {.kind = kind};
-    for (int i = 0; i < OD_OP_SLOTS; i++) {
-        op.slot[i] = -1;
-    }
-    return op;
-}
-
-static void use(struct od_op *op, enum od_slot slot)
-{
-    op->slot[slot] = (int32_t)slot;
-}
-
-static void run_both(const struct od_op *op, const struct od_batch *batch)
-{
-    struct od_batch one = *batch;
-    struct od_batch two = *batch;
-    od_cpu_run(&plain, op, memory[0], &one);
-    od_cpu_run(&fast, op, memory[1], &two);
-    assert_true(memcmp(&one.loss_sum, &two.loss_sum, sizeof one.loss_sum) == 0);
-}
-
-static void same_and_near(enum od_slot slot, const float *want, int64_t count, double tolerance,
-                          const char *what)
-{
-    if (memcmp(memory[0][slot], memory[1][slot], (size_t)count * sizeof(float)) != 0) {
-        fail_msg("%s: bits differ between the plain and the fast machine", what);
-    }
-    for (int64_t i = 0; i < count; i++) {
-        const double got = (double)memory[0][slot][i];
-        if (!(fabs(got - (double)want[i]) <= tolerance * (1.0 + fabs((double)want[i])))) {
-            fail_msg("%s: element %lld is %g, the definition says %g", what, (long long)i, got,
-                     (double)want[i]);
-        }
-    }
-}
-
-static float expected[BUFFER];
 static float expected_b[BUFFER];
 
 static void norms(void **state)
@@ -409,150 +295,6 @@ static void biases(void **state)
     }
 }
 
-// Documents of random length side by side; the definition sees one at a time.
-static void attention(void **state)
-{
-    (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
-        const int64_t g = between(1, 3);
-        const int64_t h = g * between(1, 3);
-        const int64_t d = 2 * between(1, 20);
-        const int64_t segments = between(1, 4);
-        int32_t start[8] = {0};
-        for (int64_t s = 0; s < segments; s++) {
-            start[s + 1] = start[s] + (int32_t)between(1, round % 5 == 0 ? 150 : 12);
-        }
-        const int64_t tokens = start[segments];
-        const int64_t row = (h + 2 * g) * d;
-        if (tokens * row > BUFFER) {
-            continue;
-        }
-        struct od_batch batch = {.tokens = tokens, .segments = segments, .segment_start = start};
-        struct od_op op = operation(OD_OP_ATTENTION);
-        op.heads = (int32_t)h;
-        op.kv_heads = (int32_t)g;
-        op.head_dim = (int32_t)d;
-        op.scale = 1.0F / sqrtf((float)d);
-        op.window = round % 3 == 0 ? 0 : (int32_t)between(1, 90);
-        assert_true(THREADS_MANY * od_attention_work_floats(tokens) <= BUFFER);
-        const float *x = random_in(OD_SLOT_X, tokens * row);
-        poison(OD_SLOT_Y);
-        poison(OD_SLOT_AUX);
-        poison(OD_SLOT_WORK);
-        use(&op, OD_SLOT_X);
-        use(&op, OD_SLOT_Y);
-        use(&op, OD_SLOT_AUX);
-        use(&op, OD_SLOT_WORK);
-        run_both(&op, &batch);
-        for (int64_t s = 0; s < segments; s++) {
-            od_ref_attention_f32(expected + start[s] * h * d, x + start[s] * row,
-                                 start[s + 1] - start[s], h, g, d, op.window);
-        }
-        same_and_near(OD_SLOT_Y, expected, tokens * h * d, 1e-5, "attention");
-        op.kind = OD_OP_ATTENTION_BWD;
-        const float *dy = random_in(OD_SLOT_DY, tokens * h * d);
-        poison(OD_SLOT_DX);
-        poison(OD_SLOT_WORK);
-        use(&op, OD_SLOT_DY);
-        use(&op, OD_SLOT_DX);
-        run_both(&op, &batch);
-        for (int64_t s = 0; s < segments; s++) {
-            od_ref_attention_bwd_f32(expected + start[s] * row, dy + start[s] * h * d,
-                                     x + start[s] * row, start[s + 1] - start[s], h, g, d,
-                                     op.window);
-        }
-        same_and_near(OD_SLOT_DX, expected, tokens * row, 5e-5, "attention dqkv");
-    }
-}
-
-// Token by token through the cache: the same as all at once.
-static void cached(void **state)
-{
-    (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
-        const int64_t g = between(1, 2);
-        const int64_t h = g * between(1, 3);
-        const int64_t d = 2 * between(1, 12);
-        const int64_t tokens = between(1, 40);
-        const int64_t row = (h + 2 * g) * d;
-        int32_t positions[64];
-        int32_t slots[64];
-        struct od_op op = operation(OD_OP_ATTENTION_CACHED);
-        op.heads = (int32_t)h;
-        op.kv_heads = (int32_t)g;
-        op.head_dim = (int32_t)d;
-        op.scale = 1.0F / sqrtf((float)d);
-        op.window = round % 2 == 0 ? 0 : (int32_t)between(1, 20);
-        for (int32_t t = 0; t < tokens; t++) {
-            positions[t] = t;
-            slots[t] = 1;
-        }
-        struct od_batch batch = {
-            .tokens = tokens, .positions = positions, .cache_slot = slots, .cache_length = 40};
-        const float *x = random_in(OD_SLOT_X, tokens * row);
-        poison(OD_SLOT_Y);
-        poison(OD_SLOT_AUX);
-        poison(OD_SLOT_WORK);
-        use(&op, OD_SLOT_X);
-        use(&op, OD_SLOT_Y);
-        use(&op, OD_SLOT_AUX);
-        use(&op, OD_SLOT_WORK);
-        run_both(&op, &batch);
-        od_ref_attention_f32(expected, x, tokens, h, g, d, op.window);
-        same_and_near(OD_SLOT_Y, expected, tokens * h * d, 1e-5, "cached attention");
-    }
-}
-
-// The cache in pages, in any order: the same bits as in one piece.
-static void cached_in_pages(void **state)
-{
-    (void)state;
-    for (int round = 0; round < ROUNDS; round++) {
-        const int64_t g = between(1, 2);
-        const int64_t h = g * between(1, 3);
-        const int64_t d = 2 * between(1, 12);
-        const int64_t tokens = between(1, 40);
-        const int64_t page_rows = between(1, 17);
-        const int64_t pages = (tokens + page_rows - 1) / page_rows;
-        int32_t positions[64];
-        int32_t slots[64];
-        int32_t table[2 * 64];
-        struct od_op op = operation(OD_OP_ATTENTION_CACHED);
-        op.heads = (int32_t)h;
-        op.kv_heads = (int32_t)g;
-        op.head_dim = (int32_t)d;
-        op.scale = 1.0F / sqrtf((float)d);
-        op.window = round % 2 == 0 ? 0 : (int32_t)between(1, 20);
-        for (int32_t t = 0; t < tokens; t++) {
-            positions[t] = t;
-            slots[t] = 1;
-        }
-        const uint64_t order = (uint64_t)between(0, 1000);
-        for (int64_t p = 0; p < pages; p++) {
-            table[p] = -1;  // of sequence 0, which has no rows here
-            table[pages + p] = (int32_t)od_permute((uint64_t)p, (uint64_t)pages, order, 0);
-        }
-        struct od_batch batch = {
-            .tokens = tokens, .positions = positions, .cache_slot = slots, .cache_length = 40};
-        (void)random_in(OD_SLOT_X, tokens * (h + 2 * g) * d);
-        poison(OD_SLOT_Y);
-        poison(OD_SLOT_AUX);
-        use(&op, OD_SLOT_X);
-        use(&op, OD_SLOT_Y);
-        use(&op, OD_SLOT_AUX);
-        use(&op, OD_SLOT_WORK);
-        run_both(&op, &batch);
-        memcpy(expected, memory[0][OD_SLOT_Y], (size_t)(tokens * h * d) * sizeof *expected);
-        poison(OD_SLOT_Y);
-        poison(OD_SLOT_AUX);
-        batch.cache_length = page_rows;
-        batch.page_table = table;
-        batch.table_pages = pages;
-        run_both(&op, &batch);
-        same_and_near(OD_SLOT_Y, expected, tokens * h * d, 0.0, "attention in pages");
-    }
-}
-
 static void rotation(void **state)
 {
     (void)state;
@@ -795,13 +537,16 @@ static void optimiser(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norms),           cmocka_unit_test(gates),
-        cmocka_unit_test(attention),       cmocka_unit_test(rotation),
-        cmocka_unit_test(losses),          cmocka_unit_test(adapters),
-        cmocka_unit_test(optimiser),       cmocka_unit_test(layer_norms),
-        cmocka_unit_test(head_norms),      cmocka_unit_test(learned_positions),
-        cmocka_unit_test(biases),          cmocka_unit_test(cached),
-        cmocka_unit_test(cached_in_pages),
+        cmocka_unit_test(norms),
+        cmocka_unit_test(gates),
+        cmocka_unit_test(rotation),
+        cmocka_unit_test(losses),
+        cmocka_unit_test(adapters),
+        cmocka_unit_test(optimiser),
+        cmocka_unit_test(layer_norms),
+        cmocka_unit_test(head_norms),
+        cmocka_unit_test(learned_positions),
+        cmocka_unit_test(biases),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
