@@ -53,7 +53,8 @@ test-long: build-tests
 	@tools/test-summary $(BUILD) --setup=long --suite=long
 
 # Twice: with the card's own machine code, and with nothing but the form that newer cards compile at start
-# (the driver keeps what it compiled in PTX_CACHE, so that it does so once).
+# (the driver keeps what it compiled in PTX_CACHE, so that it does so once). Between them the switch that
+# leaves machine code aside.
 PTX       = $(BUILD)-ptx
 PTX_CACHE = $(abspath $(PTX))/compiled
 gpu-test: build-tests
@@ -61,6 +62,7 @@ gpu-test: build-tests
 	    tools/configure $(PTX) -Dwerror=$(WERROR) -Dcuda=enabled -Dgpu_arch=compute_80 && \
 	    ninja -C $(PTX) -k 0 && \
 	    tools/test-summary $(BUILD) --setup=gpu --suite=gpu && \
+	    ONEDAY_CUDA_PTX=1 tools/test-summary $(BUILD) --setup=gpu device/cuda_test && \
 	    CUDA_CACHE_PATH=$(PTX_CACHE) tools/test-summary $(PTX) --setup=gpu --suite=gpu --no-suite=kill; \
 	else echo "make gpu-test: no NVIDIA GPU here (oneday doctor says more): skipped"; fi
 
