@@ -34,6 +34,15 @@ CASES = {
 DOCUMENT = 3  # whose logits are recorded
 
 
+def sort_targets(path):
+    """PEFT keeps the names in a set, whose order changes from run to run."""
+    with open(path, encoding="utf-8") as f:
+        config = json.load(f)
+    config["target_modules"].sort()
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(config, f, indent=2)
+
+
 def run(base, docs, out, extra):
     model = transformers.LlamaForCausalLM.from_pretrained(
         base, attn_implementation="eager", dtype=torch.float64)
@@ -55,6 +64,7 @@ def run(base, docs, out, extra):
     lora.float().save_pretrained(out)
     saved = load_file(os.path.join(out, "adapter_model.safetensors"))
     assert sorted(saved) == sorted(start), "what is saved has other keys"
+    sort_targets(os.path.join(out, "adapter_config.json"))
     readme = os.path.join(out, "README.md")
     if os.path.exists(readme):
         os.remove(readme)
