@@ -133,6 +133,28 @@ static void print_train(const struct od_bench_train_result *r, const char *metho
                  (unsigned long long)r->step_allocations);
 }
 
+// Milliseconds of each part, its share of the step, and how much of its own time it could not do without.
+static void print_parts(const struct od_bench_train_gpu_result *r)
+{
+    bool first = true;
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        if (r->part_ms[i] <= 0.0) {
+            continue;
+        }
+        if (first) {
+            (void)printf("  %-22s %11s  %7s  %11s  %s\n", "part", "time", "of step", "floor",
+                         "floor/time");
+            first = false;
+        }
+        (void)printf("  %-22s %8.3f ms  %5.1f %%", od_gpu_part_name((enum od_gpu_part)i),
+                     r->part_ms[i], r->part_ms[i] * 1e-1 / r->step_s);
+        if (r->floor_ms[i] > 0.0) {
+            (void)printf("  %8.3f ms  %5.2f", r->floor_ms[i], r->floor_ms[i] / r->part_ms[i]);
+        }
+        (void)putchar('\n');
+    }
+}
+
 static void print_gpu(const struct od_bench_train_gpu_result *r, const char *method)
 {
     char plan[24];
@@ -153,13 +175,23 @@ static void print_gpu(const struct od_bench_train_gpu_result *r, const char *met
         (void)printf("; %.1f J a step, %.0f W", r->energy_j, r->energy_j / r->step_s);
     }
     (void)putchar('\n');
+    print_parts(r);
+    (void)fflush(stdout);
+}
+
+// The same parts: milliseconds, and of those that have a floor the floor.
+static json_t *parts_json(const struct od_bench_train_gpu_result *r)
+{
+    json_t *parts = json_object();
     for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
         if (r->part_ms[i] > 0.0) {
-            (void)printf("  %-22s %8.3f ms  %5.1f %%\n", od_gpu_part_name((enum od_gpu_part)i),
-                         r->part_ms[i], r->part_ms[i] * 1e-1 / r->step_s);
+            json_object_set_new(parts, od_gpu_part_name((enum od_gpu_part)i),
+                                r->floor_ms[i] > 0.0 ? json_pack("{sf sf}", "ms", r->part_ms[i],
+                                                                 "floor_ms", r->floor_ms[i])
+                                                     : json_pack("{sf}", "ms", r->part_ms[i]));
         }
     }
-    (void)fflush(stdout);
+    return parts;
 }
 
 static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *method, int64_t rank,
@@ -175,16 +207,23 @@ static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *m
     }
     (void)snprintf(name, sizeof name, "%s %s", method, r->shape);
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->weight_hash);
-    return json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sI sI sI ss sf sf sf}", "case",
-                     name, "method", method, "seq_len", (json_int_t)document, "date", date, "gpu",
-                     r->gpu, "driver", r->driver, "libraries", r->library, "commit", od_commit,
-                     "tokens_per_s", r->tokens_per_s, "ceiling_tflops",
-                     0.5e-12 * (r->ceiling_before + r->ceiling_after), "share_of_ceiling", r->share,
-                     "plan_bytes", (json_int_t)r->plan_bytes, "driver_peak_bytes",
-                     (json_int_t)r->driver_peak_bytes, "keep", r->keep, "lean_layers",
-                     (json_int_t)r->lean_layers, "host_bytes", (json_int_t)r->host_bytes, "rank",
-                     (json_int_t)rank, "weights_hash", hash, "step_s", r->step_s,
-                     "predicted_step_s", r->predicted_s, "energy_j_per_step", r->energy_j);
+    json_t *row = json_pack("{ss ss sI ss ss ss ss ss sf sf sf sI sI ss sI sI sI ss sf sf sf}",
+                            "case", name, "method", method, "seq_len", (json_int_t)document, "date",
+                            date, "gpu", r->gpu, "driver", r->driver, "libraries", r->library,
+                            "commit", od_commit, "tokens_per_s", r->tokens_per_s, "ceiling_tflops",
+                            0.5e-12 * (r->ceiling_before + r->ceiling_after), "share_of_ceiling",
+                            r->share, "plan_bytes", (json_int_t)r->plan_bytes, "driver_peak_bytes",
+                            (json_int_t)r->driver_peak_bytes, "keep", r->keep, "lean_layers",
+                            (json_int_t)r->lean_layers, "host_bytes", (json_int_t)r->host_bytes,
+                            "rank", (json_int_t)rank, "weights_hash", hash, "step_s", r->step_s,
+                            "predicted_step_s", r->predicted_s, "energy_j_per_step", r->energy_j);
+    json_t *parts = parts_json(r);
+    if (row && json_object_size(parts) > 0) {
+        json_object_set_new(row, "parts", parts);
+    } else {
+        json_decref(parts);
+    }
+    return row;
 }
 
 struct gpu_choice {
@@ -277,7 +316,8 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
                          "1"),
         OD_OPTION_INT_OF(0, "steps", "N", &choice.steps, "GPU: steps that are timed", "20"),
         OD_OPTION_INT_OF(0, "cut", "L", &choice.layers, "GPU: so many layers only", "all"),
-        OD_OPTION_FLAG_OF(0, "profile", &choice.profile, "GPU: milliseconds by part of a step"),
+        OD_OPTION_FLAG_OF(0, "profile", &choice.profile,
+                          "GPU: milliseconds by part of a step, beside the floor of each"),
         OD_OPTION_FLAG_OF(0, "no-tuning", &choice.no_tuning,
                           "GPU: cuBLASLt's first choice instead of the measured one"),
         OD_OPTION_FLAG_OF(0, "no-library", &choice.no_library,

@@ -188,7 +188,7 @@ static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
     return status;
 }
 
-static const struct od_spec *find_shape(const char *name)
+const struct od_spec *od_bench_shape(const char *name)
 {
     for (int i = 0; i < SHAPES; i++) {
         if (strcmp(name, shapes[i].name) == 0) {
@@ -263,6 +263,23 @@ static double flops_per_token(const struct od_session *session, bool lora, int64
     return (lora ? 4.0 * n + 6.0 * p : 6.0 * n) + attention;
 }
 
+// What the plan says of a step, and the floor of its parts.
+static void predict(const struct od_session *session,
+                    const struct od_bench_train_gpu_options *options, const struct od_card *card,
+                    struct od_bench_train_gpu_result *result)
+{
+    const double document = (double)options->document;
+    const double passes = (double)options->accumulation;
+    struct od_card here = *card;
+    here.flops_per_s = result->ceiling_before;
+    result->predicted_s = passes * od_cost_pass(&session->program, card, document, 1.0) +
+                          od_cost_update(&session->program, card);
+    od_cost_floor(&session->program, &here, document, passes, result->floor_ms);
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        result->floor_ms[i] *= 1e3;
+    }
+}
+
 // The session's part: opened, measured and closed between the two ceilings.
 static enum od_status run(const struct od_spec *spec,
                           const struct od_bench_train_gpu_options *options,
@@ -300,10 +317,7 @@ static enum od_status run(const struct od_spec *spec,
     result->host_bytes = (uint64_t)session->plan.host_bytes;
     const struct od_card *card = od_card_titled(info->name);
     if (card) {
-        result->predicted_s =
-            (double)options->accumulation *
-                od_cost_pass(&session->program, card, (double)options->document, 1.0) +
-            od_cost_update(&session->program, card);
+        predict(session, options, card, result);
     }
     status = measure(session, options, result, err);
     result->driver_peak_bytes = od_session_driver_bytes(session);
@@ -316,7 +330,7 @@ enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *optio
                                   struct od_bench_train_gpu_result *ret, struct od_error *err)
 {
     struct od_bench_train_gpu_result result = {.energy_j = -1.0};
-    const struct od_spec *shape = find_shape(options->shape);
+    const struct od_spec *shape = od_bench_shape(options->shape);
     if (!shape) {
         return od_fail(err, OD_E_ARGUMENT, "shape '%.60s' is not known", options->shape);
     }

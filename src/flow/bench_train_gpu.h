@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "model/spec.h"
 #include "ops/gpu.h"
 
 struct od_bench_train_gpu_options {
@@ -61,7 +62,12 @@ struct od_bench_train_gpu_result {
     uint64_t weight_hash;
     double energy_j;                    ///< per step; negative: not known
     double part_ms[OD_GPU_PART_COUNT];  ///< with `profile`: of one step
+    double
+        floor_ms[OD_GPU_PART_COUNT];  ///< at the measured ceiling and the card's bandwidth; 0: none
 };
+
+/** The shape of a published model by name ("llama-2-7b"), static; NULL: not known. */
+const struct od_spec *od_bench_shape(const char *name);
 
 enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *options,
                                   struct od_bench_train_gpu_result *ret,

@@ -459,8 +459,7 @@ static void head_loss(struct od_gpu *gpu, const struct od_op *op)
     od_gpu_launch(gpu, OD_GPU_SUM_LOSSES, 1, 1, args);
 }
 
-// Where an operation's time belongs; products mark their own parts.
-static enum od_gpu_part part_of(enum od_op_kind kind)
+enum od_gpu_part od_gpu_part_of(enum od_op_kind kind)
 {
     switch (kind) {
     case OD_OP_EMBED:
@@ -553,7 +552,7 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
     case OD_OP_COUNT: assert(false); break;
     }
     if (op->kind != OD_OP_LINEAR && op->kind != OD_OP_LINEAR_BWD) {
-        od_gpu_mark(gpu, part_of(op->kind));
+        od_gpu_mark(gpu, od_gpu_part_of(op->kind));
     }
 }
 

@@ -148,6 +148,8 @@ enum od_gpu_part {
     OD_GPU_PART_OTHER,  ///< batch, clearing
     OD_GPU_PART_COUNT
 };
+/** Where the time of an operation belongs; products have several parts, which they mark themselves. */
+enum od_gpu_part od_gpu_part_of(enum od_op_kind kind);
 /** "attention backward" and so on. */
 const char *od_gpu_part_name(enum od_gpu_part part);
 /** Take times from now on; queuing gets slower. */

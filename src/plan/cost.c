@@ -1,10 +1,12 @@
 #include "plan/cost.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "model/program.h"
+#include "ops/gpu.h"
 #include "ops/op.h"
 
 static const struct od_card cards[] = {
@@ -26,7 +28,11 @@ static const double NORM = 0.52;
 static const double ROPE = 0.76;
 static const double SKINNY = 0.57;  // adapters: as good as they read their inputs
 static const double DECODE = 0.63;
-static const double STREAM = 0.95;  // activations, sums, the optimiser
+static const double STREAM = 0.95;       // activations, sums, the optimiser
+static const double COLUMNS = 0.5;       // sums over rows: gradients of biases
+static const double NORM_SUMS = 0.26;    // two of them beside a norm's backward pass
+static const double LOGIT_BYTES = 13.0;  // written, read for the loss, rewritten as gradients
+enum { TILE = 128 };                     // rows and columns that a product computes at a time
 
 // What an operation's launches take at the least, recorded as a graph.
 static const double LEAST_S = 6e-6;
@@ -56,42 +62,55 @@ const struct od_card *od_card_titled(const char *title)
     return NULL;
 }
 
+// One pass, and what is added up about it.
 struct pass {
     const struct od_card *card;
     double rows;
     double document;
     double labelled;
+    double *floor;  // [OD_GPU_PART_COUNT] seconds at the card's full rates; NULL: not wanted
 };
 
-static double arithmetic(const struct pass *p, double flops, double share)
+static double at_share(const struct pass *p, enum od_gpu_part part, double ideal_s, double share)
 {
-    return flops / (p->card->flops_per_s * share);
+    if (p->floor) {
+        p->floor[part] += ideal_s;
+    }
+    return ideal_s / share;
 }
 
-static double traffic(const struct pass *p, double bytes, double share)
+static double arithmetic(const struct pass *p, enum od_gpu_part part, double flops, double share)
 {
-    return bytes / (p->card->bytes_per_s * share);
+    return at_share(p, part, flops / p->card->flops_per_s, share);
 }
 
-static double product(const struct pass *p, double m, double n, double k)
+static double traffic(const struct pass *p, enum od_gpu_part part, double bytes, double share)
 {
-    return arithmetic(p, 2.0 * m * n * k, PRODUCT);
+    return at_share(p, part, bytes / p->card->bytes_per_s, share);
+}
+
+static double product(const struct pass *p, enum od_gpu_part part, double m, double n, double k)
+{
+    const double tiles = ceil(m / TILE) * ceil(n / TILE);
+    const double full = 2.0 * TILE * TILE * k * tiles;
+    return arithmetic(p, part, 2.0 * m * n * k, PRODUCT * 2.0 * m * n * k / full);
 }
 
 static double decode(const struct pass *p, const struct od_op *op)
 {
     const double bytes =
         op->quant == OD_QUANT_NONE ? 0.0 : (op->quant == OD_QUANT_NF4 ? 2.52 : 3.0);
-    return traffic(p, bytes * (double)op->n * (double)op->k, DECODE);
+    return traffic(p, OD_GPU_PART_DECODE, bytes * (double)op->n * (double)op->k, DECODE);
 }
 
 static double linear(const struct pass *p, const struct od_op *op)
 {
     const double n = (double)op->n;
     const double k = (double)op->k;
-    double seconds = decode(p, op) + product(p, p->rows, n, k + (double)op->fold);
+    double seconds =
+        decode(p, op) + product(p, OD_GPU_PART_PRODUCT, p->rows, n, k + (double)op->fold);
     if (op->fold > 0) {
-        seconds += traffic(p, 2.0 * p->rows * k, SKINNY);
+        seconds += traffic(p, OD_GPU_PART_ADAPTER, 2.0 * p->rows * k, SKINNY);
     }
     return seconds;
 }
@@ -102,18 +121,38 @@ static double linear_bwd(const struct pass *p, const struct od_op *op)
     const double k = (double)op->k;
     double seconds = decode(p, op);
     if (op->slot[OD_SLOT_DX] >= 0) {
-        seconds += product(p, p->rows, k, n + (double)op->fold);
+        seconds += product(p, OD_GPU_PART_PRODUCT_BWD_X, p->rows, k, n + (double)op->fold);
     }
-    if (op->slot[OD_SLOT_DW] >= 0) {
-        seconds += product(p, n, k, p->rows);
+    if (op->slot[OD_SLOT_DW] >= 0) {  // added to what is there, in fp32
+        seconds += product(p, OD_GPU_PART_PRODUCT_BWD_W, n, k, p->rows);
+        seconds += traffic(p, OD_GPU_PART_PRODUCT_BWD_W, 8.0 * n * k, STREAM);
     }
-    if (op->fold > 0) {  // dY B, then dA and dB
-        seconds += traffic(p, 2.0 * p->rows * (2.0 * n + k), SKINNY);
+    if (op->slot[OD_SLOT_DBIAS] >= 0) {
+        seconds += traffic(p, OD_GPU_PART_ADD, 2.0 * p->rows * n, COLUMNS);
+    }
+    if (op->fold > 0) {
+        seconds += traffic(p, OD_GPU_PART_ADAPTER_BWD, 2.0 * p->rows * n, SKINNY);
+        seconds += traffic(p, OD_GPU_PART_ADAPTER_BWD_W, 2.0 * p->rows * (n + k), SKINNY);
     }
     if (op->refold) {
-        seconds += traffic(p, 2.0 * p->rows * k, SKINNY);
+        seconds += traffic(p, OD_GPU_PART_ADAPTER, 2.0 * p->rows * k, SKINNY);
     }
     return seconds;
+}
+
+// What attention reaches with heads of so many channels beside those of 128.
+static double of_heads(int32_t head_dim)
+{
+    static const struct {
+        int32_t head_dim;
+        double share;
+    } known[] = {{64, 0.74}, {80, 0.43}, {96, 0.48}, {256, 0.35}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i].head_dim == head_dim) {
+            return known[i].share;
+        }
+    }
+    return 1.0;
 }
 
 // A query sees half of its document.
@@ -122,18 +161,22 @@ static double attention(const struct pass *p, const struct od_op *op, double uni
     const double seen =
         op->window > 0 && (double)op->window < p->document ? (double)op->window : p->document / 2.0;
     const double width = (double)op->heads * (double)op->head_dim;
-    return arithmetic(p, 2.0 * units * p->rows * seen * width, share);
+    return arithmetic(p, od_gpu_part_of(op->kind), 2.0 * units * p->rows * seen * width,
+                      share * of_heads(op->head_dim));
 }
 
 static double head(const struct pass *p, const struct od_op *op)
 {
     const double products =
         1.0 + (op->slot[OD_SLOT_DX] >= 0 ? 1.0 : 0.0) + (op->slot[OD_SLOT_DW] >= 0 ? 1.0 : 0.0);
-    return products * product(p, p->rows * p->labelled, (double)op->n, (double)op->k);
+    const double rows = p->rows * p->labelled;
+    return products * product(p, OD_GPU_PART_HEAD, rows, (double)op->n, (double)op->k) +
+           traffic(p, OD_GPU_PART_HEAD, LOGIT_BYTES * rows * (double)op->n, STREAM);
 }
 
 static double seconds_of(const struct pass *p, const struct od_op *op)
 {
+    const enum od_gpu_part part = od_gpu_part_of(op->kind);
     const double values = 2.0 * p->rows * (double)op->n;  // bytes of a [rows, n] tensor
     const double heads = 2.0 * p->rows * (double)(op->heads + op->kv_heads) * (double)op->head_dim;
     switch (op->kind) {
@@ -143,22 +186,24 @@ static double seconds_of(const struct pass *p, const struct od_op *op)
     case OD_OP_ATTENTION_BWD: return attention(p, op, 5.0, ATTENTION_BWD);
     case OD_OP_HEAD_LOSS: return head(p, op);
     case OD_OP_RMS_NORM:
-    case OD_OP_LAYER_NORM: return traffic(p, 2.0 * values, NORM);
+    case OD_OP_LAYER_NORM: return traffic(p, part, 2.0 * values, NORM);
     case OD_OP_RMS_NORM_BWD:
-    case OD_OP_LAYER_NORM_BWD: return traffic(p, 4.0 * values, NORM);
-    case OD_OP_HEAD_NORM: return traffic(p, 3.0 * heads, NORM);
-    case OD_OP_HEAD_NORM_BWD: return traffic(p, 4.0 * heads, NORM);
+    case OD_OP_LAYER_NORM_BWD:
+        return traffic(p, part, 4.0 * values, NORM) +
+               (op->slot[OD_SLOT_DW] >= 0 ? traffic(p, part, 2.0 * values, NORM_SUMS) : 0.0);
+    case OD_OP_HEAD_NORM: return traffic(p, part, 3.0 * heads, NORM);
+    case OD_OP_HEAD_NORM_BWD: return traffic(p, part, 4.0 * heads, NORM);
     case OD_OP_ROPE:
-    case OD_OP_ROPE_BWD: return traffic(p, 2.0 * heads, ROPE);
-    case OD_OP_GLU: return traffic(p, 3.0 * values, STREAM);
-    case OD_OP_GLU_BWD: return traffic(p, 5.0 * values, STREAM);
-    case OD_OP_ACTIVATION: return traffic(p, 2.0 * values, STREAM);
+    case OD_OP_ROPE_BWD: return traffic(p, part, 2.0 * heads, ROPE);
+    case OD_OP_GLU: return traffic(p, part, 3.0 * values, STREAM);
+    case OD_OP_GLU_BWD: return traffic(p, part, 5.0 * values, STREAM);
+    case OD_OP_ACTIVATION: return traffic(p, part, 2.0 * values, STREAM);
     case OD_OP_ADD:
     case OD_OP_POSITIONS:
-    case OD_OP_ACTIVATION_BWD: return traffic(p, 3.0 * values, STREAM);
+    case OD_OP_ACTIVATION_BWD: return traffic(p, part, 3.0 * values, STREAM);
     case OD_OP_EMBED:
     case OD_OP_EMBED_BWD:
-    case OD_OP_POSITIONS_BWD: return traffic(p, 2.0 * values, STREAM);
+    case OD_OP_POSITIONS_BWD: return traffic(p, part, 2.0 * values, STREAM);
     case OD_OP_STORE:  // copied beside the work
     case OD_OP_STORED:
     case OD_OP_FETCH:
@@ -170,21 +215,18 @@ static double seconds_of(const struct pass *p, const struct od_op *op)
     return 0.0;
 }
 
-double od_cost_pass(const struct od_program *program, const struct od_card *card, double document,
-                    double labelled)
+static double pass_seconds(const struct od_program *program, const struct pass *pass)
 {
-    const struct pass pass = {card, (double)program->options.tokens, document, labelled};
     double seconds = 0.0;
     for (int32_t i = 0; i < program->op_count; i++) {
-        const double work = seconds_of(&pass, &program->ops[i]);
+        const double work = seconds_of(pass, &program->ops[i]);
         seconds += work > LEAST_S ? work : LEAST_S;
     }
     return seconds;
 }
 
-double od_cost_update(const struct od_program *program, const struct od_card *card)
+static double update_seconds(const struct od_program *program, const struct pass *pass)
 {
-    const struct pass pass = {.card = card};
     double bytes = 0.0;
     for (int32_t i = 0; i < program->param_count; i++) {
         const struct od_param *param = &program->params[i];
@@ -193,5 +235,32 @@ double od_cost_update(const struct od_program *program, const struct od_card *ca
         const double each = (param->m_scales < 0 ? 38.0 : 26.0) - (param->rounded ? 6.0 : 0.0);
         bytes += each * (double)t->rows * (double)t->cols;
     }
-    return traffic(&pass, bytes, STREAM);
+    return traffic(pass, OD_GPU_PART_OPTIMIZER, bytes, STREAM);
+}
+
+double od_cost_pass(const struct od_program *program, const struct od_card *card, double document,
+                    double labelled)
+{
+    const struct pass pass = {card, (double)program->options.tokens, document, labelled, NULL};
+    return pass_seconds(program, &pass);
+}
+
+double od_cost_update(const struct od_program *program, const struct od_card *card)
+{
+    const struct pass pass = {.card = card};
+    return update_seconds(program, &pass);
+}
+
+void od_cost_floor(const struct od_program *program, const struct od_card *card, double document,
+                   double passes, double seconds[OD_GPU_PART_COUNT])
+{
+    const struct pass pass = {card, (double)program->options.tokens, document, 1.0, seconds};
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        seconds[i] = 0.0;
+    }
+    (void)pass_seconds(program, &pass);
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        seconds[i] *= passes;
+    }
+    (void)update_seconds(program, &pass);
 }

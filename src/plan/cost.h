@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "model/program.h"
+#include "ops/gpu.h"
 
 /** A card: what is known of it before anything runs there. */
 struct od_card {
@@ -39,5 +40,11 @@ double od_cost_pass(const struct od_program *program, const struct od_card *card
                     double labelled);
 /** Seconds of the optimiser's part of a step. */
 double od_cost_update(const struct od_program *program, const struct od_card *card);
+
+/** The floor of a step of `passes` passes, all rows labelled, by part: seconds of its arithmetic or its
+ *  traffic at the card's full rates. Products of weights may come out below it, since `flops_per_s` is
+ *  that of normal data, for which a card draws more power. */
+void od_cost_floor(const struct od_program *program, const struct od_card *card, double document,
+                   double passes, double seconds[OD_GPU_PART_COUNT]);
 
 #endif

@@ -10,76 +10,49 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "flow/bench_train_gpu.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "ops/gpu.h"
 #include "plan/fit.h"
 #include "support.h"
 
-static const struct {
-    const char *name;
-    int64_t channels;
-    int64_t ffn;
-    int64_t layers;
-    int32_t kv_heads;
-} shapes[] = {{"llama-2-7b", 4096, 11008, 32, 32},
-              {"mistral-7b", 4096, 14336, 32, 8},
-              {"codellama-34b", 8192, 22016, 48, 8}};
-
-static bool shape_of(const char *name, struct od_spec *ret)
+static enum od_quant quant_of(const char *method)
 {
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        if (strcmp(shapes[i].name, name) == 0) {
-            *ret = (struct od_spec){.family = "llama",
-                                    .vocab = 32000,
-                                    .channels = shapes[i].channels,
-                                    .ffn = shapes[i].ffn,
-                                    .layers = shapes[i].layers,
-                                    .heads = (int32_t)(shapes[i].channels / 128),
-                                    .kv_heads = shapes[i].kv_heads,
-                                    .head_dim = 128,
-                                    .max_positions = 4096,
-                                    .norm_eps = 1e-5F,
-                                    .rope_theta = 10000.0,
-                                    .init_std = 0.02,
-                                    .bos = -1,
-                                    .eos = -1};
-            return true;
-        }
-    }
-    return false;
+    return strcmp(method, "qlora") == 0  ? OD_QUANT_NF4
+           : strcmp(method, "int8") == 0 ? OD_QUANT_INT8
+                                         : OD_QUANT_NONE;
 }
 
-// Compares one row; false: it is not about us, or of another shape.
+// Compares one row; false: it is not about us, or about full tuning before its biases were fused.
 static bool check_row(const json_t *row, double *worst)
 {
     const char *case_name = json_string_value(json_object_get(row, "case"));
     const char *method = json_string_value(json_object_get(row, "method"));
     const char *space = case_name ? strchr(case_name, ' ') : NULL;
     const struct od_card *card = od_card_titled(json_string_value(json_object_get(row, "gpu")));
+    const struct od_spec *spec = space ? od_bench_shape(space + 1) : NULL;
+    const json_t *rank = json_object_get(row, "rank");
+    const bool full = method && strcmp(method, "full") == 0;
     struct od_error err = {0};
-    struct od_spec spec;
     struct od_fit fit;
-    if (json_object_get(row, "peer") || !space || !card || !shape_of(space + 1, &spec) ||
-        strcmp(method, "full") == 0) {
+    if (json_object_get(row, "peer") || !card || !spec || !method || (full && !rank)) {
         return false;
     }
     const double step_s = json_number_value(json_object_get(row, "step_s"));
     const double rate = json_number_value(json_object_get(row, "tokens_per_s"));
     const uint64_t plan = (uint64_t)json_integer_value(json_object_get(row, "plan_bytes"));
-    const struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
-                                               .half = true,
-                                               .head_rows = OD_GPU_HEAD_ROWS,
-                                               .tokens = (int64_t)(rate * step_s + 0.5),
-                                               .threads = 1,
-                                               .lora_r = 16,
-                                               .lora_scale = 1.0F,
-                                               .lora_targets = OD_TARGET_ALL,
-                                               .quant = strcmp(method, "qlora") == 0 ? OD_QUANT_NF4
-                                                        : strcmp(method, "int8") == 0
-                                                            ? OD_QUANT_INT8
-                                                            : OD_QUANT_NONE};
-    assert_ok(od_fit_make(&spec, &options, plan + (plan >> 6), true, &fit, &err), &err);
+    const struct od_program_options options = {
+        .mode = full ? OD_PROGRAM_TRAIN_FULL : OD_PROGRAM_TRAIN_LORA,
+        .half = true,
+        .head_rows = OD_GPU_HEAD_ROWS,
+        .tokens = (int64_t)(rate * step_s + 0.5),
+        .threads = 1,
+        .lora_r = full ? 0 : (rank ? json_integer_value(rank) : 16),
+        .lora_scale = 1.0F,
+        .lora_targets = full ? 0 : OD_TARGET_ALL,
+        .quant = quant_of(method)};
+    assert_ok(od_fit_make(spec, &options, plan + (plan >> 6), true, &fit, &err), &err);
     const double document = json_number_value(json_object_get(row, "seq_len"));
     const double predicted =
         od_cost_pass(&fit.program, card, document, 1.0) + od_cost_update(&fit.program, card);
@@ -115,14 +88,66 @@ static void recorded_steps_are_predicted(void **state)
     assert_true(worst < 0.05);
 }
 
+static void close_to(double got, double wanted)
+{
+    if (!(fabs(got - wanted) <= 1e-9 * fabs(wanted))) {
+        print_message("# %.17g instead of %.17g\n", got, wanted);
+        fail();
+    }
+}
+
+// Goal: floors are arithmetic and traffic that can be counted from the shape.
+static void floors_are_counted(void **state)
+{
+    (void)state;
+    const struct od_spec *spec = od_bench_shape("gpt2-1.5b");
+    const struct od_card *card = od_card_find("h200");
+    const double rows = 2048.0;
+    const double document = 512.0;
+    const double width = (double)spec->channels;
+    const double layers = (double)spec->layers;
+    const double per_layer = width * (4.0 * width + 2.0 * (double)spec->ffn);
+    const struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_FULL,
+                                               .half = true,
+                                               .head_rows = OD_GPU_HEAD_ROWS,
+                                               .tokens = (int64_t)rows,
+                                               .threads = 1};
+    double one[OD_GPU_PART_COUNT];
+    double two[OD_GPU_PART_COUNT];
+    struct od_error err = {0};
+    struct od_fit fit;
+    assert_non_null(spec);
+    assert_non_null(card);
+    assert_ok(od_fit_make(spec, &options, UINT64_MAX >> 1, true, &fit, &err), &err);
+    od_cost_floor(&fit.program, card, document, 1.0, one);
+    od_cost_floor(&fit.program, card, document, 2.0, two);
+    const double products = 2.0 * rows * per_layer * layers / card->flops_per_s;
+    close_to(one[OD_GPU_PART_PRODUCT], products);
+    close_to(one[OD_GPU_PART_PRODUCT_BWD_X], products);
+    const double sums = 8.0 * per_layer * layers / card->bytes_per_s;
+    close_to(one[OD_GPU_PART_PRODUCT_BWD_W], products + sums);
+    const double attention = 2.0 * rows * document * width * layers / card->flops_per_s;
+    close_to(one[OD_GPU_PART_ATTENTION], attention);
+    close_to(one[OD_GPU_PART_ATTENTION_BWD], 2.5 * attention);
+    const double biases = 2.0 * rows * (5.0 * width + (double)spec->ffn) * layers;
+    close_to(one[OD_GPU_PART_ADD] * card->bytes_per_s, biases);
+    close_to(one[OD_GPU_PART_DECODE], 0.0);
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        const double passes = i == OD_GPU_PART_OPTIMIZER ? 1.0 : 2.0;
+        close_to(two[i], passes * one[i]);
+    }
+    assert_true(one[OD_GPU_PART_OPTIMIZER] > 0.0);
+    od_fit_release(&fit);
+}
+
 static void more_work_takes_longer(void **state)
 {
     (void)state;
     struct od_error err = {0};
-    struct od_spec spec;
+    const struct od_spec *spec = od_bench_shape("llama-2-7b");
     struct od_fit fit;
     double before = 0.0;
-    assert_true(shape_of("llama-2-7b", &spec));
+    assert_non_null(spec);
     for (int i = 0; i < 4; i++) {
         const struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
                                                    .half = true,
@@ -132,7 +157,7 @@ static void more_work_takes_longer(void **state)
                                                    .lora_r = 16,
                                                    .lora_scale = 1.0F,
                                                    .lora_targets = OD_TARGET_ALL};
-        assert_ok(od_fit_make(&spec, &options, 0, true, &fit, &err), &err);
+        assert_ok(od_fit_make(spec, &options, 0, true, &fit, &err), &err);
         const double fast = od_cost_pass(&fit.program, od_card_find("h200"), 1024.0, 1.0);
         const double slow = od_cost_pass(&fit.program, od_card_find("rtx-4090"), 1024.0, 1.0);
         assert_true(fast > before && slow > 3.0 * fast);
@@ -146,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_steps_are_predicted),
+        cmocka_unit_test(floors_are_counted),
         cmocka_unit_test(more_work_takes_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
