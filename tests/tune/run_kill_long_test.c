@@ -1,10 +1,10 @@
 // Goal: as run_kill_test.
-// Method: 200 random times; every write, fsync, rename and removal of a run, and every third allocation.
+// Method: 200 random times; every write, fsync, rename and removal of a run and every allocation.
 
 #include "support.h"
 #include "tune/run_points.h"
 
-enum { POINTS = 200, ALLOCATION_STRIDE = 3 };
+enum { POINTS = 200 };
 
 static void random_times(void **state)
 {
@@ -31,7 +31,7 @@ static void allocations(void **state)
     struct point_world world;
     (void)state;
     point_world_make(&world, /* on_gpu= */ false);
-    points_of_memory(&world, ALLOCATION_STRIDE);
+    points_of_memory(&world, 1);
     point_world_release(&world);
 }
 
