@@ -4,6 +4,7 @@
  *
  *     answer.c       a request becomes a job, a job an answer (the caller's thread)
  *     engine_loop.c  opens the model, admits jobs, makes passes (the engine's thread)
+ *     machine_*.c    what a pass runs on
  *     schedule.c     which rows go into a pass, and which pages they use
  *     job.c          what logits mean to a job: the next token, the end
  *
@@ -19,15 +20,12 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "infer/adapters.h"
 #include "infer/engine.h"
+#include "infer/machine.h"
 #include "infer/pages.h"
 #include "infer/responder.h"
 #include "infer/sampler.h"
-#include "model/program.h"
 #include "model/spec.h"
-#include "ops/cpu.h"
-#include "plan/plan.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -77,18 +75,6 @@ struct od_job {
     bool done;
 };
 
-/** Rows of a pass, and positions whose logits it gives. */
-struct od_pass {
-    int64_t rows;
-    int32_t *ids;
-    int32_t *positions;
-    int32_t *cache_slot;
-    int32_t *adapter;  ///< [rows]
-    int64_t logit_rows;
-    int32_t *logit_slot;      ///< [logit_rows] whose position
-    int32_t *logit_position;  ///< [logit_rows]
-};
-
 struct od_engine {
     // Set when it opens, then read only.
     struct od_model_place place;
@@ -108,22 +94,16 @@ struct od_engine {
     int32_t stop_ids[OD_STOP_IDS_MAX];
     int64_t stop_id_count;
     // Owned by the engine's thread.
-    struct od_cpu cpu;
-    struct od_program program;
-    struct od_plan plan;
-    struct od_arrays arrays;
-    float **packed;  ///< packed weights by tensor number
-    float *packed_memory;
-    struct od_adapter_set adapters;
-    int32_t *row_adapter;  ///< of struct od_pass: [pass_tokens]
+    struct od_machine *machine;  ///< what passes run on
+    int32_t *row_adapter;        ///< of struct od_pass: [pass_tokens]
     struct od_pages pages;
     int32_t *page_table;                          ///< [slots, table_pages]
-    float *hidden;                                ///< [pages, OD_PAGE_ROWS, C] what the head reads
     int32_t *logit_room;                          ///< of struct od_pass: [2, pass_tokens]
     struct od_job *slots[OD_ENGINE_SLOTS_MAX];    ///< NULL: free
     struct od_job *running[OD_ENGINE_SLOTS_MAX];  ///< in the order in which they came
     int64_t running_count;
     struct od_candidate *scratch;  ///< [vocab]
+    struct od_error run_error;     ///< why the machine failed; OD_OK: it works
     // Under `lock`.
     pthread_mutex_t lock;
     pthread_cond_t changed;  ///< a job came, opening is over, or the end
@@ -166,9 +146,6 @@ void od_schedule_collect(struct od_engine *engine, struct od_pass *pass);
 void od_schedule_settle(struct od_engine *engine, const struct od_pass *pass);
 /** Take slot and pages from a job; what it computed stays in the tree. */
 void od_schedule_release(struct od_engine *engine, struct od_job *job);
-/** What the head reads for a position of a job. */
-float *od_schedule_hidden(const struct od_engine *engine, const struct od_job *job,
-                          int64_t position);
 
 /** Take the logits after the newest token of a job: choose the next token or finish. */
 void od_job_advance(struct od_engine *engine, struct od_job *job, const float *logits);

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "infer/engine_internal.h"
+#include "infer/machine.h"
 #include "infer/pages.h"
 #include "infer/responder.h"
-#include "model/program.h"
 
 static int32_t *table_of(const struct od_engine *engine, const struct od_job *job)
 {
@@ -23,13 +23,6 @@ static int32_t *table_of(const struct od_engine *engine, const struct od_job *jo
 static bool wants_every_row(const struct od_job *job)
 {
     return job->all_logits || job->request->echo_prompt;
-}
-
-float *od_schedule_hidden(const struct od_engine *engine, const struct od_job *job,
-                          int64_t position)
-{
-    const int64_t page = table_of(engine, job)[position / OD_PAGE_ROWS];
-    return engine->hidden + (page * OD_PAGE_ROWS + position % OD_PAGE_ROWS) * engine->spec.channels;
 }
 
 // The page of the tree that the sequence's next one hangs below. Each adapter has a tree of its own.
@@ -69,29 +62,6 @@ static bool adopt(struct od_engine *engine, struct od_job *job)
     return true;
 }
 
-// Copy the first `count` positions of all layers from one page to another.
-static void copy_rows(struct od_engine *engine, int32_t from, int32_t to, int64_t count)
-{
-    const struct od_program *program = &engine->program;
-    const int64_t d = engine->spec.head_dim;
-    const int64_t heads = 2 * (int64_t)engine->spec.kv_heads;
-    const int64_t c = engine->spec.channels;
-    for (int32_t i = 0; i < program->tensor_count; i++) {
-        if (program->tensors[i].role != OD_ROLE_CACHE) {
-            continue;
-        }
-        float *cache = engine->arrays.tensor[i];
-        for (int64_t head = 0; head < heads; head++) {
-            memcpy(cache + (to * heads + head) * OD_PAGE_ROWS * d,
-                   cache + (from * heads + head) * OD_PAGE_ROWS * d,
-                   (size_t)(count * d) * sizeof *cache);
-        }
-    }
-    const int64_t page_floats = OD_PAGE_ROWS * c;
-    memcpy(engine->hidden + to * page_floats, engine->hidden + from * page_floats,
-           (size_t)(count * c) * sizeof *engine->hidden);
-}
-
 // A fresh page for the positions from the border on. One that the prompt fills is announced at once.
 static int32_t begin_page(struct od_engine *engine, struct od_job *job)
 {
@@ -121,7 +91,7 @@ static void copy_beginning(struct od_engine *engine, struct od_job *job)
     const int32_t like = od_pages_find_like(&engine->pages, parent, job->prompt + job->done_count,
                                             job->prompt_count - job->done_count, &same);
     if (like >= 0) {
-        copy_rows(engine, like, page, same);
+        engine->machine->copy_rows(engine->machine, like, page, same);
         job->done_count += same;
         engine->counts.reused_tokens += same;
     }
@@ -148,7 +118,8 @@ static void add_logits(const struct od_engine *engine, struct od_pass *pass,
                        const struct od_job *job, int64_t rows)
 {
     for (int64_t position = job->logits_next;
-         position < job->done_count + rows && pass->logit_rows < engine->pass_tokens; position++) {
+         position < job->done_count + rows && pass->logit_rows < engine->machine->logit_rows_max;
+         position++) {
         pass->logit_slot[pass->logit_rows] = (int32_t)job->slot;
         pass->logit_position[pass->logit_rows++] = (int32_t)position;
     }

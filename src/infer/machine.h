@@ -1,0 +1,69 @@
+/**
+ * @file
+ * What the passes of an engine run on: a model's weights, the key/value cache, and the list of
+ * operations, on the CPU (machine_cpu.c) or on another device.
+ *
+ *     machine->ids[t], positions[t], ...   the schedule fills in the rows of a pass
+ *     machine->run(machine, pass, err)     runs them; machine->logits holds what was asked for
+ *
+ * The page table says where positions lie: it belongs to the schedule, and a machine reads it. Work
+ * on pages happens in the order in which it is asked for: what copy_rows copies, a later pass reads.
+ *
+ * @thread One owner: the engine's thread.
+ */
+#ifndef OD_INFER_MACHINE_H
+#define OD_INFER_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "infer/engine.h"
+#include "model/spec.h"
+
+/** Rows of a pass, and positions whose logits it gives. */
+struct od_pass {
+    int64_t rows;
+    int32_t *ids;         ///< [rows]
+    int32_t *positions;   ///< [rows]
+    int32_t *cache_slot;  ///< [rows] whose rows they are; rows of one sequence stand together
+    int32_t *adapter;     ///< [rows] number, -1: none
+    int64_t logit_rows;
+    int32_t *logit_slot;      ///< [logit_rows] whose position
+    int32_t *logit_position;  ///< [logit_rows] in the cache after this pass
+};
+
+/** An open machine. The functions are its own; `options` is what it was opened with. */
+struct od_machine {
+    /** Run a pass. Allocates nothing. @error The device's: the machine is of no more use. */
+    enum od_status (*run)(struct od_machine *machine, const struct od_pass *pass,
+                          struct od_error *err);
+    /** Copy the first `count` positions of all layers, and what the head reads of them, from one page
+     *  to another. */
+    void (*copy_rows)(struct od_machine *machine, int32_t from, int32_t to, int64_t count);
+    void (*close)(struct od_machine *machine);  ///< frees the machine, too
+    int32_t *ids;                               ///< [pass_tokens] of struct od_pass
+    int32_t *positions;                         ///< [pass_tokens]
+    int32_t *cache_slot;                        ///< [pass_tokens]
+    const float *logits;                        ///< [logit_rows, vocab] of the last pass
+    int64_t cache_pages;                        ///< pages that it has
+    int64_t logit_rows_max;
+};
+
+/** What to open. Everything is borrowed until the machine is closed. */
+struct od_machine_options {
+    const struct od_spec *spec;
+    const struct od_model_place *place;
+    const struct od_engine_options *engine;
+    int64_t pass_tokens;        ///< most rows of a pass
+    int64_t slot_count;         ///< sequences
+    int64_t table_pages;        ///< pages of one sequence at most
+    int64_t cache_pages;        ///< of all sequences
+    const int32_t *page_table;  ///< [slot_count, table_pages]
+};
+
+/** Open the model on the CPU. @memory Gives: its close. */
+enum od_status od_machine_open_cpu(const struct od_machine_options *options,
+                                   struct od_machine **ret, struct od_error *err) OD_MUST_CHECK;
+
+#endif
