@@ -37,9 +37,9 @@ static const struct od_field PROCESS_FIELDS[PROCESS_COUNT] = {
     [PROCESS_NUM_SAMPLES] = {.name = "num_samples",
                              .kind = OD_FIELD_INT,
                              .fallback = 1,
-                             .min = INT64_MIN,
-                             .max = INT64_MAX,
-                             .help = "taken for compatibility: one completion is returned"},
+                             .min = 1,
+                             .max = OD_PROCESS_SAMPLES_MAX,
+                             .help = "how many completions; more than one are in `completions`"},
     [PROCESS_MAX_NEW_TOKENS] = {.name = "max_new_tokens",
                                 .kind = OD_FIELD_INT,
                                 .fallback = 50,
@@ -83,10 +83,9 @@ static const struct od_field PROCESS_FIELDS[PROCESS_COUNT] = {
                                       .kind = OD_FIELD_INT,
                                       .nullable = true,
                                       .fallback = 1,
-                                      .min = INT64_MIN,
-                                      .max = INT64_MAX,
-                                      .help =
-                                          "taken for compatibility: one completion is returned"},
+                                      .min = 1,
+                                      .max = OD_PROCESS_SAMPLES_MAX,
+                                      .help = "another name of num_samples; the larger counts"},
     [PROCESS_STOP_SEQUENCES] = {.name = "stop_sequences",
                                 .kind = OD_FIELD_TEXTS,
                                 .nullable = true,
@@ -96,6 +95,7 @@ static const struct od_field PROCESS_FIELDS[PROCESS_COUNT] = {
                                 .help = "the text ends before the first of these that appears"},
     [PROCESS_ADAPTER] = {.name = "adapter",
                          .kind = OD_FIELD_TEXT,
+                         .is_name = true,
                          .nullable = true,
                          .no_default = true,
                          .help = "answer with this one of /v1/models"},
@@ -129,8 +129,8 @@ static const struct od_field DECODE_FIELDS[] = {
 };
 
 enum od_status od_process_read(struct od_body *body, const char *bytes, size_t size,
-                               struct od_process_request *ret, struct od_buf *detail,
-                               struct od_error *err)
+                               struct od_process_request *ret, size_t *ret_samples,
+                               struct od_buf *detail, struct od_error *err)
 {
     const enum od_status status =
         od_body_read(body, PROCESS_FIELDS, PROCESS_COUNT, bytes, size, detail, err);
@@ -159,6 +159,9 @@ enum od_status od_process_read(struct od_body *body, const char *bytes, size_t s
             values[PROCESS_STOP_SEQUENCES].texts[request.stop_count++] = stop;
         }
     }
+    const int64_t samples = values[PROCESS_NUM_SAMPLES].integer;
+    const int64_t sequences = values[PROCESS_NUM_RETURN_SEQUENCES].integer;
+    *ret_samples = (size_t)(samples > sequences ? samples : sequences);
     *ret = request;
     return OD_OK;
 }
@@ -218,24 +221,47 @@ static bool write_token(struct od_json_writer *w, const struct od_token_result *
     return isfinite(token->logprob) != 0;
 }
 
-enum od_status od_process_write(struct od_buf *out, const struct od_process_result *result,
-                                struct od_error *err)
+/** The members text, tokens and logprob; false when a number is not finite. */
+static bool write_completion(struct od_json_writer *w, const struct od_process_result *result)
+{
+    bool finite = isfinite(result->logprob) != 0;
+    od_json_key(w, "text");
+    od_json_put_text_n(w, result->text, result->text_size);
+    od_json_key(w, "tokens");
+    od_json_array_begin(w);
+    for (size_t i = 0; i < result->token_count; i++) {
+        finite = write_token(w, &result->tokens[i]) && finite;
+    }
+    od_json_array_end(w);
+    od_json_member_number(w, "logprob", result->logprob);
+    return finite;
+}
+
+enum od_status od_process_write(struct od_buf *out, const struct od_process_result *const *results,
+                                size_t count, struct od_error *err)
 {
     struct od_json_writer w;
-    bool finite = isfinite(result->logprob) && isfinite(result->request_time_s);
+    double seconds = 0.0;
+    bool finite = true;
 
     od_json_writer_init(&w, out, OD_JSON_COMPACT, /* ascii= */ false);
     od_json_object_begin(&w);
-    od_json_key(&w, "text");
-    od_json_put_text_n(&w, result->text, result->text_size);
-    od_json_key(&w, "tokens");
-    od_json_array_begin(&w);
-    for (size_t i = 0; i < result->token_count; i++) {
-        finite = write_token(&w, &result->tokens[i]) && finite;
+    finite = write_completion(&w, results[0]);
+    for (size_t i = 0; i < count; i++) {
+        finite = finite && isfinite(results[i]->request_time_s);
+        seconds = fmax(seconds, results[i]->request_time_s);
     }
-    od_json_array_end(&w);
-    od_json_member_number(&w, "logprob", result->logprob);
-    od_json_member_number(&w, "request_time", result->request_time_s);
+    od_json_member_number(&w, "request_time", seconds);
+    if (count > 1) {
+        od_json_key(&w, "completions");
+        od_json_array_begin(&w);
+        for (size_t i = 0; i < count; i++) {
+            od_json_object_begin(&w);
+            finite = write_completion(&w, results[i]) && finite;
+            od_json_object_end(&w);
+        }
+        od_json_array_end(&w);
+    }
     od_json_object_end(&w);
     if (!finite) {
         return od_fail(err, OD_E_REFUSED, "the model's answer holds a number that is not finite");

@@ -352,7 +352,12 @@ static void read_field(struct reading *reading, const struct od_field *field, st
         return;
     }
     switch (field->kind) {
-    case OD_FIELD_TEXT: read_text(reading, value, &ret->text, &ret->text_size); break;
+    case OD_FIELD_TEXT:
+        read_text(reading, value, &ret->text, &ret->text_size);
+        if (field->is_name && !reading->no_memory && strlen(ret->text) != ret->text_size) {
+            complain(reading, "value_error.any_str.null", "a NUL character is not allowed here");
+        }
+        break;
     case OD_FIELD_INT: (void)read_integer(reading, field, value, &ret->integer); break;
     case OD_FIELD_NUMBER: read_number(reading, field, value, &ret->number); break;
     case OD_FIELD_BOOL: read_bool(reading, value, &ret->integer); break;

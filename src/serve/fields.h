@@ -49,6 +49,7 @@ struct od_field {
     double number_max;
     int64_t count_max;  ///< of lists
     bool no_default;    ///< absent means "not given", there is no value
+    bool is_name;       ///< of a text: a NUL is refused, for names are compared up to it
     bool single;        ///< of a list of texts: one text stands for a list of one
     const char *help;   ///< one line for the schema
 };

@@ -373,13 +373,20 @@ static enum od_status read_score(struct job *job, struct od_buf *detail, struct 
 static enum od_status read_process(struct job *job, struct od_buf *detail, struct od_error *err)
 {
     const struct od_http_request *http = od_http_exchange_request(job->exchange);
-    struct od_process_request request = {0};
+    struct od_process_request requests[OD_PROCESS_SAMPLES_MAX];
+    size_t count = 0;
     enum od_status status =
-        od_process_read(&job->body, http->body, http->body_size, &request, detail, err);
-    if (status == OD_OK) {
-        status = choose_model(job, request.adapter ? request.adapter : "", &request, 1, err);
+        od_process_read(&job->body, http->body, http->body_size, &requests[0], &count, detail, err);
+    if (status != OD_OK) {
+        return status;
     }
-    return status == OD_OK ? make_parts(job, &request, 1, err) : status;
+    for (size_t i = 1; i < count; i++) {
+        requests[i] = requests[0];
+        requests[i].sample = (uint32_t)i;
+    }
+    status =
+        choose_model(job, requests[0].adapter ? requests[0].adapter : "", requests, count, err);
+    return status == OD_OK ? make_parts(job, requests, count, err) : status;
 }
 
 /** May `count` more answers be asked of the model? */
@@ -510,7 +517,7 @@ static void end_part(struct part *part)
 static enum od_status write_answer(struct job *job, struct od_buf *out, struct od_error *err)
 {
     if (job->path == OD_PATH_PROCESS) {
-        return od_process_write(out, job->results[0], err);
+        return od_process_write(out, job->results, job->part_count, err);
     }
     if (job->path == OD_PATH_SCORE) {
         return od_score_write(out, &job->score, job->results, seconds_since(job->start_ns), err);

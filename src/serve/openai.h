@@ -3,8 +3,9 @@
  * The bodies of OpenAI's API: completions and conversations, whole or as a stream of events, and what
  * is wrong with a request in that API's words.
  *
- * One request may ask for several answers: each of its prompts `n` times. They are its parts; the
- * parts are asked of the responder on their own, at the same time.
+ * One request may ask for several answers: each of its prompts `n` times, or `best_of` times where
+ * only the `n` likeliest are wanted. They are its parts; the parts are asked of the responder on
+ * their own, at the same time.
  *
  * What would change an answer and is not done here (penalties, biases, suffixes, formats) is refused
  * instead of ignored.
@@ -38,6 +39,8 @@ struct od_openai_request {
     const char *model;  ///< as the client says it; "" when it does not
     struct od_process_request *parts;
     size_t part_count;
+    size_t samples;  ///< parts of each prompt, one behind the other
+    size_t answers;  ///< so many of them are the answer
     bool stream;
     bool stream_usage;  ///< the stream ends with the counts of tokens
     bool logprobs;      ///< of every token,
@@ -65,7 +68,8 @@ struct od_openai_call {
     int64_t created_s;
 };
 
-/** The whole answer; `results` [part_count]. @error OD_E_REFUSED: a number is not finite. */
+/** The whole answer; `results` [part_count]. Where more were made than are wanted, those with the
+ *  highest log-probability per token come, best first. @error OD_E_REFUSED: a number is not finite. */
 enum od_status od_openai_write(struct od_buf *out, const struct od_openai_call *call,
                                const struct od_process_result *const *results,
                                struct od_error *err) OD_MUST_CHECK;

@@ -26,6 +26,7 @@ enum field {
     FIELD_TOP_K,
     FIELD_MIN_P,
     FIELD_N,
+    FIELD_BEST_OF,
     FIELD_STREAM,
     FIELD_STREAM_OPTIONS,
     FIELD_STOP,
@@ -48,6 +49,7 @@ enum chat_field {
 #define SHARED_FIELDS                                                                           \
     [FIELD_MODEL] = {.name = "model",                                                           \
                      .kind = OD_FIELD_TEXT,                                                     \
+                     .is_name = true,                                                           \
                      .nullable = true,                                                          \
                      .no_default = true,                                                        \
                      .help = "one of /v1/models; the first where it is not given"},             \
@@ -81,6 +83,13 @@ enum chat_field {
                  .min = 1,                                                                      \
                  .max = OD_OPENAI_SAMPLES_MAX,                                                  \
                  .help = "answers to each prompt"},                                             \
+    [FIELD_BEST_OF] = {.name = "best_of",                                                       \
+                       .kind = OD_FIELD_INT,                                                    \
+                       .nullable = true,                                                        \
+                       .no_default = true,                                                      \
+                       .min = 1,                                                                \
+                       .max = OD_OPENAI_SAMPLES_MAX,                                            \
+                       .help = "make so many, answer with the n likeliest, best first"},        \
     [FIELD_STREAM] = {.name = "stream",                                                         \
                       .kind = OD_FIELD_BOOL,                                                    \
                       .nullable = true,                                                         \
@@ -165,10 +174,9 @@ static const struct od_field CHAT_FIELDS[CHAT_COUNT] = {
 };
 
 /** What would change an answer and is not done here. */
-static const char *const REFUSED[] = {
-    "suffix",          "frequency_penalty", "presence_penalty", "logit_bias",
-    "response_format", "functions",         "best_of",          "audio",
-    "prediction"};
+static const char *const REFUSED[] = {"suffix",     "frequency_penalty", "presence_penalty",
+                                      "logit_bias", "response_format",   "functions",
+                                      "audio",      "prediction"};
 
 static enum od_status complain(struct od_buf *detail, const char *field, int64_t item,
                                const char *message, struct od_error *err)
@@ -180,13 +188,9 @@ static enum od_status complain(struct od_buf *detail, const char *field, int64_t
 }
 
 /** Is it what leaves the answer as it is? */
-static bool is_neutral(const char *name, const json_t *value, int64_t samples)
+static bool is_neutral(const json_t *value)
 {
     const char *format = json_string_value(json_object_get(value, "type"));
-    if (strcmp(name, "best_of") == 0) {
-        return json_is_null(value) ||
-               (json_is_integer(value) && json_integer_value(value) == samples);
-    }
     return json_is_null(value) ||
            (json_is_number(value) && fabs(json_number_value(value)) <= 0.0) ||
            (json_is_string(value) && json_string_length(value) == 0) ||
@@ -200,16 +204,34 @@ static enum od_status check_refused(const struct od_body *body, struct od_buf *d
 {
     for (size_t i = 0; i < sizeof REFUSED / sizeof REFUSED[0]; i++) {
         const json_t *value = json_object_get(body->root, REFUSED[i]);
-        if (value && !is_neutral(REFUSED[i], value, body->values[FIELD_N].integer)) {
+        if (value && !is_neutral(value)) {
             return complain(detail, REFUSED[i], -1, "this is not done here: leave it out", err);
         }
     }
     return OD_OK;
 }
 
+/** How many answers a prompt gets, and how many are made for it. */
+static enum od_status read_counts(const struct od_body *body, struct od_openai_request *request,
+                                  struct od_buf *detail, struct od_error *err)
+{
+    const struct od_value *best_of = &body->values[FIELD_BEST_OF];
+    request->answers = (size_t)body->values[FIELD_N].integer;
+    request->samples = best_of->given ? (size_t)best_of->integer : request->answers;
+    if (request->samples < request->answers) {
+        return complain(detail, "best_of", -1, "it must be at least n", err);
+    }
+    if (request->samples > request->answers && body->values[FIELD_STREAM].integer != 0) {
+        return complain(detail, "best_of", -1, "the best is known at the end: not in a stream",
+                        err);
+    }
+    return OD_OK;
+}
+
 /** What the shared fields say, into `request` and the settings of every part. */
-static void read_shared(const struct od_body *body, struct od_openai_request *request,
-                        struct od_process_request *settings)
+static enum od_status read_shared(const struct od_body *body, struct od_openai_request *request,
+                                  struct od_process_request *settings, struct od_buf *detail,
+                                  struct od_error *err)
 {
     const struct od_value *values = body->values;
     const struct od_value *stop = &values[FIELD_STOP];
@@ -231,12 +253,14 @@ static void read_shared(const struct od_body *body, struct od_openai_request *re
             stop->texts[settings->stop_count++] = stop->texts[i];
         }
     }
+    return read_counts(body, request, detail, err);
 }
 
-/** Each of `count` prompts, whose settings are in `prompts`, `samples` times. */
+/** Each of `count` prompts, whose settings are in `prompts`, as often as asked for. */
 static bool spread(struct od_body *body, struct od_openai_request *request,
-                   const struct od_process_request *prompts, size_t count, size_t samples)
+                   const struct od_process_request *prompts, size_t count)
 {
+    const size_t samples = request->samples;
     request->part_count = count * samples;
     request->parts = od_arena_alloc(&body->arena, request->part_count, sizeof *request->parts);
     if (!request->parts) {
@@ -292,14 +316,15 @@ static enum od_status read_prompts(struct od_body *body, struct od_openai_reques
                                    struct od_error *err)
 {
     const json_t *value = body->values[FIELD_PROMPT].json;
-    const size_t samples = (size_t)body->values[FIELD_N].integer;
+    const size_t samples = request->samples;
     const bool is_list = json_is_array(value) && !json_is_integer(json_array_get(value, 0));
     const size_t count = is_list ? json_array_size(value) : 1;
     enum od_status status = OD_OK;
     if (count < 1 || count * samples > OD_OPENAI_PARTS_MAX || count > OD_OPENAI_PARTS_MAX) {
         char message[96];
         (void)snprintf(message, sizeof message,
-                       "one request gives 1 to %d answers, n to each prompt", OD_OPENAI_PARTS_MAX);
+                       "one request makes 1 to %d answers, n or best_of to each prompt",
+                       OD_OPENAI_PARTS_MAX);
         return complain(detail, "prompt", -1, message, err);
     }
     struct od_process_request *prompts = od_arena_alloc(&body->arena, count, sizeof *prompts);
@@ -308,7 +333,7 @@ static enum od_status read_prompts(struct od_body *body, struct od_openai_reques
         status = read_prompt(body, is_list ? json_array_get(value, i) : value,
                              is_list ? (int64_t)i : -1, &prompts[i], detail, err);
     }
-    if (status == OD_OK && (!prompts || !spread(body, request, prompts, count, samples))) {
+    if (status == OD_OK && (!prompts || !spread(body, request, prompts, count))) {
         return od_fail(err, OD_E_MEMORY, "no memory to read a request");
     }
     return status;
@@ -329,7 +354,10 @@ enum od_status od_completions_read(struct od_body *body, const char *bytes, size
         return status;
     }
     const struct od_value *values = body->values;
-    read_shared(body, &request, &settings);
+    status = read_shared(body, &request, &settings, detail, err);
+    if (status != OD_OK) {
+        return status;
+    }
     request.logprobs = values[FIELD_LOGPROBS].given;
     request.top = values[FIELD_LOGPROBS].integer;
     settings.max_new_tokens = values[FIELD_MAX_TOKENS].integer;
@@ -443,10 +471,12 @@ enum od_status od_chat_read(struct od_body *body, const struct od_responder *res
     if (status == OD_OK) {
         status = join_contents(json_object_get(body->root, "messages"), detail, err);
     }
+    if (status == OD_OK) {
+        status = read_shared(body, &request, &settings, detail, err);
+    }
     if (status != OD_OK) {
         return status;
     }
-    read_shared(body, &request, &settings);
     const struct od_value *most = values[FIELD_MAX_COMPLETION_TOKENS].given
                                       ? &values[FIELD_MAX_COMPLETION_TOKENS]
                                       : &values[FIELD_MAX_TOKENS];
@@ -455,7 +485,7 @@ enum od_status od_chat_read(struct od_body *body, const struct od_responder *res
     settings.max_new_tokens = most->given ? most->integer : OD_NEW_TOKENS_MAX;
     settings.top_logprobs = request.top < 1 ? 1 : request.top;
     status = render(body, responder, &settings, err);
-    if (status == OD_OK && !spread(body, &request, &settings, 1, (size_t)values[FIELD_N].integer)) {
+    if (status == OD_OK && !spread(body, &request, &settings, 1)) {
         status = od_fail(err, OD_E_MEMORY, "no memory to read a request");
     }
     if (status == OD_OK) {

@@ -219,13 +219,14 @@ static int64_t first_offset(const struct od_openai_request *request,
                : -(int64_t)od_utf8_count(first, strlen(first));
 }
 
+/** Choice `index`, which part `part` answers. */
 static bool put_choice(struct od_json_writer *w, const struct od_openai_request *request,
-                       size_t index, const struct od_process_result *result)
+                       size_t index, size_t part, const struct od_process_result *result)
 {
     const struct listing list = {.tokens = result->tokens,
                                  .count = result->token_count,
-                                 .prompt_first = request->parts[index].echo_prompt};
-    int64_t offset = first_offset(request, &request->parts[index], result);
+                                 .prompt_first = request->parts[part].echo_prompt};
+    int64_t offset = first_offset(request, &request->parts[part], result);
     od_json_object_begin(w);
     od_json_member_int(w, "index", (int64_t)index);
     if (request->is_chat) {
@@ -245,15 +246,55 @@ static bool put_choice(struct od_json_writer *w, const struct od_openai_request 
     return finite;
 }
 
+/** What ranks answers of different lengths. One without a token says nothing: it comes last. */
+static double logprob_per_token(const struct od_process_result *result)
+{
+    return result->answer_tokens > 0 ? result->logprob / (double)result->answer_tokens : -HUGE_VAL;
+}
+
+/** The samples of one prompt in the order in which they are answers; of equals the earlier first. */
+static void rank_samples(const struct od_openai_request *request,
+                         const struct od_process_result *const *results,
+                         size_t order[OD_OPENAI_SAMPLES_MAX])
+{
+    for (size_t i = 0; i < request->samples; i++) {
+        size_t at = i;
+        // All of them are wanted: each keeps its place.
+        for (; at > 0 && request->samples > request->answers &&
+               logprob_per_token(results[i]) > logprob_per_token(results[order[at - 1]]);
+             at--) {
+            order[at] = order[at - 1];
+        }
+        order[at] = i;
+    }
+}
+
+/** The choices of all prompts; false when a number is not finite. */
+static bool put_choices(struct od_json_writer *w, const struct od_openai_request *request,
+                        const struct od_process_result *const *results)
+{
+    size_t order[OD_OPENAI_SAMPLES_MAX] = {0};
+    size_t index = 0;
+    bool finite = true;
+    for (size_t first = 0; first < request->part_count; first += request->samples) {
+        rank_samples(request, results + first, order);
+        for (size_t i = first; i < first + request->samples; i++) {
+            finite = finite && isfinite(results[i]->logprob);  // else there is no order
+        }
+        for (size_t i = 0; i < request->answers; i++, index++) {
+            const size_t part = first + order[i];
+            finite = put_choice(w, request, index, part, results[part]) && finite;
+        }
+    }
+    return finite;
+}
+
 enum od_status od_openai_write(struct od_buf *out, const struct od_openai_call *call,
                                const struct od_process_result *const *results, struct od_error *err)
 {
     struct od_json_writer w;
-    bool finite = true;
     begin(&w, out, call, /* is_event= */ false);
-    for (size_t i = 0; i < call->request->part_count; i++) {
-        finite = put_choice(&w, call->request, i, results[i]) && finite;
-    }
+    const bool finite = put_choices(&w, call->request, results);
     od_json_array_end(&w);
     put_usage(&w, call, results);
     od_json_object_end(&w);

@@ -40,7 +40,12 @@ static const char *const ANSWER_SCHEMAS[][2] = {
      "{\"title\":\"ProcessResponse\",\"required\":[\"text\",\"tokens\",\"logprob\",\"request_time\"],"
      "\"type\":\"object\",\"properties\":{\"text\":{\"type\":\"string\"},\"tokens\":{\"type\":\"array\","
      "\"items\":{\"$ref\":\"#/components/schemas/Token\"}},\"logprob\":{\"type\":\"number\"},"
-     "\"request_time\":{\"type\":\"number\"}}}"},
+     "\"request_time\":{\"type\":\"number\"},\"completions\":{\"type\":\"array\",\"items\":"
+     "{\"$ref\":\"#/components/schemas/Completion\"}}}}"},
+    {"Completion",
+     "{\"title\":\"Completion\",\"required\":[\"text\",\"tokens\",\"logprob\"],\"type\":"
+     "\"object\",\"properties\":{\"text\":{\"type\":\"string\"},\"tokens\":{\"type\":\"array\","
+     "\"items\":{\"$ref\":\"#/components/schemas/Token\"}},\"logprob\":{\"type\":\"number\"}}}"},
     {"Token",
      "{\"title\":\"Token\",\"required\":[\"text\",\"logprob\",\"top_logprob\"],\"type\":\"object\","
      "\"properties\":{\"text\":{\"type\":\"string\"},\"logprob\":{\"type\":\"number\"},"

@@ -31,6 +31,7 @@ static const struct od_field FIELDS[FIELD_COUNT] = {
                            .help = "the texts whose log-probability is asked for"},
     [FIELD_MODEL] = {.name = "model",
                      .kind = OD_FIELD_TEXT,
+                     .is_name = true,
                      .nullable = true,
                      .no_default = true,
                      .help = "one of /v1/models; the first where it is not given"},

@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     const char *bytes = (const char *)data + 1;
     struct od_process_request process;
+    size_t samples = 0;
     struct od_tokenize_request tokenize;
     struct od_decode_request decode;
     struct od_body body;
@@ -34,15 +35,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     od_body_init(&body);
     od_buf_init(&detail, OD_DETAIL_MAX_BYTES);
     const enum od_status status =
-        data[0] % 3 == 0   ? od_process_read(&body, bytes, size - 1, &process, &detail, NULL)
+        data[0] % 3 == 0
+            ? od_process_read(&body, bytes, size - 1, &process, &samples, &detail, NULL)
         : data[0] % 3 == 1 ? od_tokenize_read(&body, bytes, size - 1, &tokenize, &detail, NULL)
                            : od_decode_read(&body, bytes, size - 1, &decode, &detail, NULL);
     if (status == OD_E_FORMAT) {
         check_detail(&detail);
     } else if (status == OD_OK && data[0] % 3 == 0) {
         if (process.max_new_tokens < 0 || process.temperature < 0.0 || process.top_logprobs < 1 ||
-            strlen(process.prompt) > process.prompt_size ||
-            process.stop_count > OD_STOP_COUNT_MAX) {
+            strlen(process.prompt) > process.prompt_size || samples < 1 ||
+            samples > OD_PROCESS_SAMPLES_MAX || process.stop_count > OD_STOP_COUNT_MAX) {
             __builtin_trap();
         }
     }

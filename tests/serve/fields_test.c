@@ -60,6 +60,13 @@ static const struct bad_body BAD_BODIES[] = {
     {PROCESS, "{\"prompt\":\"x\",\"max_new_tokens\":\"-99999999999999999999\"}",
      GE("max_new_tokens", "0")},
     {PROCESS, "{\"prompt\":\"x\",\"num_samples\":\"x\"}", INTEGER("num_samples")},
+    {PROCESS, "{\"prompt\":\"x\",\"num_samples\":0}", GE("num_samples", "1")},
+    {PROCESS, "{\"prompt\":\"x\",\"num_samples\":65}", LE("num_samples", "64")},
+    {PROCESS, "{\"prompt\":\"x\",\"num_samples\":null}", NONE("num_samples")},
+    {PROCESS, "{\"prompt\":\"x\",\"num_return_sequences\":-1}", GE("num_return_sequences", "1")},
+    {PROCESS, "{\"prompt\":\"x\",\"num_return_sequences\":65}", LE("num_return_sequences", "64")},
+    {PROCESS, "{\"prompt\":\"x\",\"adapter\":\"a\\u0000b\"}",
+     ONE_ERROR(",\"adapter\"", "a NUL character is not allowed here", "value_error.any_str.null")},
     {PROCESS, "{\"prompt\":\"x\",\"top_k\":-1}", GE("top_k", "0")},
     {PROCESS, "{\"prompt\":\"x\",\"temperature\":\"hot\"}",
      ONE_ERROR(",\"temperature\"", "value is not a valid float", "type_error.float")},
@@ -114,8 +121,9 @@ static enum od_status read_any(enum endpoint endpoint, const char *bytes, size_t
 {
     struct od_tokenize_request tokenize;
     struct od_decode_request decode;
+    size_t samples = 0;
     od_body_init(body);
-    return endpoint == PROCESS    ? od_process_read(body, bytes, size, process, detail, err)
+    return endpoint == PROCESS ? od_process_read(body, bytes, size, process, &samples, detail, err)
            : endpoint == TOKENIZE ? od_tokenize_read(body, bytes, size, &tokenize, detail, err)
                                   : od_decode_read(body, bytes, size, &decode, detail, err);
 }

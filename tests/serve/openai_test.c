@@ -147,6 +147,33 @@ static const struct json_case CASES[] = {
      "\"logprob\":-0.5,\"bytes\":[124],\"top_logprobs\":[{\"token\":\"|\",\"logprob\":-0.5,\"bytes\":"
      "[124]},{\"token\":\"}\",\"logprob\":-1.5,\"bytes\":[125]}]}]},\"finish_reason\":\"length\"}],"
      "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1,\"total_tokens\":4}}"},
+    // The likeliest per token come first; what was made for them all is counted.
+    {"/v1/completions", "{\"prompt\":\"sample\",\"n\":2,\"best_of\":4}", 200,
+     COMPLETION(CHOICE("0", "1111", "null", "length") "," CHOICE("1", "2", "null", "length"), "2",
+                "6", "8")},
+    {"/v1/completions", "{\"prompt\":[\"sample\",\"sample\"],\"best_of\":3,\"logprobs\":0}", 200,
+     COMPLETION(CHOICE("0", "1111",
+                       "{\"tokens\":[\"1\",\"1\",\"1\",\"1\"],\"token_logprobs\":[-0.5,-1.0,-1.5,"
+                       "-2.0],\"top_logprobs\":[null,null,null,null],\"text_offset\":[6,7,8,9]}",
+                       "length") "," CHOICE("1", "1111",
+                                            "{\"tokens\":[\"1\",\"1\",\"1\",\"1\"],"
+                                            "\"token_logprobs\":[-0.5,-1.0,-1.5,-2.0],"
+                                            "\"top_logprobs\":[null,null,null,null],"
+                                            "\"text_offset\":[6,7,8,9]}",
+                                            "length"),
+                "4", "12", "16")},
+    // All that are made are wanted: each keeps its place.
+    {"/v1/completions", "{\"prompt\":\"sample\",\"n\":4,\"best_of\":4}", 200,
+     COMPLETION(
+         CHOICE("0", "0", "null", "length") "," CHOICE("1", "1111", "null", "length") "," CHOICE(
+             "2", "2", "null", "length") "," CHOICE("3", "", "null", "length"),
+         "2", "6", "8")},
+    {"/v1/completions", "{\"prompt\":\"a\",\"n\":2,\"best_of\":1}", 400,
+     ERROR("'best_of': it must be at least n", "\"best_of\"")},
+    {"/v1/completions", "{\"prompt\":\"a\",\"best_of\":65}", 400,
+     ERROR("'best_of': ensure this value is less than or equal to 64", "\"best_of\"")},
+    {"/v1/completions", "{\"prompt\":\"a\",\"best_of\":2,\"stream\":true}", 400,
+     ERROR("'best_of': the best is known at the end: not in a stream", "\"best_of\"")},
     // What is wrong, in the API's words.
     {"/v1/completions", "{}", 400, ERROR("'prompt': field required", "\"prompt\"")},
     {"/v1/completions", "{\"prompt\":7}", 400,
@@ -156,9 +183,11 @@ static const struct json_case CASES[] = {
     {"/v1/completions", "{\"prompt\":[1,\"a\"]}", 400,
      ERROR("'prompt': an id that is no token", "\"prompt\"")},
     {"/v1/completions", "{\"prompt\":[]}", 400,
-     ERROR("'prompt': one request gives 1 to 128 answers, n to each prompt", "\"prompt\"")},
+     ERROR("'prompt': one request makes 1 to 128 answers, n or best_of to each prompt",
+           "\"prompt\"")},
     {"/v1/completions", "{\"prompt\":[\"a\",\"b\",\"c\"],\"n\":64}", 400,
-     ERROR("'prompt': one request gives 1 to 128 answers, n to each prompt", "\"prompt\"")},
+     ERROR("'prompt': one request makes 1 to 128 answers, n or best_of to each prompt",
+           "\"prompt\"")},
     {"/v1/completions", "{\"prompt\":\"a\",\"n\":0}", 400,
      ERROR("'n': ensure this value is greater than or equal to 1", "\"n\"")},
     {"/v1/completions", "{\"prompt\":\"a\",\"suffix\":\"b\"}", 400,
@@ -508,6 +537,12 @@ static void adapters(void **state)
         {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"tuned\"}", 200, "tuned"},
         {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"stand-in\"}", 200, NULL},
         {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"tune\"}", 404, NULL},
+        // A name does not end at a NUL.
+        {"/v1/completions", "{\"prompt\":\"a\",\"model\":\"tuned\\u0000x\"}", 400, NULL},
+        {"/process", "{\"prompt\":\"a\",\"adapter\":\"\\u0000\"}", 422, NULL},
+        {"/score", "{\"prompt\":\"a\",\"completions\":\"b\",\"model\":\"tuned\\u0000\"}", 422,
+         NULL},
+        {"/process", "{\"prompt\":\"a\",\"adapter\":\"tuned\",\"num_samples\":3}", 200, "tuned"},
         {"/v1/chat/completions",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_tokens\":1,\"model\":\"tuned\"}",
          200, "tuned"},

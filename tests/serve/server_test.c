@@ -72,6 +72,24 @@ static const struct exchange_case EXCHANGES[] = {
      "\"request_time\":0.25}"},
     {"POST", "/process", "{\"prompt\":\"ab\",\"max_new_tokens\":0,\"echo_prompt\":null}", 200,
      "{\"text\":\"\",\"tokens\":[],\"logprob\":0.0,\"request_time\":0.25}"},
+    // Several completions: the first in the usual places, then all of them.
+    {"POST", "/process", "{\"prompt\":\"sample\",\"num_samples\":2}", 200,
+     "{\"text\":\"0\",\"tokens\":[{\"text\":\"0\",\"logprob\":-0.5,\"top_logprob\":{\"0\":-0.5}}],"
+     "\"logprob\":-1.0,\"request_time\":0.25,\"completions\":[{\"text\":\"0\",\"tokens\":[{\"text\":"
+     "\"0\",\"logprob\":-0.5,\"top_logprob\":{\"0\":-0.5}}],\"logprob\":-1.0},{\"text\":\"1111\","
+     "\"tokens\":[{\"text\":\"1\",\"logprob\":-0.5,\"top_logprob\":{\"1\":-0.5}},{\"text\":\"1\","
+     "\"logprob\":-1.0,\"top_logprob\":{\"1\":-1.0}},{\"text\":\"1\",\"logprob\":-1.5,"
+     "\"top_logprob\":{\"1\":-1.5}},{\"text\":\"1\",\"logprob\":-2.0,\"top_logprob\":{\"1\":-2.0}}],"
+     "\"logprob\":-2.0}]}"},
+    {"POST", "/process",
+     "{\"prompt\":\"a\",\"max_new_tokens\":0,\"num_samples\":1,\"num_return_sequences\":2}", 200,
+     "{\"text\":\"\",\"tokens\":[],\"logprob\":0.0,\"request_time\":0.25,\"completions\":[{\"text\":"
+     "\"\",\"tokens\":[],\"logprob\":0.0},{\"text\":\"\",\"tokens\":[],\"logprob\":0.0}]}"},
+    {"POST", "/process",
+     "{\"prompt\":\"a\",\"max_new_tokens\":0,\"num_samples\":\"1\",\"num_return_sequences\":null}",
+     200, "{\"text\":\"\",\"tokens\":[],\"logprob\":0.0,\"request_time\":0.25}"},
+    {"POST", "/process", "{\"prompt\":\"nan\",\"max_new_tokens\":1,\"num_samples\":2}", 500,
+     "{\"detail\":\"the model's answer holds a number that is not finite\"}"},
     // What JSON cannot say.
     {"POST", "/process", "{\"prompt\":\"bytes\",\"max_new_tokens\":0}", 200,
      "{\"text\":\"a\xef\xbf\xbd\xef\xbf\xbd\",\"tokens\":[],\"logprob\":0.0,\"request_time\":0.25}"},

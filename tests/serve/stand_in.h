@@ -8,6 +8,8 @@
  *     status N...  fails with that status
  *     nan, inf     gives a number that is not finite, in the token or in an alternative
  *     bytes        gives invalid UTF-8
+ *     sample...    gives the sample's number: 0, 1111, 2, nothing; the second is the likeliest per
+ *                  token, the third in all that have a token
  *
  * An answer that is taken in pieces comes byte by byte. A conversation's text is the contents of its
  * messages, each behind a '|'. Of a prompt that comes as ids, BOS is '^'.
@@ -154,6 +156,23 @@ static inline bool stand_in_starts(const struct od_process_request *request, con
     return request->prompt_size >= strlen(word) && memcmp(request->prompt, word, strlen(word)) == 0;
 }
 
+/** What differs between the samples of a prompt. */
+static inline enum od_status stand_in_sample(const struct od_process_request *request,
+                                             struct od_process_result *result, struct od_error *err)
+{
+    static const char *const DIGITS[] = {"0", "1", "2", "3"};
+    static const int64_t LENGTHS[] = {1, 4, 1, 0};
+    static const double LOGPROBS[] = {-1.0, -2.0, -0.75, 0.0};
+    const size_t number = request->sample % 4;
+    struct od_process_request copy = *request;
+    copy.prompt = DIGITS[number];
+    copy.prompt_size = 1;
+    copy.max_new_tokens = LENGTHS[number];
+    const enum od_status status = stand_in_answer(&copy, result, err);
+    result->logprob = LOGPROBS[number];
+    return status;
+}
+
 static inline enum od_status stand_in_process(void *context,
                                               const struct od_process_request *request,
                                               struct od_process_result *result,
@@ -193,6 +212,9 @@ static inline enum od_status stand_in_process(void *context,
     if (request->prompt_size + 1 >= STAND_IN_CONTEXT) {
         return od_fail(err, OD_E_ARGUMENT, "a prompt of %zu tokens does not fit the context of %d",
                        request->prompt_size + 1, STAND_IN_CONTEXT);
+    }
+    if (stand_in_starts(request, "sample")) {
+        return stand_in_sample(request, result, err);
     }
     const enum od_status status = stand_in_answer(request, result, err);
     if (status == OD_OK && stand_in_starts(request, "nan")) {
