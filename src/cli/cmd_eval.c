@@ -37,6 +37,7 @@ struct request {
     const char *output;
     const char *run_specs;
     int64_t max_eval_instances;
+    int64_t instances;
     int64_t num_train_trials;
     int64_t num_threads;
     int64_t priority;
@@ -154,11 +155,16 @@ static enum od_status check_request(const struct request *request, struct od_err
         return od_fail(err, OD_E_ARGUMENT, "--num-threads must be between 1 and %d",
                        OD_THREADS_MAX);
     }
-    if (request->max_eval_instances < -1 || request->num_train_trials < 0 ||
-        request->window_tokens < 1) {
+    if (request->instances >= 0 && request->max_eval_instances >= 0) {
         return od_fail(err, OD_E_ARGUMENT,
-                       "--max-eval-instances, --num-train-trials and --window-tokens cannot be "
-                       "negative");
+                       "--instances shares out items over all entries and --max-eval-instances is "
+                       "for each of them: give one of the two");
+    }
+    if (request->max_eval_instances < -1 || request->instances < -1 ||
+        request->num_train_trials < 0 || request->window_tokens < 1) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "--max-eval-instances, --instances, --num-train-trials and "
+                       "--window-tokens cannot be negative");
     }
     return OD_OK;
 }
@@ -272,6 +278,8 @@ static enum od_status evaluate(const struct od_cli *cli, const struct request *r
         .descriptions = descriptions,
         .has_priority = request->priority >= 0,
         .priority = request->priority,
+        .has_instances = request->instances >= 0,
+        .instances = request->instances,
         .options = {.has_max_eval_instances = request->max_eval_instances >= 0,
                     .max_eval_instances = request->max_eval_instances,
                     .num_train_trials = request->num_train_trials,
@@ -322,13 +330,17 @@ static const char details[] =
     "folder helm in --data or beside it. --no-augmentation drops it: then robustness and fairness\n"
     "are undefined.\n"
     "\n"
-    "    oneday eval http://localhost:8080 --conf open.conf --suite v1 -m 100\n"
+    "--instances N shares N items out as the challenge's conf files do: evenly over tasks, then\n"
+    "over the entries of a task, in place of the numbers of the entries.\n"
+    "\n"
+    "    oneday eval http://localhost:8080 --conf open.conf --suite v1 --instances 600\n"
     "    oneday eval http://localhost:8080 --suite v1 --run-spec mmlu:subject=anatomy";
 
 int od_cmd_eval(struct od_cli *cli, int argc, char **argv)
 {
     struct request request = {.data = getenv("ONEDAY_DATA"),
                               .max_eval_instances = -1,
+                              .instances = -1,
                               .num_threads = OD_EVAL_THREADS_DEFAULT,
                               .priority = -1,
                               .window_tokens = OD_WINDOW_TOKENS};
@@ -347,6 +359,8 @@ int od_cmd_eval(struct od_cli *cli, int argc, char **argv)
                           "RUN/eval, else benchmark_output"),
         OD_OPTION_INT_OF('m', "max-eval-instances", "N", &request.max_eval_instances,
                          "items a run, unless its description says it", "all"),
+        OD_OPTION_INT_OF(0, "instances", "N", &request.instances,
+                         "items of all entries together, shared out evenly", NULL),
         OD_OPTION_INT_OF('t', "num-train-trials", "N", &request.num_train_trials,
                          "samplings of in-context examples", "1"),
         OD_OPTION_INT_OF('n', "num-threads", "N", &request.num_threads, "requests at the same time",

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/budget.h"
 #include "eval/run_spec.h"
 #include "eval/runner.h"
 #include "eval/summarize.h"
@@ -99,35 +100,85 @@ static enum od_status add_description(struct plan *plan, const char *description
     return status;
 }
 
-static enum od_status add_conf(struct plan *plan, const struct od_evaluation *evaluation,
-                               struct od_error *err)
-{
-    struct od_hocon conf = {0};
-    enum od_status status = od_hocon_read(evaluation->conf, &conf, err);
+// An entry of the conf file, or a description of the command line.
+struct entry {
+    const char *description;
+    const struct od_hocon_entry *from;  // NULL: the command line
+};
 
-    if (status != OD_OK) {
-        return status;
+// The entries that are wanted, those of the conf file first. @memory From the plan's arena.
+static enum od_status list_entries(const struct od_evaluation *evaluation,
+                                   const struct od_hocon *conf, const struct plan *plan,
+                                   struct entry **ret, size_t *ret_count, struct od_error *err)
+{
+    size_t count = 0;
+    struct entry *entries =
+        od_arena_alloc(plan->arena, conf->count + evaluation->description_count, sizeof *entries);
+    if (!entries) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a list of entries");
     }
-    for (size_t i = 0; i < conf.count && status == OD_OK; i++) {
-        const struct od_hocon_entry *entry = &conf.entries[i];
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct od_hocon_entry *from = &conf->entries[i];
+        if (!evaluation->has_priority || from->priority <= evaluation->priority) {
+            entries[count++] = (struct entry){from->description, from};
+        }
+    }
+    for (size_t i = 0; i < evaluation->description_count; i++) {
+        entries[count++] = (struct entry){.description = evaluation->descriptions[i]};
+    }
+    *ret = entries;
+    *ret_count = count;
+    return OD_OK;
+}
+
+// Give every entry its part of the instances, in its description.
+static enum od_status share_instances(const struct plan *plan, int64_t instances,
+                                      struct entry *entries, size_t count, struct od_error *err)
+{
+    const char **descriptions = od_arena_alloc(plan->arena, count, sizeof *descriptions);
+    int64_t *shares = od_arena_alloc(plan->arena, count, sizeof *shares);
+    if (!descriptions || !shares) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a list of entries");
+    }
+    for (size_t i = 0; i < count; i++) {
+        descriptions[i] = entries[i].description;
+    }
+    enum od_status status = od_budget_split(descriptions, count, instances, shares, err);
+    for (size_t i = 0; i < count && status == OD_OK; i++) {
+        status = od_budget_describe(descriptions[i], shares[i], plan->arena,
+                                    &entries[i].description, err);
+    }
+    return status;
+}
+
+static enum od_status add_entries(struct plan *plan, const struct od_evaluation *evaluation,
+                                  const struct od_hocon *conf, struct od_error *err)
+{
+    struct entry *entries = NULL;
+    size_t count = 0;
+    enum od_status status = list_entries(evaluation, conf, plan, &entries, &count, err);
+    if (status == OD_OK && evaluation->has_instances) {
+        status = share_instances(plan, evaluation->instances, entries, count, err);
+    }
+    for (size_t i = 0; i < count && status == OD_OK; i++) {
+        const struct od_hocon_entry *from = entries[i].from;
         struct od_run_options options = evaluation->options;
-        if (evaluation->has_priority && entry->priority > evaluation->priority) {
-            continue;
+        if (from) {
+            options.groups = from->groups;
+            options.group_count = from->group_count;
         }
-        options.groups = entry->groups;
-        options.group_count = entry->group_count;
-        status = add_description(plan, entry->description, &options, err);
-        if (status != OD_OK) {
-            od_error_prefix(err, "%s:%zu:%zu", evaluation->conf, entry->line, entry->column);
+        status = add_description(plan, entries[i].description, &options, err);
+        if (status != OD_OK && from) {
+            od_error_prefix(err, "%s:%zu:%zu", evaluation->conf, from->line, from->column);
         }
     }
-    od_hocon_release(&conf);
     return status;
 }
 
 static enum od_status make_plan(const struct od_evaluation *evaluation, struct plan *plan,
                                 struct od_error *err)
 {
+    struct od_hocon conf = {0};
     enum od_status status = OD_OK;
     plan->specs = od_arena_alloc(plan->arena, RUNS_MAX, sizeof *plan->specs);
     plan->not_run = od_arena_alloc(plan->arena, RUNS_MAX, sizeof *plan->not_run);
@@ -135,11 +186,12 @@ static enum od_status make_plan(const struct od_evaluation *evaluation, struct p
         return od_fail(err, OD_E_MEMORY, "no memory for a list of runs");
     }
     if (evaluation->conf) {
-        status = add_conf(plan, evaluation, err);
+        status = od_hocon_read(evaluation->conf, &conf, err);
     }
-    for (size_t i = 0; i < evaluation->description_count && status == OD_OK; i++) {
-        status = add_description(plan, evaluation->descriptions[i], &evaluation->options, err);
+    if (status == OD_OK) {
+        status = add_entries(plan, evaluation, &conf, err);
     }
+    od_hocon_release(&conf);
     if (status == OD_OK && evaluation->strict && plan->not_run_count > 0) {
         status = od_fail(err, OD_E_UNSUPPORTED, "%zu of the entries cannot be run, the first: %s",
                          plan->not_run_count, plan->not_run[0].reason);

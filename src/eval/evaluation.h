@@ -30,6 +30,8 @@ struct od_evaluation {
     size_t description_count;
     bool has_priority;
     int64_t priority;  ///< leave out entries with a larger number
+    bool has_instances;
+    int64_t instances;  ///< shared out among all entries (budget.h) instead of their own numbers
     struct od_run_options options;
     bool strict;  ///< run nothing when an entry cannot be run
 };
