@@ -32,7 +32,7 @@ static const double STREAM = 0.95;       // activations, sums, the optimiser
 static const double COLUMNS = 0.5;       // sums over rows: gradients of biases
 static const double NORM_SUMS = 0.26;    // two of them beside a norm's backward pass
 static const double LOGIT_BYTES = 13.0;  // written, read for the loss, rewritten as gradients
-enum { TILE = 128 };                     // rows and columns that a product computes at a time
+static const double TILE = 128.0;        // rows and columns that a product computes at a time
 
 // What an operation's launches take at the least, recorded as a graph.
 static const double LEAST_S = 6e-6;
