@@ -10,11 +10,13 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cli/bench_infer.h"
 #include "cli/commit.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/bench_gemm.h"
 #include "flow/bench_gpu.h"
+#include "flow/bench_shapes.h"
 #include "flow/bench_train.h"
 #include "flow/bench_train_gpu.h"
 #include "ops/gpu.h"
@@ -37,7 +39,7 @@ static void print_row(struct gemm_output *out, const struct od_bench_gemm_row *r
     }
     (void)snprintf(shape, sizeof shape, "%lld x %lld x %lld", (long long)row->m, (long long)row->n,
                    (long long)row->k);
-    (void)printf("  %-20s %-11s %2d thread%s %8.2f GFLOP/s", shape, row->form, row->threads,
+    (void)printf("  %-20s %-13s %2d thread%s %8.2f GFLOP/s", shape, row->form, row->threads,
                  row->threads == 1 ? " " : "s", row->flops * 1e-9);
     if (row->peak_flops > 0.0) {
         (void)printf("  %5.1f %% of peak %6.1f (by processor time %5.1f %%)", row->share * 100.0,
@@ -300,12 +302,7 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_INT_OF(0, "document", "N", &document, "tokens of a document",
                          "256, on a GPU 2048"),
         OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
-        OD_OPTION_TEXT_OF(
-            0, "shape", "NAME", &choice.shape,
-            "GPU: llama-2-7b, mistral-7b, llama-3-8b, llama-2-13b, qwen2.5-14b, codellama-34b, "
-            "llama-2-70b, gpt2-1.5b, "
-            "tinyllama-1.1b, llama-160m",
-            "llama-2-7b"),
+        OD_OPTION_TEXT_OF(0, "shape", "NAME", &choice.shape, "GPU: " OD_BENCH_SHAPES, "llama-2-7b"),
         OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora, qlora, int8 or full",
                           "lora"),
         OD_OPTION_INT_OF(0, "rank", "R", &choice.rank, "GPU: rank of the adapters", "16"),
@@ -473,6 +470,7 @@ static int bench_gpu(struct od_cli *cli, int argc, char **argv)
 static const struct od_command benches[] = {
     {"gemm", "matrix products beside the peak of multiply-adds", bench_gemm},
     {"gpu", "matrix products on a GPU: cuBLASLt and the own kernel", bench_gpu},
+    {"infer", "reading prompts and generating tokens", od_bench_infer_run},
     {"train", "training steps on random weights and tokens", bench_train},
 };
 

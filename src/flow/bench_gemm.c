@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
+#include "formats/half.h"
 
 enum {
     ROUNDS_MIN = 5,
@@ -19,15 +20,24 @@ enum {
     READ_STREAMS = 4,
     LINE_WORDS = 8,
     READ_AHEAD_WORDS = 128,
-    FEW_ROWS = 6,
+    FEW_ROWS = 16,
     LARGE = 4096
 };
 static const double SLICE_S = 0.01;
 static const double SECONDS_MAX = 600.0;
 
-enum form { FORM_NN, FORM_NT, FORM_TN, FORM_TT, FORM_PACKED, FORM_HEADS_NT, FORM_HEADS_NN };
-static const char *const form_names[] = {"A B",      "A B^T",       "A^T B",    "A^T B^T",
-                                         "A packed", "heads A B^T", "heads A B"};
+enum form {
+    FORM_NN,
+    FORM_NT,
+    FORM_TN,
+    FORM_TT,
+    FORM_PACKED,
+    FORM_PACKED_BF16,
+    FORM_HEADS_NT,
+    FORM_HEADS_NN
+};
+static const char *const form_names[] = {"A B",      "A B^T",         "A^T B",       "A^T B^T",
+                                         "A packed", "A packed bf16", "heads A B^T", "heads A B"};
 
 struct shape {
     const char *group;
@@ -56,6 +66,9 @@ static const struct shape shapes[] = {
     {"training", FORM_TN, 512, 128, 1024, 1, true},
     {"training", FORM_NT, 256, 64, 64, 1, false},
     {"training", FORM_PACKED, 1024, 512, 128, 1, false},
+    {"training", FORM_PACKED_BF16, 1024, 512, 128, 1, false},
+    {"training", FORM_PACKED, 256, 2304, 768, 1, false},
+    {"training", FORM_PACKED_BF16, 256, 2304, 768, 1, false},
     {"lora", FORM_NT, 2048, 16, 2048, 1, false},
     {"lora", FORM_NT, 2048, 2048, 16, 1, true},
     {"lora", FORM_TN, 16, 2048, 2048, 1, true},
@@ -70,6 +83,13 @@ static const struct shape shapes[] = {
     {"few rows", FORM_PACKED, 2, 4096, 4096, 1, false},
     {"few rows", FORM_PACKED, 4, 4096, 4096, 1, false},
     {"few rows", FORM_PACKED, 6, 4096, 4096, 1, false},
+    {"few rows", FORM_PACKED, 8, 4096, 4096, 1, false},
+    {"few rows", FORM_PACKED, 16, 4096, 4096, 1, false},
+    {"few rows", FORM_PACKED_BF16, 1, 8192, 4096, 1, false},
+    {"few rows", FORM_PACKED_BF16, 2, 8192, 4096, 1, false},
+    {"few rows", FORM_PACKED_BF16, 4, 8192, 4096, 1, false},
+    {"few rows", FORM_PACKED_BF16, 8, 8192, 4096, 1, false},
+    {"few rows", FORM_PACKED_BF16, 16, 8192, 4096, 1, false},
     {"few rows", FORM_PACKED, 1, 512, 128, 1, false},
     {"few rows", FORM_NT, 1, 4096, 4096, 1, false},
     {"few rows", FORM_NN, 1, 4096, 4096, 1, false},
@@ -142,6 +162,11 @@ static void run_heads(void *context, int64_t first, int64_t last, int thread)
     }
 }
 
+static bool is_packed(const struct shape *shape)
+{
+    return shape->form == FORM_PACKED || shape->form == FORM_PACKED_BF16;
+}
+
 static void run_once(struct bench *bench)
 {
     const struct shape *s = bench->shape;
@@ -149,9 +174,10 @@ static void run_once(struct bench *bench)
     const bool b_transposed = s->form == FORM_NT || s->form == FORM_TT;
     const struct od_mat a = a_transposed ? transposed(bench->a, s->m) : plain(bench->a, s->k);
     const struct od_mat b = b_transposed ? transposed(bench->b, s->k) : plain(bench->b, s->n);
-    if (s->form == FORM_PACKED) {
-        od_gemm_run_packed(bench->gemm, s->m, s->n, s->k, a, bench->b, bench->c, s->n,
-                           s->accumulate);
+    if (is_packed(s)) {
+        const struct od_gemm_weight weight = {bench->b,
+                                              s->form == FORM_PACKED ? OD_GEMM_F32 : OD_GEMM_BF16};
+        od_gemm_run_packed(bench->gemm, s->m, s->n, s->k, a, weight, bench->c, s->n, s->accumulate);
     } else if (s->count > 1) {
         od_pool_run(bench->pool, s->count, 1, run_heads, bench);
     } else {
@@ -226,7 +252,7 @@ static struct sample run_slices(struct bench *bench, struct clocks *slice)
     const struct shape *shape = bench->shape;
     struct sample sample = {.flops = 0.0};
     double read = 0.0;
-    if (shape->form == FORM_PACKED && shape->m <= FEW_ROWS && shape->n >= LARGE) {
+    if (is_packed(shape) && shape->m <= FEW_ROWS && shape->n >= LARGE) {
         read = read_rate(bench);
     }
     const struct clocks start = clocks_now();
@@ -240,7 +266,8 @@ static struct sample run_slices(struct bench *bench, struct clocks *slice)
         sample.cpu_share = flop / slice->cpu / (peak_flop / peak_took.cpu);
     }
     if (read > 0.0) {
-        sample.read_share = sample.flops / (2.0 * (double)shape->m) * sizeof(float) / read;
+        const double bytes = shape->form == FORM_PACKED ? 4.0 : 2.0;
+        sample.read_share = sample.flops / (2.0 * (double)shape->m) * bytes / read;
     }
     return sample;
 }
@@ -312,7 +339,7 @@ static void measure_all(struct bench *bench)
 {
     const int64_t size = bench->options->size;
     if (size > 0) {
-        for (int form = FORM_NN; form <= FORM_PACKED; form++) {
+        for (int form = FORM_NN; form <= FORM_PACKED_BF16; form++) {
             const struct shape shape = {"square", (enum form)form, size, size, size, 1, false};
             measure(bench, &shape);
         }
@@ -373,7 +400,8 @@ enum od_status od_bench_gemm(const struct od_bench_gemm_options *options, struct
     }
     int64_t count = 4 << 20;
     if (options->size * options->size > count) {
-        count = od_gemm_packed_floats(options->size, options->size);
+        count = (int64_t)(od_gemm_packed_bytes(OD_GEMM_F32, options->size, options->size) /
+                          sizeof(float));
     }
     const int64_t b_count = count > READ_FLOATS ? count : READ_FLOATS;
     bench.a = od_alloc_large((size_t)count, sizeof(float));
@@ -386,7 +414,9 @@ enum od_status od_bench_gemm(const struct od_bench_gemm_options *options, struct
     }
     memset(bench.c, 0, (size_t)count * sizeof(float));
     for (int64_t i = 0; i < b_count; i++) {
-        const float value = (float)(i % 1000) * 1e-3F - 0.5F;
+        // The same bf16 in both halves: two weights of bf16 are usual numbers as well.
+        const uint32_t half = od_f32_to_bf16((float)(i % 1000) * 1e-3F - 0.5F);
+        const float value = od_f32_from_bits(half << 16 | half);
         bench.b[i] = value;
         if (i < count) {
             bench.a[i] = value;

@@ -10,6 +10,7 @@
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
 #include "flow/bench_session.h"
+#include "flow/bench_shapes.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "ops/gpu.h"
@@ -20,76 +21,6 @@
 
 enum { CEILING_SIZE = 8192, CEILING_PRODUCTS = 60, STEPS_MAX = 4096, WARM_STEPS = 3 };
 static const double CEILING_WARM_S = 3.0;
-
-#define LLAMA(v, c, f, l, h, g, d, s) \
-    {.family = "llama",               \
-     .vocab = (v),                    \
-     .channels = (c),                 \
-     .ffn = (f),                      \
-     .layers = (l),                   \
-     .heads = (h),                    \
-     .kv_heads = (g),                 \
-     .head_dim = (d),                 \
-     .max_positions = (s),            \
-     .norm_eps = 1e-5F,               \
-     .rope_theta = 10000.0,           \
-     .init_std = 0.02,                \
-     .tied = false,                   \
-     .bos = -1,                       \
-     .eos = -1}
-
-static const struct {
-    const char *name;
-    struct od_spec spec;
-} shapes[] = {
-    {"llama-2-7b", LLAMA(32000, 4096, 11008, 32, 32, 32, 128, 4096)},
-    {"mistral-7b", LLAMA(32000, 4096, 14336, 32, 32, 8, 128, 32768)},
-    {"llama-2-13b", LLAMA(32000, 5120, 13824, 40, 40, 40, 128, 4096)},
-    {"codellama-34b", LLAMA(32016, 8192, 22016, 48, 64, 8, 128, 16384)},
-    {"llama-2-70b", LLAMA(32000, 8192, 28672, 80, 64, 8, 128, 4096)},
-    {"llama-3-8b", LLAMA(128256, 4096, 14336, 32, 32, 8, 128, 131072)},
-    {"qwen2.5-14b",
-     {.family = "qwen2",
-      .vocab = 152064,
-      .channels = 5120,
-      .ffn = 13824,
-      .layers = 48,
-      .heads = 40,
-      .kv_heads = 8,
-      .head_dim = 128,
-      .max_positions = 32768,
-      .norm_eps = 1e-6F,
-      .rope_theta = 1e6,
-      .qkv_bias = true,
-      .init_std = 0.02,
-      .bos = -1,
-      .eos = -1}},
-    {"gpt2-1.5b",
-     {.family = "gpt2",
-      .vocab = 50257,
-      .channels = 1600,
-      .ffn = 6400,
-      .layers = 48,
-      .heads = 25,
-      .kv_heads = 25,
-      .head_dim = 64,
-      .max_positions = 1024,
-      .norm_eps = 1e-5F,
-      .layer_norm = true,
-      .learned_positions = true,
-      .plain_mlp = true,
-      .activation = OD_ACTIVATION_GELU_TANH,
-      .qkv_bias = true,
-      .out_bias = true,
-      .mlp_bias = true,
-      .init_std = 0.02,
-      .tied = true,
-      .bos = -1,
-      .eos = -1}},
-    {"tinyllama-1.1b", LLAMA(32000, 2048, 5632, 22, 32, 4, 64, 2048)},
-    {"llama-160m", LLAMA(32000, 768, 3072, 12, 12, 12, 64, 2048)},
-};
-enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 // The card while the ceiling is measured.
 struct ceiling {
@@ -186,16 +117,6 @@ static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
     }
     ceiling_close(&c);
     return status;
-}
-
-const struct od_spec *od_bench_shape(const char *name)
-{
-    for (int i = 0; i < SHAPES; i++) {
-        if (strcmp(name, shapes[i].name) == 0) {
-            return &shapes[i].spec;
-        }
-    }
-    return NULL;
 }
 
 static enum od_status measure(struct od_session *session,

@@ -18,7 +18,6 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "model/spec.h"
 #include "ops/gpu.h"
 
 struct od_bench_train_gpu_options {
@@ -65,9 +64,6 @@ struct od_bench_train_gpu_result {
     double
         floor_ms[OD_GPU_PART_COUNT];  ///< at the measured ceiling and the card's bandwidth; 0: none
 };
-
-/** The shape of a published model by name ("llama-2-7b"), static; NULL: not known. */
-const struct od_spec *od_bench_shape(const char *name);
 
 enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *options,
                                   struct od_bench_train_gpu_result *ret,

@@ -16,19 +16,28 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
-enum od_status od_engine_submit(struct od_engine *engine, struct od_job *job,
-                                od_progress_fn progress, void *context, struct od_error *err)
+enum od_status od_engine_queue(struct od_engine *engine, struct od_job *job, struct od_error *err)
 {
-    int64_t told = 0;
-    (void)pthread_mutex_lock(&engine->lock);
     if (engine->stop) {
-        (void)pthread_mutex_unlock(&engine->lock);
         return od_fail(err, OD_E_CANCELLED, "the engine is closing");
     }
     (void)pthread_cond_init(&job->changed, NULL);
     *(engine->last ? &engine->last->next : &engine->first) = job;
     engine->last = job;
     (void)pthread_cond_signal(&engine->changed);
+    return OD_OK;
+}
+
+enum od_status od_engine_submit(struct od_engine *engine, struct od_job *job,
+                                od_progress_fn progress, void *context, struct od_error *err)
+{
+    int64_t told = 0;
+    (void)pthread_mutex_lock(&engine->lock);
+    const enum od_status queued = od_engine_queue(engine, job, err);
+    if (queued != OD_OK) {
+        (void)pthread_mutex_unlock(&engine->lock);
+        return queued;
+    }
     while (!job->done) {
         if (progress && job->published > told) {
             told = job->published;

@@ -363,30 +363,3 @@ struct od_engine_counts od_engine_counts(struct od_engine *engine)
     pthread_mutex_unlock(&engine->lock);
     return counts;
 }
-
-enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, int64_t count,
-                                float *logits, struct od_error *err)
-{
-    const struct od_process_request request = {.prompt = "", .top_logprobs = 1, .top_p = 1.0};
-    struct od_job job = {.request = &request,
-                         .prompt = ids,
-                         .prompt_count = count,
-                         .all_logits = logits,
-                         .adapter = -1,
-                         .finish = OD_FINISH_UNKNOWN};
-    struct od_arena arena;
-    enum od_status status = OD_OK;
-    if (count < 1 || count > engine->context) {
-        return od_fail(err, OD_E_ARGUMENT, "%lld tokens do not fit the context of %lld",
-                       (long long)count, (long long)engine->context);
-    }
-    od_arena_init(&arena, (size_t)1 << 30);
-    if (!od_job_make_room(&job, &arena)) {
-        status = od_fail(err, OD_E_MEMORY, "no memory for a request");
-    }
-    if (status == OD_OK) {
-        status = od_engine_submit(engine, &job, NULL, NULL, err);
-    }
-    od_arena_release(&arena);
-    return status;
-}

@@ -16,6 +16,7 @@
 #define OD_INFER_ENGINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/file.h"
@@ -25,6 +26,14 @@
 #include "text/tokenizer.h"
 
 enum { OD_ENGINE_SLOTS_MAX = 256, OD_ENGINE_ADAPTERS_MAX = 64, OD_ADAPTER_NAME_MAX_BYTES = 128 };
+
+/** Where weights come from. Drawn ones are for measurements: the folder then holds config.json and a
+ *  tokenizer only. */
+enum od_engine_weights {
+    OD_ENGINE_WEIGHTS_READ,
+    OD_ENGINE_WEIGHTS_DRAWN,       ///< as od_weights_init draws them from seed 1
+    OD_ENGINE_WEIGHTS_DRAWN_BF16,  ///< the same, rounded to bf16
+};
 
 /** Settings; zero means the default in brackets. */
 struct od_engine_options {
@@ -43,6 +52,7 @@ struct od_engine_options {
     bool no_prefix_reuse;  ///< compute every prompt from its start
     /** Of conversations: see od_chat_template_create [the adapter's, or the model's] */
     const char *chat_template;
+    enum od_engine_weights weights;
 };
 
 struct od_engine;
@@ -83,6 +93,25 @@ struct od_engine_counts od_engine_counts(struct od_engine *engine);
  */
 enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, int64_t count,
                                 float *logits, struct od_error *err) OD_MUST_CHECK;
+
+/** One sequence whose time is taken. */
+struct od_engine_timing {
+    const int32_t *ids;  ///< prompt [count]
+    int64_t count;
+    int64_t new_count;  ///< greedy tokens after it; none of them ends the sequence
+    double start_s;     ///< od_clock_s when it was asked for
+    double *token_s;    ///< [new_count] od_clock_s when each token was there
+};
+/** Run sequences that begin together and take their times, on the engine's thread, so that nobody is
+ *  woken for them. Any thread. */
+enum od_status od_engine_time(struct od_engine *engine, struct od_engine_timing *timings,
+                              int64_t count, struct od_error *err) OD_MUST_CHECK;
+
+/** What a pass reads whatever its rows: weights of linear layers and head, as they lie in memory.
+ *  @memory Borrowed from the engine; NULL where it lies with a device. */
+const void *od_engine_weights(const struct od_engine *engine, size_t *ret_bytes);
+/** Threads of the engine's pool. */
+int od_engine_threads(const struct od_engine *engine);
 
 /** Where the base weights, the adapter and the name of `path` are (model folder, GGUF file or
  *  run). */

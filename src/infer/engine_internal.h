@@ -51,6 +51,7 @@ struct od_job {
     int64_t max_new;
     int32_t adapter;    ///< number, -1: none
     float *all_logits;  ///< od_engine_logits: every row is copied here
+    double *token_s;    ///< od_engine_time: when each token came; then no id ends it
     // Owned by the engine's thread until `done`.
     int64_t slot;
     int64_t done_count;   ///< positions in the cache
@@ -132,6 +133,9 @@ size_t od_answer_held_back(const char *bytes, size_t size, const char *const *st
 
 /** Called without the lock while a job is worked on, with how many tokens of its answer may be read. */
 typedef void (*od_progress_fn)(void *context, int64_t published);
+/** Under the lock: put a job at the end of the queue. @error OD_E_CANCELLED: the engine is closing. */
+enum od_status od_engine_queue(struct od_engine *engine, struct od_job *job,
+                               struct od_error *err) OD_MUST_CHECK;
 /** Queue a job and wait until it is done. */
 enum od_status od_engine_submit(struct od_engine *engine, struct od_job *job,
                                 od_progress_fn progress, void *context, struct od_error *err);

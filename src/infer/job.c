@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "infer/engine_internal.h"
@@ -92,7 +93,7 @@ void od_job_advance(struct od_engine *engine, struct od_job *job, const float *l
                                          .min_p = request->min_p};
     const int32_t id = od_sample(logits, engine->spec.vocab, &sampling,
                                  od_uniform_f64(draw.word[0], draw.word[1]), engine->scratch);
-    if (is_end(engine, id)) {
+    if (!job->token_s && is_end(engine, id)) {
         finish(job, OD_FINISH_EOS);
         return;
     }
@@ -114,6 +115,9 @@ void od_job_advance(struct od_engine *engine, struct od_job *job, const float *l
         return;
     }
     token->text_end = job->text.size;
+    if (job->token_s) {
+        job->token_s[job->answer_count - 1] = od_clock_s();
+    }
     if (find_stop(job, job->text.size - before)) {
         finish(job, OD_FINISH_STOP);
     } else if (job->answer_count >= job->max_new) {

@@ -15,6 +15,7 @@
 #define OD_INFER_MACHINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -48,6 +49,10 @@ struct od_machine {
     const float *logits;                        ///< [logit_rows, vocab] of the last pass
     int64_t cache_pages;                        ///< pages that it has
     int64_t logit_rows_max;
+    // For measurements.
+    const void *weights;  ///< what a pass reads whatever its rows; NULL: it lies with a device
+    size_t weight_bytes;
+    int threads;
 };
 
 /** What to open. Everything is borrowed until the machine is closed. */

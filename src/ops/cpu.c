@@ -299,8 +299,10 @@ static void times_weight(const struct call *call, int64_t rows, const float *x, 
 {
     const struct od_op *op = call->op;
     struct od_gemm *gemm = call->cpu->gemm;
-    const float *packed = call->cpu->packed ? call->cpu->packed[op->slot[OD_SLOT_W]] : NULL;
-    if (packed) {
+    const struct od_gemm_weight packed = call->cpu->packed
+                                             ? call->cpu->packed[op->slot[OD_SLOT_W]]
+                                             : (struct od_gemm_weight){.panels = NULL};
+    if (packed.panels) {
         od_gemm_run_packed(gemm, rows, op->n, op->k, rows_of(x, op->k), packed, y, op->n,
                            accumulate);
     } else {

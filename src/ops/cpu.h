@@ -28,7 +28,8 @@ struct od_cpu {
     struct od_gemm *gemm;
     const struct od_cpu_kernels *kernels;
     struct od_cpu_features features;
-    float *const *packed;  ///< weights packed for few rows, by tensor number; NULL: none. Borrowed
+    /** Weights packed for few rows, by tensor number; NULL: none. Borrowed. */
+    const struct od_gemm_weight *packed;
 };
 
 /**

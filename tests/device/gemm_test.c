@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "formats/half.h"
 #include "support.h"
 
 enum { CASES = 400, CANARY_COLS = 3 };
@@ -85,18 +86,23 @@ static struct operand operand_create(struct draw *draw, int64_t rows, int64_t co
     return operand;
 }
 
+/** What the processor may use. */
+enum kind { KIND_SCALAR, KIND_AVX2, KIND_BEST, KIND_COUNT };
+static const char *const kind_names[] = {"scalar", "AVX2", "best"};
+
 struct engine {
     struct od_pool *pool;
     struct od_gemm *gemm;
 };
 
-static struct engine engine_create(int threads, bool vector)
+static struct engine engine_create(int threads, enum kind kind)
 {
     struct od_error err = {0};
+    struct od_cpu_features features = od_cpu_features_detect(kind != KIND_SCALAR);
+    features.avx512 = features.avx512 && kind == KIND_BEST;
     struct engine engine = {NULL, NULL};
     assert_ok(od_pool_create(threads, &engine.pool, &err), &err);
-    assert_ok(od_gemm_create(engine.pool, od_cpu_features_detect(vector), &engine.gemm, &err),
-              &err);
+    assert_ok(od_gemm_create(engine.pool, features, &engine.gemm, &err), &err);
     return engine;
 }
 
@@ -106,7 +112,7 @@ static void engine_free(struct engine *engine)
     od_pool_free(engine->pool);
 }
 
-enum way { WAY_RUN, WAY_ONE, WAY_PACKED };
+enum way { WAY_RUN, WAY_ONE, WAY_PACKED, WAY_PACKED_BF16 };
 
 struct problem {
     int64_t m;
@@ -116,7 +122,7 @@ struct problem {
     bool accumulate;
     struct operand a;
     struct operand b;
-    float *packed;  // NULL unless B is W^T, contiguous
+    struct od_gemm_weight packed[2];  // f32, bf16; no panels unless B is W^T, contiguous
     float *start;
     float *expected;
     float *c;
@@ -125,6 +131,22 @@ struct problem {
 static size_t c_bytes(const struct problem *p)
 {
     return (size_t)(p->m * p->ldc) * sizeof(float);
+}
+
+static void pack(struct problem *p, enum od_gemm_form form)
+{
+    void *panels = od_alloc(od_gemm_packed_bytes(form, p->n, p->k), 1);
+    assert_non_null(panels);
+    od_gemm_pack_weight(panels, form, p->b.mat.data, p->n, p->k);
+    p->packed[form] = (struct od_gemm_weight){panels, form};
+}
+
+// Every other problem has weights that bf16 holds.
+static void drop_digits(struct operand *b, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        b->memory[i] = od_bf16_to_f32(od_f32_to_bf16(b->memory[i]));
+    }
 }
 
 static void problem_init(struct problem *p, struct draw *draw, int64_t m, int64_t n, int64_t k)
@@ -139,9 +161,13 @@ static void problem_init(struct problem *p, struct draw *draw, int64_t m, int64_
         p->b.mat.col_stride = k;
     }
     if (p->b.mat.row_stride == 1 && p->b.mat.col_stride == k) {
-        p->packed = od_alloc((size_t)od_gemm_packed_floats(n, k), sizeof(float));
-        assert_non_null(p->packed);
-        od_gemm_pack_weight(p->packed, p->b.mat.data, n, k);
+        if (draw_below(draw, 2) == 1) {
+            drop_digits(&p->b, n * k);
+        }
+        pack(p, OD_GEMM_F32);
+        if (od_gemm_form_of(p->b.mat.data, n * k) == OD_GEMM_BF16) {
+            pack(p, OD_GEMM_BF16);
+        }
     }
     p->start = od_alloc((size_t)(m * p->ldc), sizeof(float));
     p->expected = od_alloc((size_t)(m * p->ldc), sizeof(float));
@@ -161,7 +187,8 @@ static void problem_release(struct problem *p)
 {
     od_free(p->a.memory);
     od_free(p->b.memory);
-    od_free(p->packed);
+    od_free((void *)(uintptr_t)p->packed[OD_GEMM_F32].panels);
+    od_free((void *)(uintptr_t)p->packed[OD_GEMM_BF16].panels);
     od_free(p->start);
     od_free(p->expected);
     od_free(p->c);
@@ -194,12 +221,15 @@ static void check(const struct problem *p, const char *how)
 
 static void run_way(const struct engine *engine, struct problem *p, enum way way, const char *how)
 {
-    if (way == WAY_PACKED && !p->packed) {
+    const struct od_gemm_weight packed =
+        p->packed[way == WAY_PACKED_BF16 ? OD_GEMM_BF16 : OD_GEMM_F32];
+    const bool is_packed = way == WAY_PACKED || way == WAY_PACKED_BF16;
+    if (is_packed && !packed.panels) {
         return;
     }
     memcpy(p->c, p->start, c_bytes(p));
-    if (way == WAY_PACKED) {
-        od_gemm_run_packed(engine->gemm, p->m, p->n, p->k, p->a.mat, p->packed, p->c, p->ldc,
+    if (is_packed) {
+        od_gemm_run_packed(engine->gemm, p->m, p->n, p->k, p->a.mat, packed, p->c, p->ldc,
                            p->accumulate);
     } else if (way == WAY_ONE) {
         od_gemm_run_one(engine->gemm, 0, p->m, p->n, p->k, p->a.mat, p->b.mat, p->c, p->ldc,
@@ -211,13 +241,13 @@ static void run_way(const struct engine *engine, struct problem *p, enum way way
     check(p, how);
 }
 
-static void random_shapes(bool vector, int cases, int64_t max)
+static void random_shapes(enum kind kind, int cases, int64_t max)
 {
     static const int threads[] = {1, 2, 3, 5};
     struct draw draw = {test_seed(), 0};
     struct engine engines[4];
     for (int t = 0; t < 4; t++) {
-        engines[t] = engine_create(threads[t], vector);
+        engines[t] = engine_create(threads[t], kind);
     }
     for (int i = 0; i < cases; i++) {
         struct problem problem;
@@ -225,12 +255,12 @@ static void random_shapes(bool vector, int cases, int64_t max)
                      draw_size(&draw, 2 * max));
         for (int t = 0; t < 4; t++) {
             char how[32];
-            (void)snprintf(how, sizeof how, "%s, %d threads", vector ? "vector" : "scalar",
-                           threads[t]);
+            (void)snprintf(how, sizeof how, "%s, %d threads", kind_names[kind], threads[t]);
             const uint64_t allocations = od_alloc_count();
             run_way(&engines[t], &problem, WAY_RUN, how);
             run_way(&engines[t], &problem, WAY_ONE, how);
             run_way(&engines[t], &problem, WAY_PACKED, how);
+            run_way(&engines[t], &problem, WAY_PACKED_BF16, how);
             assert_int_equal(od_alloc_count(), allocations);
         }
         problem_release(&problem);
@@ -246,13 +276,22 @@ static void vector_has_the_bits_of_the_loop(void **state)
     if (!od_cpu_features_detect(true).avx2_fma) {
         skip();
     }
-    random_shapes(true, CASES, 300);
+    random_shapes(KIND_AVX2, CASES, 300);
+}
+
+static void wide_vector_has_the_bits_of_the_loop(void **state)
+{
+    (void)state;
+    if (!od_cpu_features_detect(true).avx512) {
+        skip();
+    }
+    random_shapes(KIND_BEST, CASES, 300);
 }
 
 static void scalar_has_the_bits_of_the_loop(void **state)
 {
     (void)state;
-    random_shapes(false, CASES / 4, 150);
+    random_shapes(KIND_SCALAR, CASES / 4, 150);
 }
 
 // Larger than every block of the cache, so that all loops go round more than once.
@@ -260,22 +299,27 @@ static void beyond_the_blocks(void **state)
 {
     (void)state;
     static const int64_t shapes[][3] = {
-        {401, 70, 530},  {13, 2100, 300}, {7, 2070, 40}, {1, 1040, 1040}, {2, 97, 700},
-        {3, 2049, 17},   {800, 17, 65},   {6, 530, 530}, {24, 1100, 260}, {2062, 67, 9},
-        {330, 700, 270}, {40, 20, 2100},  {6, 70, 45000}};
+        {401, 70, 530},  {13, 2100, 300}, {7, 2070, 40},  {1, 1040, 1040}, {2, 97, 700},
+        {3, 2049, 17},   {800, 17, 65},   {6, 530, 530},  {24, 1100, 260}, {2062, 67, 9},
+        {330, 700, 270}, {40, 20, 2100},  {6, 70, 45000}, {23, 150, 1301}, {13, 81, 2049}};
     struct draw draw = {test_seed(), 0};
-    struct engine vector = engine_create(2, true);
-    struct engine scalar = engine_create(3, false);
+    struct engine best = engine_create(2, KIND_BEST);
+    struct engine avx2 = engine_create(2, KIND_AVX2);
+    struct engine scalar = engine_create(3, KIND_SCALAR);
     for (size_t i = 0; i < 3 * sizeof shapes / sizeof shapes[0]; i++) {
         const int64_t *shape = shapes[i / 3];
         struct problem problem;
         problem_init(&problem, &draw, shape[0], shape[1], shape[2]);
-        run_way(&vector, &problem, WAY_RUN, "vector");
-        run_way(&vector, &problem, WAY_PACKED, "vector");
+        for (int way = WAY_RUN; way <= WAY_PACKED_BF16; way++) {
+            run_way(&best, &problem, (enum way)way, "best");
+            run_way(&avx2, &problem, (enum way)way, "AVX2");
+        }
         run_way(&scalar, &problem, WAY_RUN, "scalar");
+        run_way(&scalar, &problem, WAY_PACKED_BF16, "scalar");
         problem_release(&problem);
     }
-    engine_free(&vector);
+    engine_free(&best);
+    engine_free(&avx2);
     engine_free(&scalar);
 }
 
@@ -304,7 +348,7 @@ static void one_product_per_item_inside_the_pool(void **state)
     for (int i = 0; i < HEADS; i++) {
         problem_init(&problems[i], &draw, 64 + i, 65 - i, 32);
     }
-    struct engine engine = engine_create(3, true);
+    struct engine engine = engine_create(3, KIND_BEST);
     struct heads heads = {engine.gemm, problems};
     od_pool_run(engine.pool, HEADS, 1, run_heads, &heads);
     for (int i = 0; i < HEADS; i++) {
@@ -321,8 +365,8 @@ static void special_values(void **state)
     static const float values[] = {0.0F,  -0.0F,  1.0F,     -1.0F,     INFINITY, 1e-45F,
                                    1e38F, -1e38F, 1.2e-38F, -1.5e-39F, 3.0F,     -INFINITY};
     struct draw draw = {test_seed(), 0};
-    struct engine vector = engine_create(1, true);
-    struct engine scalar = engine_create(1, false);
+    struct engine vector = engine_create(1, KIND_BEST);
+    struct engine scalar = engine_create(1, KIND_SCALAR);
     for (int i = 0; i < 200; i++) {
         struct problem p;
         problem_init(&p, &draw, 1 + draw_below(&draw, 8), 1 + draw_below(&draw, 20),
@@ -367,7 +411,7 @@ static void rounds_once(void **state)
     static const float starts[] = {0x1.000002p0F, -0x1.000002p0F, 0x1.000004p-127F};
     static const float factors[] = {0x1p-24F, -0x1p-24F, 0x1p-75F};
     static const float scales[] = {1.0F, 1.0F, 0x1p-75F};
-    struct engine engines[] = {engine_create(1, true), engine_create(1, false)};
+    struct engine engines[] = {engine_create(1, KIND_BEST), engine_create(1, KIND_SCALAR)};
     for (int e = 0; e < 2; e++) {
         for (int i = 0; i < 3; i++) {
             const float a = factors[i] * 0x1.000002p0F;
@@ -421,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vector_has_the_bits_of_the_loop),
+        cmocka_unit_test(wide_vector_has_the_bits_of_the_loop),
         cmocka_unit_test(scalar_has_the_bits_of_the_loop),
         cmocka_unit_test(beyond_the_blocks),
         cmocka_unit_test(one_product_per_item_inside_the_pool),

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "flow/bench_train_gpu.h"
+#include "flow/bench_shapes.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "ops/gpu.h"

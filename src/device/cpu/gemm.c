@@ -24,6 +24,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm_internal.h"
+#include "formats/half.h"
 
 enum {
     NR = OD_GEMM_PANEL_COLS,
@@ -34,7 +35,7 @@ enum {
     NARROW_COLS = 32,  // below PACK_A_COLS: then A is not packed
     NARROW_KC = 1024,
     STRIDED_KC = 96,
-    FEW_ROWS_KC = 1 << 14,
+    LINE_BYTES = 64,  // a row of a packed panel; of bf16 two rows
     PANEL_GAP = 16,  // between packed panels, so that they do not fall on the same lines of a cache
     B_FLOATS = (KC + 1) * NC,
     PIECE_ROWS = 8 * MR,
@@ -50,7 +51,6 @@ enum {
 };
 
 _Static_assert((NARROW_KC + 1) * NARROW_COLS <= B_FLOATS, "narrow blocks of B fit");
-_Static_assert(FEW_ROWS_KC *MR <= MC * KC, "a long group of A fits");
 
 struct range {
     int64_t first;
@@ -72,6 +72,7 @@ struct od_gemm {
     int threads;
     float *scratch;      // [threads][B_FLOATS + A_FLOATS]
     struct tail *tails;  // [threads]
+    atomic_int taken;    // chunks of columns of a product with few rows
 };
 
 struct job {
@@ -81,7 +82,8 @@ struct job {
     int64_t k;
     struct od_mat a;
     struct od_mat b;
-    const float *packed;  // B as panels of all k, instead of `b`
+    struct od_gemm_weight packed;  // B as panels of all k, instead of `b`
+    atomic_int *taken;             // of few rows and packed B: chunks of columns
     float *c;
     int64_t ldc;
     bool accumulate;
@@ -95,6 +97,7 @@ struct od_cpu_features od_cpu_features_detect(bool allow_vector)
     __builtin_cpu_init();
     features.avx2_fma =
         allow_vector && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    features.avx512 = features.avx2_fma && __builtin_cpu_supports("avx512f");
     return features;
 }
 
@@ -113,8 +116,9 @@ enum od_status od_gemm_create(struct od_pool *pool, struct od_cpu_features featu
                        threads);
     }
     *gemm = (struct od_gemm){.pool = pool,
-                             .kernels = features.avx2_fma ? &od_gemm_kernels_avx2
-                                                          : &od_gemm_kernels_scalar,
+                             .kernels = features.avx512     ? &od_gemm_kernels_avx512
+                                        : features.avx2_fma ? &od_gemm_kernels_avx2
+                                                            : &od_gemm_kernels_scalar,
                              .threads = threads,
                              .scratch = scratch,
                              .tails = tails};
@@ -129,6 +133,12 @@ void od_gemm_free(struct od_gemm *gemm)
         od_free(gemm->scratch);
         od_free(gemm);
     }
+}
+
+// Bytes from one panel of packed weights to the next.
+static int64_t packed_panel_bytes(enum od_gemm_form form, int64_t k)
+{
+    return form == OD_GEMM_F32 ? k * LINE_BYTES : (k + 1) / 2 * LINE_BYTES;
 }
 
 static int64_t min_i64(int64_t a, int64_t b)
@@ -189,12 +199,31 @@ static void run_cols(const struct job *job, struct od_gemm_block block, struct a
     }
 }
 
+// Columns [j, j + width) of a block of k of B as panels of floats.
+static void fetch_b(const struct job *job, struct range k, int64_t j, int64_t width, float *to,
+                    int64_t panel)
+{
+    const struct od_gemm_kernels *kernels = job->gemm->kernels;
+    if (job->packed.panels) {  // bf16; blocks of k begin at even numbers
+        const int64_t panel_bytes = packed_panel_bytes(job->packed.form, job->k);
+        kernels->unpack(to, panel,
+                        (const char *)job->packed.panels + j / NR * panel_bytes +
+                            k.first / 2 * LINE_BYTES,
+                        panel_bytes, k.last - k.first, width);
+        return;
+    }
+    struct od_mat b = job->b;
+    b.data += k.first * b.row_stride + j * b.col_stride;
+    kernels->pack_b(to, panel, b, k.last - k.first, width);
+}
+
 // C[rows, cols] for one block of rows and one of k.
 static void run_block(const struct job *job, struct range rows, struct range cols, struct range k,
                       float *b_scratch, float *a_scratch)
 {
-    const bool direct = !job->packed && job->b.col_stride == 1 && rows.last - rows.first <= MR &&
-                        cols.last - cols.first <= DIRECT_B_COLS;
+    const bool in_place = job->packed.panels && job->packed.form == OD_GEMM_F32;
+    const bool direct = !job->packed.panels && job->b.col_stride == 1 &&
+                        rows.last - rows.first <= MR && cols.last - cols.first <= DIRECT_B_COLS;
     const int64_t pack_cols = job->a.col_stride == 1 ? PACK_A_COLS : PACK_A_COLS_STRIDED;
     const struct a_block a = {
         {job->a.data + rows.first * job->a.row_stride + k.first * job->a.col_stride,
@@ -208,22 +237,18 @@ static void run_block(const struct job *job, struct range rows, struct range col
                                       .c = job->c + rows.first * job->ldc + j,
                                       .ldc = job->ldc,
                                       .load = k.first > 0 || job->accumulate};
-        struct od_mat b = job->b;
-        if (!job->packed) {
-            b.data += k.first * b.row_stride + j * b.col_stride;
-        }
-        if (job->packed) {
-            block.b = job->packed + j * job->k + k.first * NR;
+        if (in_place) {
+            block.b = (const float *)job->packed.panels + j * job->k + k.first * NR;
             block.b_panel = job->k * NR;
         } else if (direct && width >= NR) {
             width -= width % NR;
-            block.b = b.data;
-            block.b_row = b.row_stride;
+            block.b = job->b.data + k.first * job->b.row_stride + j * job->b.col_stride;
+            block.b_row = job->b.row_stride;
             block.b_panel = NR;
         } else {
             block.b = b_scratch;
             block.b_panel = block.k * NR + PANEL_GAP;
-            job->gemm->kernels->pack_b(b_scratch, block.b_panel, b, block.k, width);
+            fetch_b(job, k, j, width, b_scratch, block.b_panel);
         }
         block.cols = width;
         run_cols(job, block, a, a.packed && j == cols.first);
@@ -233,12 +258,9 @@ static void run_block(const struct job *job, struct range rows, struct range col
 
 // How much of k a block takes. Few columns leave room in the caches for more, and then A is read in
 // longer pieces; a transposed A that is not packed is read again by the next group, so it must be
-// short; packed weights with few rows are read as they lie.
-static int64_t block_k(const struct job *job, struct range rows, struct range cols)
+// short.
+static int64_t block_k(const struct job *job, struct range cols)
 {
-    if (job->packed && rows.last - rows.first <= MR) {
-        return FEW_ROWS_KC;
-    }
     const int64_t width = cols.last - cols.first;
     if (job->a.col_stride != 1) {
         return width < PACK_A_COLS_STRIDED ? STRIDED_KC : KC;
@@ -274,9 +296,7 @@ static void run_tail(const struct job *job, struct tail *tail, int thread, bool 
                  job->a.row_stride, job->a.col_stride},
                 a_scratch + (int64_t)piece * PIECE_FLOATS};
             if (!has_b) {
-                struct od_mat b = job->b;
-                b.data += tail->k.first * b.row_stride + j * b.col_stride;
-                job->gemm->kernels->pack_b(b_scratch, block.b_panel, b, block.k, block.cols);
+                fetch_b(job, tail->k, j, block.cols, b_scratch, block.b_panel);
                 has_b = true;
             }
             block.rows = min_i64(PIECE_ROWS, tail->rows.last - first);
@@ -292,7 +312,8 @@ static bool has_tail(const struct job *job, struct range rows, struct range cols
 {
     const double work = (double)(rows.last - rows.first) * (double)(cols.last - cols.first) *
                         (double)(k.last - k.first);
-    return !job->packed && cols.last - cols.first >= PACK_A_COLS &&
+    const bool in_place = job->packed.panels && job->packed.form == OD_GEMM_F32;
+    return !in_place && cols.last - cols.first >= PACK_A_COLS &&
            cols.last - cols.first <= (int64_t)TAIL_BLOCKS_MAX * NC &&
            rows.last - rows.first >= (int64_t)2 * PIECE_ROWS && work >= (double)TAIL_WORK;
 }
@@ -309,7 +330,7 @@ static void run_part(const struct job *job, struct range rows, struct range cols
     if (job->k <= 0 && !job->accumulate) {
         clear(job->c, job->ldc, rows, cols);
     }
-    const int64_t kc = block_k(job, rows, cols);
+    const int64_t kc = block_k(job, cols);
     // Blocks of rows of one size: B is packed anew for each, so that a small rest would cost much.
     const int64_t blocks = (rows.last - rows.first + MC - 1) / MC;
     for (int i = 0; i < blocks; i++) {
@@ -345,7 +366,7 @@ static void choose_parts(struct job *job, int threads)
         const double cols = (double)cols_most;
         // Packing an element of B costs about as much as twelve multiply-adds of a vector lane, and
         // of A, which is turned, more.
-        const double cost = rows * cols + 24.0 * rows + (job->packed ? 0.0 : 12.0 * cols);
+        const double cost = rows * cols + 24.0 * rows + (job->packed.panels ? 0.0 : 12.0 * cols);
         if (row_parts == 1 || cost < best) {
             best = cost;
             job->row_parts = row_parts;
@@ -371,9 +392,55 @@ static void run_parts(void *context, int64_t first, int64_t last, int thread)
     }
 }
 
+// Few rows against packed weights: chunks of columns, taken as threads come to them.
+static void run_chunks(void *context, int64_t first, int64_t last, int thread)
+{
+    const struct job *job = context;
+    const int64_t panel_bytes = packed_panel_bytes(job->packed.form, job->k);
+    const int64_t chunks = (job->n + OD_GEMM_STREAM_COLS - 1) / OD_GEMM_STREAM_COLS;
+    (void)first;
+    (void)last;
+    (void)thread;
+    for (int64_t i;
+         (i = atomic_fetch_add_explicit(job->taken, 1, memory_order_relaxed)) < chunks;) {
+        const int64_t j = i * OD_GEMM_STREAM_COLS;
+        const struct od_gemm_stream stream = {.rows = job->m,
+                                              .cols = min_i64(OD_GEMM_STREAM_COLS, job->n - j),
+                                              .k = job->k,
+                                              .a = job->a.data,
+                                              .a_row = job->a.row_stride,
+                                              .panels = (const char *)job->packed.panels +
+                                                        j / NR * panel_bytes,
+                                              .panel_bytes = panel_bytes,
+                                              .form = job->packed.form,
+                                              .c = job->c + j,
+                                              .ldc = job->ldc,
+                                              .load = job->accumulate};
+        job->gemm->kernels->stream(&stream);
+    }
+}
+
+static bool is_stream(const struct job *job)
+{
+    return job->packed.panels && job->m <= OD_GEMM_STREAM_ROWS && job->a.col_stride == 1 &&
+           job->k > 0;
+}
+
 static void run_job(struct job *job)
 {
     if (job->m <= 0 || job->n <= 0) {
+        return;
+    }
+    if (is_stream(job)) {
+        const bool alone =
+            (double)job->m * (double)job->n * (double)job->k < (double)ONE_THREAD_WORK;
+        const int threads = alone ? 1 : job->gemm->threads;
+        atomic_store(job->taken, 0);
+        if (threads == 1) {
+            run_chunks(job, 0, 1, 0);
+        } else {
+            od_pool_run(job->gemm->pool, threads, 1, run_chunks, job);
+        }
         return;
     }
     const double work = (double)job->m * (double)job->n * (double)(job->k > 0 ? job->k : 1);
@@ -422,25 +489,49 @@ void od_gemm_run_one(struct od_gemm *gemm, int thread, int64_t m, int64_t n, int
     run_part(&job, (struct range){0, m}, (struct range){0, n}, thread, NULL);
 }
 
-int64_t od_gemm_packed_floats(int64_t n, int64_t k)
+enum od_gemm_form od_gemm_form_of(const float *w, int64_t count)
 {
-    return (n + NR - 1) / NR * NR * k;
+    for (int64_t i = 0; i < count; i++) {
+        if ((od_f32_bits(w[i]) & 0xFFFFu) != 0) {
+            return OD_GEMM_F32;
+        }
+    }
+    return OD_GEMM_BF16;
 }
 
-void od_gemm_pack_weight(float *packed, const float *w, int64_t n, int64_t k)
+size_t od_gemm_packed_bytes(enum od_gemm_form form, int64_t n, int64_t k)
 {
-    od_gemm_kernels_scalar.pack_b(packed, k * NR, (struct od_mat){w, 1, k}, k, n);
+    return (size_t)((n + NR - 1) / NR * packed_panel_bytes(form, k));
+}
+
+void od_gemm_pack_weight(void *panels, enum od_gemm_form form, const float *w, int64_t n, int64_t k)
+{
+    if (form == OD_GEMM_F32) {
+        od_gemm_kernels_scalar.pack_b(panels, k * NR, (struct od_mat){w, 1, k}, k, n);
+        return;
+    }
+    uint32_t *to = panels;
+    for (int64_t j = 0; j < n; j += NR) {
+        for (int64_t p = 0; p < k; p += 2) {
+            for (int64_t i = j; i < j + NR; i++) {
+                const uint32_t low = i < n ? od_f32_bits(w[i * k + p]) >> 16 : 0u;
+                const uint32_t high = i < n && p + 1 < k ? od_f32_bits(w[i * k + p + 1]) : 0u;
+                *to++ = (high & 0xFFFF0000u) | low;
+            }
+        }
+    }
 }
 
 void od_gemm_run_packed(struct od_gemm *gemm, int64_t m, int64_t n, int64_t k, struct od_mat a,
-                        const float *packed, float *c, int64_t ldc, bool accumulate)
+                        struct od_gemm_weight weight, float *c, int64_t ldc, bool accumulate)
 {
     struct job job = {.gemm = gemm,
                       .m = m,
                       .n = n,
                       .k = k,
                       .a = a,
-                      .packed = packed,
+                      .packed = weight,
+                      .taken = &gemm->taken,
                       .c = c,
                       .ldc = ldc,
                       .accumulate = accumulate};

@@ -6,7 +6,7 @@
  *
  * Every element of C is one chain of fused multiply-adds over k = 0, 1, 2, ... in that order,
  * starting from C[i][j] or +0. So its bits do not depend on M, N, the number of threads, where a
- * tile ends, or whether AVX2 is used: fmaf in a plain loop is the definition. (Where the result is
+ * tile ends, or whether AVX2 or AVX-512 is used: fmaf in a plain loop is the definition. (Where the result is
  * NaN, it is NaN on every path; which NaN is not promised.)
  *
  * A and B are read through two strides each, so transposed operands need no copy by the caller.
@@ -17,6 +17,7 @@
 #define OD_DEVICE_CPU_GEMM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -27,6 +28,7 @@ enum { OD_GEMM_PANEL_COLS = 16 };
 /** What the processor can do, and what the user lets it do. */
 struct od_cpu_features {
     bool avx2_fma;
+    bool avx512;  ///< its foundation; only with avx2_fma
 };
 /** Detect; `allow_vector` false turns the vector paths off (same bits, slower). */
 struct od_cpu_features od_cpu_features_detect(bool allow_vector);
@@ -61,16 +63,29 @@ void od_gemm_run(struct od_gemm *gemm, int64_t m, int64_t n, int64_t k, struct o
 void od_gemm_run_one(struct od_gemm *gemm, int thread, int64_t m, int64_t n, int64_t k,
                      struct od_mat a, struct od_mat b, float *c, int64_t ldc, bool accumulate);
 
+/** How packed weights lie in memory. */
+enum od_gemm_form { OD_GEMM_F32, OD_GEMM_BF16 };
+
+/** Packed weights. */
+struct od_gemm_weight {
+    const void *panels;  ///< NULL: none
+    enum od_gemm_form form;
+};
+
+/** The smallest form that holds each of `count` floats exactly. */
+enum od_gemm_form od_gemm_form_of(const float *w, int64_t count);
+
 /**
  * Weights packed once: B = W^T for W [n, k] row-major, as panels of 16 columns, so that products
- * with few rows (one token at a time) stream through memory once.
- * Bytes needed: od_gemm_packed_floats(n, k) * 4, 64-byte aligned.
+ * with few rows (one token at a time) stream through memory once. `form` must hold all values exactly.
+ * Bytes needed: od_gemm_packed_bytes, 64-byte aligned.
  */
-int64_t od_gemm_packed_floats(int64_t n, int64_t k);
-void od_gemm_pack_weight(float *packed, const float *w, int64_t n, int64_t k);
+size_t od_gemm_packed_bytes(enum od_gemm_form form, int64_t n, int64_t k);
+void od_gemm_pack_weight(void *panels, enum od_gemm_form form, const float *w, int64_t n,
+                         int64_t k);
 /** C [m, n] = A [m, k] * W^T with W packed; bits equal od_gemm_run's on the plain W. */
 void od_gemm_run_packed(struct od_gemm *gemm, int64_t m, int64_t n, int64_t k, struct od_mat a,
-                        const float *packed, float *c, int64_t ldc, bool accumulate);
+                        struct od_gemm_weight weight, float *c, int64_t ldc, bool accumulate);
 
 /** The definition: a plain loop over fmaf. For tests. */
 void od_gemm_ref(int64_t m, int64_t n, int64_t k, struct od_mat a, struct od_mat b, float *c,

@@ -501,9 +501,41 @@ static void pack_a_avx2(float *packed, struct od_mat a, int64_t rows, int64_t k)
     }
 }
 
+// Two rows of 16 bf16 in a line become two rows of floats.
+static void unpack_avx2(float *packed, int64_t panel, const void *panels, int64_t panel_bytes,
+                        int64_t k, int64_t cols)
+{
+    const __m256i upper = _mm256_set1_epi32(-65536);
+    const char *from = panels;
+    for (int64_t j = 0; j < cols; j += NR, from += panel_bytes, packed += panel) {
+        const __m256i *line = (const __m256i *)(const void *)from;
+        float *out = packed;
+        for (int64_t p = 0; p < k; p += 2, line += 2, out += 2 * (int64_t)NR) {
+            const __m256i left = _mm256_loadu_si256(line);
+            const __m256i right = _mm256_loadu_si256(line + 1);
+            _mm256_storeu_ps(out, _mm256_castsi256_ps(_mm256_slli_epi32(left, 16)));
+            _mm256_storeu_ps(out + LANES, _mm256_castsi256_ps(_mm256_slli_epi32(right, 16)));
+            if (p + 1 < k) {
+                _mm256_storeu_ps(out + NR, _mm256_castsi256_ps(_mm256_and_si256(left, upper)));
+                _mm256_storeu_ps(out + NR + LANES,
+                                 _mm256_castsi256_ps(_mm256_and_si256(right, upper)));
+            }
+        }
+    }
+}
+
 const struct od_gemm_kernels od_gemm_kernels_avx2 = {.block = block_avx2,
                                                      .pack_b = pack_b_avx2,
-                                                     .pack_a = pack_a_avx2};
+                                                     .pack_a = pack_a_avx2,
+                                                     .stream = od_gemm_stream_avx2,
+                                                     .unpack = unpack_avx2};
+
+// AVX-512 where it pays.
+const struct od_gemm_kernels od_gemm_kernels_avx512 = {.block = block_avx2,
+                                                       .pack_b = pack_b_avx2,
+                                                       .pack_a = pack_a_avx2,
+                                                       .stream = od_gemm_stream_avx512,
+                                                       .unpack = unpack_avx2};
 
 float od_gemm_spin_avx2(int64_t rounds)
 {

@@ -7,6 +7,10 @@
  * are 0. A packed block of A holds groups of up to six rows, see od_gemm_group_rows: the group that
  * starts at row r0 begins at [r0 * k], and its element (r, p) lies at [p * rows + r - r0].
  *
+ * Packed weights are such panels of B, or, in bf16, panels of dwords: [p / 2 * 16 + j] holds the bf16
+ * of (p, j) for an even p in its lower half and that of (p + 1, j) in its upper half, 0 behind the end
+ * of k.
+ *
  * @thread Re-entrant: no state outside the arguments.
  */
 #ifndef OD_DEVICE_CPU_GEMM_INTERNAL_H
@@ -20,6 +24,8 @@
 enum {
     OD_GEMM_GROUP_ROWS = 6,
     OD_GEMM_TWO_GROUPS = 2 * OD_GEMM_GROUP_ROWS,
+    OD_GEMM_STREAM_ROWS = 24,  ///< that packed weights are streamed past
+    OD_GEMM_STREAM_COLS = 4 * OD_GEMM_PANEL_COLS,
     OD_GEMM_PACK_SLACK = 8,  ///< floats behind a packed block of A that packing may overwrite
 };
 
@@ -42,6 +48,21 @@ struct od_gemm_block {
     bool load;  ///< chains start from C instead of +0
 };
 
+/** C [rows, cols] from a few plain rows of A and packed weights. */
+struct od_gemm_stream {
+    int64_t rows;
+    int64_t cols;  ///< at most OD_GEMM_STREAM_COLS; the last panel may be cut
+    int64_t k;     ///< above 0
+    const float *a;
+    int64_t a_row;       ///< stride between rows; neighbours in a row are neighbours in memory
+    const void *panels;  ///< see struct od_gemm_weight
+    int64_t panel_bytes;
+    enum od_gemm_form form;
+    float *c;
+    int64_t ldc;
+    bool load;  ///< chains start from C instead of +0
+};
+
 /** How the parts are done; one table for AVX2 and one for plain C, with the same results. */
 struct od_gemm_kernels {
     /** Compute a block. */
@@ -50,10 +71,20 @@ struct od_gemm_kernels {
     void (*pack_b)(float *packed, int64_t panel, struct od_mat b, int64_t k, int64_t cols);
     /** A [rows, k] into groups; may write OD_GEMM_PACK_SLACK floats behind rows * k. */
     void (*pack_a)(float *packed, struct od_mat a, int64_t rows, int64_t k);
+    /** Compute a few rows against packed weights. */
+    void (*stream)(const struct od_gemm_stream *stream);
+    /** Packed bf16, `panel_bytes` from one panel to the next, into panels of floats as pack_b makes
+     *  them. */
+    void (*unpack)(float *packed, int64_t panel, const void *panels, int64_t panel_bytes, int64_t k,
+                   int64_t cols);
 };
 
 extern const struct od_gemm_kernels od_gemm_kernels_scalar;
 extern const struct od_gemm_kernels od_gemm_kernels_avx2;
+extern const struct od_gemm_kernels od_gemm_kernels_avx512;
+
+void od_gemm_stream_avx2(const struct od_gemm_stream *stream);
+void od_gemm_stream_avx512(const struct od_gemm_stream *stream);
 
 /** FLOP in od_gemm_spin_avx2(rounds), which runs independent chains in registers. */
 enum { OD_GEMM_SPIN_FLOP = 12 * 8 * 2 * 8 };

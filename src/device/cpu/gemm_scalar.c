@@ -11,6 +11,7 @@
 
 #include "device/cpu/gemm.h"
 #include "device/cpu/gemm_internal.h"
+#include "formats/half.h"
 
 void od_gemm_ref(int64_t m, int64_t n, int64_t k, struct od_mat a, struct od_mat b, float *c,
                  int64_t ldc, bool accumulate)
@@ -168,6 +169,50 @@ static void pack_a_scalar(float *packed, struct od_mat a, int64_t rows, int64_t 
     }
 }
 
+static void unpack_scalar(float *packed, int64_t panel, const void *panels, int64_t panel_bytes,
+                          int64_t k, int64_t cols)
+{
+    for (int64_t at = 0; at < cols; at += OD_GEMM_PANEL_COLS, packed += panel) {
+        const uint32_t *from =
+            (const void *)((const char *)panels + at / OD_GEMM_PANEL_COLS * panel_bytes);
+        for (int64_t p = 0; p < k; p++) {
+            for (int64_t j = 0; j < OD_GEMM_PANEL_COLS; j++) {
+                const uint32_t pair = from[p / 2 * OD_GEMM_PANEL_COLS + j];
+                packed[p * OD_GEMM_PANEL_COLS + j] =
+                    od_f32_from_bits(p % 2 == 0 ? pair << 16 : pair & 0xFFFF0000u);
+            }
+        }
+    }
+}
+
+static void stream_scalar(const struct od_gemm_stream *s)
+{
+    enum { BLOCK_K = 256 };
+    float unpacked[BLOCK_K * OD_GEMM_PANEL_COLS];
+    for (int64_t j = 0; j < s->cols; j += OD_GEMM_PANEL_COLS) {
+        const char *panel = (const char *)s->panels + j / OD_GEMM_PANEL_COLS * s->panel_bytes;
+        const int64_t left = s->cols - j;
+        const int cols = left < OD_GEMM_PANEL_COLS ? (int)left : OD_GEMM_PANEL_COLS;
+        for (int64_t p = 0; p < s->k; p += BLOCK_K) {
+            const int64_t k = s->k - p < BLOCK_K ? s->k - p : BLOCK_K;
+            const float *b = unpacked;
+            if (s->form == OD_GEMM_BF16) {
+                unpack_scalar(unpacked, 0,
+                              panel + p / 2 * OD_GEMM_PANEL_COLS * (int64_t)sizeof(float), 0, k,
+                              OD_GEMM_PANEL_COLS);
+            } else {
+                b = (const float *)(const void *)panel + p * OD_GEMM_PANEL_COLS;
+            }
+            for (int64_t r = 0; r < s->rows; r++) {
+                row_panel(k, s->a + r * s->a_row + p, 1, b, OD_GEMM_PANEL_COLS,
+                          s->c + r * s->ldc + j, cols, s->load || p > 0);
+            }
+        }
+    }
+}
+
 const struct od_gemm_kernels od_gemm_kernels_scalar = {.block = block_scalar,
                                                        .pack_b = pack_b_scalar,
-                                                       .pack_a = pack_a_scalar};
+                                                       .pack_a = pack_a_scalar,
+                                                       .stream = stream_scalar,
+                                                       .unpack = unpack_scalar};

@@ -1,0 +1,163 @@
+// `oneday bench infer`: how fast the engine reads prompts and generates.
+
+#include "cli/bench_infer.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "cli/commit.h"
+#include "cli/options.h"
+#include "cli/sizes.h"
+#include "flow/bench_infer.h"
+#include "flow/bench_shapes.h"
+
+enum { BATCHES_MAX = 16 };
+
+static void print_row(const struct od_bench_infer_row *row)
+{
+    const bool decode = strcmp(row->what, "decode") == 0;
+    char bytes[24];
+    od_bytes_text((double)row->weight_bytes, bytes);
+    (void)printf("%s, %d thread%s: %s ", row->model, row->threads, row->threads == 1 ? "" : "s",
+                 row->what);
+    if (decode) {
+        (void)printf("of %lld sequence%s after %lld tokens: %.2f tokens/s\n", (long long)row->batch,
+                     row->batch == 1 ? "" : "s", (long long)row->context, row->tokens_per_s);
+        (void)printf(
+            "  %s of weights a pass: %.2f GB/s, %.3f of the %.2f GB/s that reading them "
+            "alone gives\n",
+            bytes, row->rate * 1e-9, row->share, row->ceiling * 1e-9);
+    } else {
+        (void)printf("of %lld tokens: %.2f tokens/s\n", (long long)row->context, row->tokens_per_s);
+        (void)printf("  %.1f GFLOP/s, %.3f of the peak of %.1f GFLOP/s\n", row->rate * 1e-9,
+                     row->share, row->ceiling * 1e-9);
+    }
+    (void)fflush(stdout);
+}
+
+static void print_json(const struct od_bench_infer_row *row)
+{
+    char date[16] = "";
+    const time_t now = time(NULL);
+    struct tm day;
+    if (gmtime_r(&now, &day)) {
+        (void)strftime(date, sizeof date, "%Y-%m-%d", &day);
+    }
+    json_t *object = json_pack(
+        "{ss ss sI sI sI si si sb sI sI sf sf sf sf ss ss}", "case", row->model, "what", row->what,
+        "batch", (json_int_t)row->batch, "context", (json_int_t)row->context, "tokens",
+        (json_int_t)row->tokens, "rounds", row->rounds, "threads", row->threads, "vector",
+        row->vector, "parameters", (json_int_t)row->parameters, "weight_bytes",
+        (json_int_t)row->weight_bytes, "tokens_per_s", row->tokens_per_s, "rate", row->rate,
+        "ceiling", row->ceiling, "share_of_ceiling", row->share, "date", date, "commit", od_commit);
+    (void)json_dumpf(object, stdout, JSON_COMPACT);
+    (void)putchar('\n');
+    (void)fflush(stdout);
+    json_decref(object);
+}
+
+static void take_row(void *context, const struct od_bench_infer_row *row)
+{
+    const struct od_cli *cli = context;
+    if (cli->json) {
+        print_json(row);
+    } else {
+        print_row(row);
+    }
+}
+
+// Numbers with commas between them.
+static enum od_status read_batches(const char *text, int64_t batches[BATCHES_MAX],
+                                   size_t *ret_count, struct od_error *err)
+{
+    size_t count = 0;
+    for (const char *at = text; *at != '\0';) {
+        char *end = NULL;
+        const long value = strtol(at, &end, 10);
+        if (end == at || (*end != '\0' && *end != ',') || count == BATCHES_MAX) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "'%.60s' is no list of batches: up to %d numbers, as in 1,8", text,
+                           BATCHES_MAX);
+        }
+        batches[count++] = value;
+        at = *end == ',' ? end + 1 : end;
+    }
+    *ret_count = count;
+    return OD_OK;
+}
+
+int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
+{
+    struct od_bench_infer_options bench = {.allow_vector = !cli->no_vector,
+                                           .prompt = 512,
+                                           .depth = 16,
+                                           .tokens = 32,
+                                           .rounds = 3,
+                                           .fn = take_row,
+                                           .context = cli};
+    const char *batch_text = "1,8";
+    const char *shape = NULL;
+    int64_t batches[BATCHES_MAX];
+    int64_t rounds = bench.rounds;
+    struct od_option options[] = {
+        OD_OPTION_TEXT_OF(0, "shape", "NAME", &shape,
+                          "random weights of this shape: a config.json, or " OD_BENCH_SHAPES,
+                          "tinyllama-1.1b"),
+        OD_OPTION_FLAG_OF(0, "f32", &bench.f32, "random weights in fp32 instead of bf16"),
+        OD_OPTION_TEXT_OF(0, "batch", "N,N", &batch_text, "sequences at a time", "1,8"),
+        OD_OPTION_INT_OF(0, "tokens", "N", &bench.tokens, "tokens that each generates", "32"),
+        OD_OPTION_INT_OF(0, "depth", "N", &bench.depth, "tokens in front of them", "16"),
+        OD_OPTION_INT_OF(0, "prompt", "N", &bench.prompt,
+                         "tokens of the prompt that is read; 0: none", "512"),
+        OD_OPTION_INT_OF(0, "rounds", "N", &rounds, "how often each is measured", "3"),
+    };
+    const struct od_command_spec spec = {
+        .name = "bench infer",
+        .arguments = "[MODEL] [--shape NAME] [--batch N,N] [--prompt N]",
+        .summary = "reading prompts and generating tokens",
+        .details =
+            "Generating reads all weights for each token, so it stands beside the rate at which the\n"
+            "same threads read the same memory and do nothing else; reading a prompt stands beside\n"
+            "the peak of multiply-adds. Both take turns with what they stand beside; medians of the\n"
+            "rounds. MODEL is a model folder, a run or a GGUF file; without it weights are random.\n"
+            "--json prints one line for each measurement.\n"
+            "\n"
+            "    oneday bench infer --shape gpt2-124m --threads 1",
+        .options = options,
+        .option_count = OD_COUNT_OF(options),
+        .max_args = 1,
+    };
+    struct od_args args;
+    struct od_error err = {0};
+    int exit_code = 0;
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    enum od_status status = od_cli_cpu_only(cli, &err);
+    if (status == OD_OK && args.count > 0 && shape) {
+        status = od_fail(&err, OD_E_ARGUMENT, "give a model or --shape, not both");
+    }
+    if (status == OD_OK) {
+        status = read_batches(batch_text, batches, &bench.batch_count, &err);
+    }
+    if (status == OD_OK && (rounds < 1 || rounds > 64)) {
+        status = od_fail(&err, OD_E_ARGUMENT, "rounds must be 1 to 64");
+    }
+    if (status == OD_OK) {
+        bench.model = args.count > 0 ? args.values[0] : NULL;
+        bench.shape = shape ? shape : "tinyllama-1.1b";
+        bench.threads = (int)cli->threads;
+        bench.batches = batches;
+        bench.rounds = (int)rounds;
+        status = od_bench_infer(&bench, &err);
+    }
+    return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
+}
