@@ -23,6 +23,8 @@
 #include "serve/openapi.h"
 #include "serve/server_internal.h"
 
+enum { NAME_MAX_BYTES = 8 << 10 };
+
 struct route {
     const char *path;
     bool is_post;
@@ -46,6 +48,7 @@ static const struct route ROUTES[OD_PATH_COUNT] = {
     [OD_PATH_OTHER] = {"other", false, false},
 };
 
+#define OPENAI_PREFIX "/v1/"
 #define MODELS_PREFIX "/v1/models/"
 
 static void write_health(struct od_server *server, struct od_buf *out)
@@ -74,22 +77,72 @@ static void write_metrics(struct od_server *server, struct od_buf *out)
     }
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/** A name as it stands in a path, where %2F is a slash. False for what is no name: a percent sign
+ *  without two digits, a NUL. */
+static bool read_name(const char *text, struct od_buf *ret)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        int byte = (unsigned char)*at;
+        if (byte == '%') {
+            const int high = hex_digit(at[1]);
+            const int low = high < 0 ? -1 : hex_digit(at[2]);
+            byte = low < 0 ? 0 : high * 16 + low;
+            at += 2;
+        }
+        if (byte == 0) {
+            return false;
+        }
+        od_buf_putc(ret, (char)byte);
+    }
+    return !ret->failed;
+}
+
 /** /v1/models, or one of them by its name. */
 static void answer_models(struct od_server *server, struct od_http_exchange *exchange)
 {
     const struct od_responder *responder = server->responder;
     const char *path = od_http_exchange_request(exchange)->path;
-    const char *wanted = path + strlen(MODELS_PREFIX);
     struct od_http_response response = od_json_response(200);
+    struct od_buf wanted;
+    od_buf_init(&wanted, NAME_MAX_BYTES);
     if (strcmp(path, ROUTES[OD_PATH_MODELS].path) == 0) {
         od_openai_write_models(&response.body, responder, server->start_s);
-    } else if (!od_openai_write_model(&response.body, responder, wanted, server->start_s)) {
+    } else if (!read_name(path + strlen(MODELS_PREFIX), &wanted) ||
+               !od_openai_write_model(&response.body, responder, od_buf_text(&wanted),
+                                      server->start_s)) {
         response.code = 404;
         od_openai_write_error(&response.body, "this model is not here: /v1/models lists them",
                               "invalid_request_error", "model", "model_not_found",
                               /* as_event= */ false);
     }
+    od_buf_release(&wanted);
     od_server_respond(server, exchange, OD_PATH_MODELS, 0.0, &response);
+}
+
+/** There is no such path, or it is not for this method but for those in `allow`. */
+static void refuse_path(struct od_server *server, struct od_http_exchange *exchange,
+                        enum od_path path, const char *allow)
+{
+    const bool is_openai = strncmp(od_http_exchange_request(exchange)->path, OPENAI_PREFIX,
+                                   strlen(OPENAI_PREFIX)) == 0;
+    const char *why = allow ? "Method Not Allowed" : "Not Found";
+    struct od_http_response response = od_json_response(allow ? 405 : 404);
+    response.allow = allow;
+    if (is_openai) {
+        od_openai_write_error(&response.body, why, "invalid_request_error", NULL, NULL,
+                              /* as_event= */ false);
+    } else {
+        od_message_write(&response.body, why);
+    }
+    od_server_respond(server, exchange, path, 0.0, &response);
 }
 
 static void answer_get(struct od_server *server, struct od_http_exchange *exchange,
@@ -162,16 +215,13 @@ static void handle(void *context, struct od_http_exchange *exchange)
         od_server_refuse(server, exchange, path, 401,
                          "this needs a key: Authorization: Bearer KEY");
     } else if (path == OD_PATH_OTHER) {
-        od_server_refuse(server, exchange, path, 404, "Not Found");
+        refuse_path(server, exchange, path, NULL);
     } else if (route->is_post && strcmp(request->method, "POST") == 0) {
         od_job_accept(server, exchange, path);
     } else if (!route->is_post && is_get) {
         answer_get(server, exchange, path);
     } else {
-        struct od_http_response response = od_json_response(405);
-        response.allow = route->is_post ? "POST" : "GET, HEAD";
-        od_message_write(&response.body, "Method Not Allowed");
-        od_server_respond(server, exchange, path, 0.0, &response);
+        refuse_path(server, exchange, path, route->is_post ? "POST" : "GET, HEAD");
     }
 }
 

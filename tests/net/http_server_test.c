@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "net/bad_requests.h"
 #include "net/wire.h"
@@ -398,7 +399,9 @@ static void client_that_takes_nothing(void **state)
     assert_int_equal(answer.code, 200);
     wire_answer_release(&answer);
     wire_close(&other);
+    const double start_s = od_clock_s();
     od_http_server_stop(fixture.server, 60000);
+    assert_true(od_clock_s() - start_s < 30.0);
     wire_close(&wire);
 }
 

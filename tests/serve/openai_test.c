@@ -525,9 +525,21 @@ static void adapters(void **state)
     assert_string_equal(json_string_value(json_object_get(model, "parent")), "stand-in");
     json_decref(list);
     wire_answer_release(&answer);
-    answer = wire_ask(&wire, "GET", "/v1/models/other/one", NULL);
-    assert_int_equal(answer.code, 200);
-    wire_answer_release(&answer);
+    static const struct {
+        const char *path;
+        int code;
+    } NAMED[] = {{"/v1/models/other/one", 200},     {"/v1/models/other%2Fone", 200},
+                 {"/v1/models/%6fther%2fone", 200}, {"/v1/models/tuned", 200},
+                 {"/v1/models/tuned%00", 404},      {"/v1/models/tuned%", 404},
+                 {"/v1/models/tuned%2", 404},       {"/v1/models/tuned%2G", 404},
+                 {"/v1/models/tuned%G2", 404},      {"/v1/models/", 404}};
+    for (size_t i = 0; i < sizeof NAMED / sizeof NAMED[0]; i++) {
+        answer = wire_ask(&wire, "GET", NAMED[i].path, NULL);
+        if (answer.code != NAMED[i].code) {
+            fail_msg("%s: %d", NAMED[i].path, answer.code);
+        }
+        wire_answer_release(&answer);
+    }
     static const struct {
         const char *path;
         const char *body;

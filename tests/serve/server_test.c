@@ -132,6 +132,12 @@ static const struct exchange_case EXCHANGES[] = {
     {"GET", "/chat.js", NULL, 200, "// The page at /"},
     {"GET", "/openapi.json", NULL, 200, "{\"openapi\":\"3.0.2\","},
     {"GET", "/nothing", NULL, 404, "{\"detail\":\"Not Found\"}"},
+    {"GET", "/v1/nothing", NULL, 404,
+     "{\"error\":{\"message\":\"Not Found\",\"type\":\"invalid_request_error\",\"param\":null,"
+     "\"code\":null}}"},
+    {"GET", "/v1/completions", NULL, 405,
+     "{\"error\":{\"message\":\"Method Not Allowed\",\"type\":\"invalid_request_error\",\"param\":"
+     "null,\"code\":null}}"},
     {"POST", "/process/", "{}", 404, "{\"detail\":\"Not Found\"}"},
     {"GET", "/process", NULL, 405, "{\"detail\":\"Method Not Allowed\"}"},
     {"DELETE", "/tokenize", NULL, 405, "{\"detail\":\"Method Not Allowed\"}"},
