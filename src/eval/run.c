@@ -24,48 +24,19 @@
 #include "eval/runner.h"
 #include "eval/sampling.h"
 #include "eval/scenario.h"
+#include "eval/shared.h"
 #include "infer/responder.h"
 
 enum { FIRST_WAIT_S = 10 };
 
 // ------------------------------------------------------------------ opening
 
-void od_run_tables_init(struct od_run_tables *tables)
-{
-    (void)pthread_mutex_init(&tables->lock, NULL);
-    tables->is_read = false;
-    od_perturbation_tables_init(&tables->tables);
-}
-
-void od_run_tables_release(struct od_run_tables *tables)
-{
-    od_perturbation_tables_release(&tables->tables);
-    (void)pthread_mutex_destroy(&tables->lock);
-}
-
-static enum od_status read_tables(struct od_run_tables *tables, const char *data,
-                                  struct od_error *err)
-{
-    enum od_status status = OD_OK;
-    (void)pthread_mutex_lock(&tables->lock);
-    if (!tables->is_read) {
-        status = od_perturbation_tables_read(&tables->tables, data, err);
-        tables->is_read = status == OD_OK;
-        if (status != OD_OK) {
-            od_perturbation_tables_release(&tables->tables);
-            od_perturbation_tables_init(&tables->tables);
-        }
-    }
-    (void)pthread_mutex_unlock(&tables->lock);
-    return status;
-}
-
 static enum od_status sample_trial(struct od_run *run, int64_t trial, struct od_error *err)
 {
     size_t *chosen = NULL;
     size_t count = 0;
     const enum od_status status = od_sample_examples(
-        &run->instances, run->spec->adapter.max_train_instances, trial, &chosen, &count, err);
+        &run->data->instances, run->spec->adapter.max_train_instances, trial, &chosen, &count, err);
     if (status != OD_OK) {
         return status;
     }
@@ -77,7 +48,7 @@ static enum od_status sample_trial(struct od_run *run, int64_t trial, struct od_
         run->example_count = count;
     }
     for (size_t i = 0; run->examples && i < count; i++) {
-        run->examples[(size_t)trial * count + i] = &run->instances.items[chosen[i]];
+        run->examples[(size_t)trial * count + i] = &run->data->instances.items[chosen[i]];
     }
     od_free(chosen);
     return run->examples ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for examples");
@@ -102,40 +73,41 @@ static enum od_status set_window(struct od_run *run, struct od_error *err)
 }
 
 // The evaluated instances, with the variants that the run spec asks for.
-static enum od_status add_variants(struct od_run *run, struct od_run_tables *tables,
-                                   struct od_error *err)
+static enum od_status add_variants(struct od_run *run, struct od_error *err)
 {
     const struct od_augmentation *augmentation = run->spec->augmentation;
+    const struct od_perturbation_tables *tables = NULL;
     enum od_status status = OD_OK;
     if (augmentation) {
-        status = read_tables(tables, run->config->data, err);
+        status = od_shared_tables_get(run->shared, run->config->data, &tables, err);
     }
     if (status == OD_OK) {
-        status = od_augment(&tables->tables, augmentation ? augmentation->kinds : 0,
-                            run->spec->scenario->keeps_unchanged, &run->instances, run->eval,
+        (void)pthread_mutex_lock(&run->data->lock);  // texts of variants come from its arena
+        status = od_augment(tables, augmentation ? augmentation->kinds : 0,
+                            run->spec->scenario->keeps_unchanged, &run->data->instances, run->eval,
                             run->eval_count, &run->asked, &run->asked_count, err);
+        (void)pthread_mutex_unlock(&run->data->lock);
     }
     return status;
 }
 
 // Read the data and lay out the requests.
-static enum od_status prepare(struct od_run *run, struct od_run_tables *tables,
-                              struct od_error *err)
+static enum od_status prepare(struct od_run *run, struct od_error *err)
 {
     const struct od_adapter_spec *adapter = &run->spec->adapter;
     size_t total = 0;
     enum od_status status =
-        run->spec->scenario->load(run->spec, run->config->data, &run->instances, err);
+        od_shared_data_get(run->shared, run->spec, run->config->data, &run->data, err);
 
     if (status == OD_OK) {
-        status = od_sample_eval(&run->instances, adapter->has_max_eval_instances,
+        status = od_sample_eval(&run->data->instances, adapter->has_max_eval_instances,
                                 adapter->max_eval_instances, &run->eval, &run->eval_count, err);
     }
     for (int64_t trial = 0; trial < adapter->num_train_trials && status == OD_OK; trial++) {
         status = sample_trial(run, trial, err);
     }
     if (status == OD_OK) {
-        status = add_variants(run, tables, err);
+        status = add_variants(run, err);
     }
     if (status != OD_OK) {
         return status;
@@ -178,16 +150,15 @@ static enum od_status open_folder(struct od_run *run, bool *ret_skipped, struct 
 }
 
 enum od_status od_run_open(struct od_run *run, const struct od_eval_config *config,
-                           const struct od_run_spec *spec, struct od_run_tables *tables,
+                           const struct od_run_spec *spec, struct od_shared *shared,
                            bool *ret_skipped, struct od_error *err)
 {
-    *run = (struct od_run){.config = config, .spec = spec};
-    od_instances_init(&run->instances);
+    *run = (struct od_run){.config = config, .spec = spec, .shared = shared};
     enum od_status status = open_folder(run, ret_skipped, err);
     if (status == OD_OK && !*ret_skipped) {
         status = set_window(run, err);
         if (status == OD_OK) {
-            status = prepare(run, tables, err);
+            status = prepare(run, err);
         }
     }
     return status;
@@ -200,7 +171,9 @@ void od_run_release(struct od_run *run)
     od_free(run->examples);
     od_free(run->asked);
     od_free(run->eval);
-    od_instances_release(&run->instances);
+    if (run->data) {
+        od_shared_data_release(run->shared, run->data);
+    }
     *run = (struct od_run){0};
 }
 

@@ -14,7 +14,6 @@
 #ifndef OD_EVAL_RUN_H
 #define OD_EVAL_RUN_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,26 +22,18 @@
 #include "base/status.h"
 #include "eval/adapter.h"
 #include "eval/instance.h"
-#include "eval/perturbations/tables.h"
 #include "eval/run_spec.h"
 #include "eval/runner.h"
-
-/** The tables of perturbations, read by the first run that needs them. */
-struct od_run_tables {
-    pthread_mutex_t lock;
-    bool is_read;
-    struct od_perturbation_tables tables;
-};
-void od_run_tables_init(struct od_run_tables *tables);
-void od_run_tables_release(struct od_run_tables *tables);
+#include "eval/shared.h"
 
 /** A run. Initialise with `{0}`; the members are private to run.c but for `states`. */
 struct od_run {
     const struct od_eval_config *config;
     const struct od_run_spec *spec;
     char folder[OD_PATH_MAX_BYTES];
-    struct od_instances instances;
-    size_t *eval;  ///< positions of the evaluated instances
+    struct od_shared *shared;
+    struct od_shared_data *data;  ///< its instances
+    size_t *eval;                 ///< positions of the evaluated instances
     size_t eval_count;
     struct od_instance *asked;  ///< these with their variants, in request order
     size_t asked_count;
@@ -56,10 +47,10 @@ struct od_run {
 /**
  * Empty the run's folder, read the data, lay out the requests. With skip_completed_runs a complete
  * folder stays as it is: *ret_skipped, and there is nothing more to do.
- * @memory Keeps `config` and `spec`. Free with od_run_release, after a failure, too.
+ * @memory Keeps `config`, `spec` and `shared`. Free with od_run_release, after a failure, too.
  */
 enum od_status od_run_open(struct od_run *run, const struct od_eval_config *config,
-                           const struct od_run_spec *spec, struct od_run_tables *tables,
+                           const struct od_run_spec *spec, struct od_shared *shared,
                            bool *ret_skipped, struct od_error *err) OD_MUST_CHECK;
 void od_run_release(struct od_run *run);
 

@@ -15,6 +15,7 @@
 #include "eval/instance.h"
 #include "eval/run.h"
 #include "eval/run_spec.h"
+#include "eval/shared.h"
 
 // What is done with a run, in this order. Fit and ask have a job for each request, the others one.
 enum phase { PHASE_OPEN, PHASE_FIT, PHASE_ORDER, PHASE_ASK, PHASE_FINISH, PHASE_DONE };
@@ -42,7 +43,7 @@ struct board {
     size_t count;
     od_run_done_fn on_done;
     void *done_context;
-    struct od_run_tables tables;
+    struct od_shared shared;
     pthread_mutex_t lock;  // for all below
     pthread_cond_t changed;
     size_t next;          // run that is opened next
@@ -145,7 +146,7 @@ static enum od_status perform(struct board *board, const struct job *job, struct
     struct od_run *run = &job->slot->run;
     switch (job->phase) {
     case PHASE_OPEN:
-        return od_run_open(run, board->config, board->specs[job->slot->place], &board->tables,
+        return od_run_open(run, board->config, board->specs[job->slot->place], &board->shared,
                            &job->slot->skipped, err);
     case PHASE_FIT: return od_run_fit(run, job->index, err);
     case PHASE_ORDER: return od_run_order(run, err);
@@ -290,7 +291,7 @@ enum od_status od_eval_runs(const struct od_eval_config *config,
         od_pool_free(pool);
         return od_fail(err, OD_E_MEMORY, "no memory for a list of runs");
     }
-    od_run_tables_init(&board.tables);
+    od_shared_init(&board.shared);
     (void)pthread_mutex_init(&board.lock, NULL);
     (void)pthread_cond_init(&board.changed, NULL);
     if (config->show_progress) {
@@ -308,7 +309,7 @@ enum od_status od_eval_runs(const struct od_eval_config *config,
     }
     (void)pthread_cond_destroy(&board.changed);
     (void)pthread_mutex_destroy(&board.lock);
-    od_run_tables_release(&board.tables);
+    od_shared_release(&board.shared);
     od_free(board.slots);
     od_pool_free(pool);
     return board.status;
