@@ -150,7 +150,7 @@ static size_t without_last_character(const char *text, size_t size)
 static enum od_status truncate_prompt(const struct od_adapter_spec *adapter,
                                       const struct od_responder *responder, int64_t window,
                                       struct od_buf *prompt, bool *ret_truncated,
-                                      struct od_error *err)
+                                      int64_t *ret_tokens, struct od_error *err)
 {
     struct od_buf cut;
     int64_t tokens = 0;
@@ -174,6 +174,10 @@ static enum od_status truncate_prompt(const struct od_adapter_spec *adapter,
             od_buf_append(prompt, cut.bytes, size);
             status = od_buf_check(prompt, err);
         }
+    }
+    if (status == OD_OK && size > 0 && size == prompt->size &&
+        memcmp(cut.bytes, prompt->bytes, size) == 0) {
+        *ret_tokens = tokens;  // of the very text that is sent
     }
     od_buf_release(&cut);
     return status;
@@ -206,13 +210,15 @@ enum od_status od_prompt_fit(const struct od_adapter_spec *adapter,
         count--;
     }
     if (status == OD_OK && !fits) {
-        status = truncate_prompt(adapter, responder, window, &prompt, &truncated, err);
+        tokens = 0;
+        status = truncate_prompt(adapter, responder, window, &prompt, &truncated, &tokens, err);
     }
     if (status == OD_OK) {
         state->prompt_size = prompt.size;
         state->prompt = od_buf_take(&prompt);
         state->num_train_instances = (int64_t)count;
         state->prompt_truncated = truncated;
+        state->num_prompt_tokens = tokens;
     }
     od_buf_release(&prompt);
     return status;

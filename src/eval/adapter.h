@@ -60,7 +60,8 @@ enum od_status od_token_count(const struct od_responder *responder, const char *
 /**
  * Build the prompt of `state->instance` so that it fits `window` tokens together with the answer:
  * drop examples from the last on, and cut the text when none is left. Fills prompt, prompt_size,
- * num_train_instances and prompt_truncated.
+ * num_train_instances and prompt_truncated; num_prompt_tokens, too, unless it stays 0: then the
+ * text that is sent was not counted on the way.
  * @error What the responder fails with, except OD_E_IO, which counts as no tokens.
  */
 enum od_status od_prompt_fit(const struct od_adapter_spec *adapter,

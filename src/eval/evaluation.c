@@ -1,11 +1,14 @@
 #include "eval/evaluation.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/answers.h"
 #include "eval/budget.h"
 #include "eval/run_spec.h"
 #include "eval/runner.h"
@@ -206,46 +209,118 @@ static enum od_status make_plan(const struct od_evaluation *evaluation, struct p
     return status;
 }
 
+// What is heard of the runs, by their places in the plan.
+struct results {
+    struct od_evaluation_report *report;
+    const char **reasons;  // [runs] why a run failed; NULL: it did not
+    enum od_status *statuses;
+    bool no_memory;
+};
+
+static void hear(void *context, size_t place, const struct od_run_outcome *outcome,
+                 enum od_status status, const struct od_error *error)
+{
+    struct results *results = context;
+    if (status == OD_OK) {
+        results->report->done += outcome->skipped ? 0 : 1;
+        results->report->skipped += outcome->skipped ? 1 : 0;
+        return;
+    }
+    od_log(OD_LOG_ERROR, "%s", error->message);
+    results->statuses[place] = status;
+    results->reasons[place] = od_arena_strdup(&results->report->arena, error->message);
+    results->no_memory = results->no_memory || !results->reasons[place];
+}
+
 static enum od_status run_all(const struct od_eval_config *config, const struct plan *plan,
                               struct od_evaluation_report *report, struct od_error *err)
 {
-    struct od_missing_run *failed =
-        od_arena_alloc(&report->arena, plan->spec_count, sizeof *failed);
+    const size_t count = plan->spec_count;
+    struct od_missing_run *failed = od_arena_alloc(&report->arena, count, sizeof *failed);
+    struct results results = {
+        .report = report,
+        .reasons = od_arena_alloc(&report->arena, count, sizeof *results.reasons),
+        .statuses = od_arena_alloc(&report->arena, count, sizeof *results.statuses)};
     size_t failed_count = 0;
 
-    if (!failed) {
+    if (!failed || !results.reasons || !results.statuses) {
         return od_fail(err, OD_E_MEMORY, "no memory for a report");
     }
-    for (size_t i = 0; i < plan->spec_count; i++) {
-        struct od_run_outcome outcome = {0};
-        struct od_error error = {0};
-        od_log(OD_LOG_INFO, "run %zu of %zu: %s", i + 1, plan->spec_count, plan->specs[i]->name);
-        const enum od_status status = od_eval_run(config, plan->specs[i], &outcome, &error);
-        if (status == OD_OK) {
-            report->done += outcome.skipped ? 0 : 1;
-            report->skipped += outcome.skipped ? 1 : 0;
-            continue;
+    const enum od_status status = od_eval_runs(config, plan->specs, count, hear, &results, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    if (results.no_memory) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a report");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (results.reasons[i]) {
+            report->first_failure =
+                report->first_failure == OD_OK ? results.statuses[i] : report->first_failure;
+            failed[failed_count++] =
+                (struct od_missing_run){plan->specs[i]->name, results.reasons[i]};
         }
-        if (status == OD_E_CANCELLED) {
-            if (err) {
-                *err = error;
-            }
-            return status;
-        }
-        od_log(OD_LOG_ERROR, "%s", error.message);
-        if (report->first_failure == OD_OK) {
-            report->first_failure = status;
-        }
-        failed[failed_count].what = plan->specs[i]->name;
-        failed[failed_count].reason = od_arena_strdup(&report->arena, error.message);
-        if (!failed[failed_count].reason) {
-            return od_fail(err, OD_E_MEMORY, "no memory for a report");
-        }
-        failed_count++;
     }
     report->missing.failed = failed;
     report->missing.failed_count = failed_count;
     return OD_OK;
+}
+
+// Remove files that an interrupted evaluation was writing: NAME.tmp-PROCESS. Runs empty their own folders.
+static enum od_status remove_unfinished(const char *folder, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    char **names = NULL;
+    size_t count = 0;
+    enum od_status status = OD_OK;
+    if (!od_path_is_dir(folder)) {
+        return OD_OK;
+    }
+    status = od_dir_list(folder, &names, &count, err);
+    for (size_t i = 0; i < count && status == OD_OK; i++) {
+        const char *end = strstr(names[i], ".json.tmp-");
+        if (end && strspn(end + 10, "0123456789") == strlen(end + 10)) {
+            status = od_path_join(path, folder, names[i], err);
+            if (status == OD_OK && unlink(path) != 0) {
+                status = od_fail(err, OD_E_IO, "cannot remove '%s': %s", path, strerror(errno));
+            }
+        }
+    }
+    od_names_free(names, count);
+    return status;
+}
+
+// All runs and the suite's tables. Answers are kept in the suite's folder until every run is made.
+static enum od_status run_suite(const struct od_eval_config *config, const struct plan *plan,
+                                const char *suite, struct od_evaluation_report *report,
+                                struct od_error *err)
+{
+    struct od_eval_config own = *config;
+    char path[OD_PATH_MAX_BYTES];
+    char groups[OD_PATH_MAX_BYTES];
+    enum od_status status = OD_OK;
+    if ((status = od_path_join(path, suite, OD_ANSWERS_FILE, err)) == OD_OK &&
+        (status = od_path_join(groups, suite, "groups", err)) == OD_OK &&
+        (status = od_answers_open(path, config->responder->model_name, &own.answers, err)) ==
+            OD_OK &&
+        (status = remove_unfinished(suite, err)) == OD_OK) {
+        status = remove_unfinished(groups, err);
+    }
+    if (status == OD_OK) {
+        status = run_all(&own, plan, report, err);
+    }
+    if (status == OD_OK) {
+        status = od_suite_summarize(suite, &report->missing, &report->summary, err);
+    }
+    if (status == OD_OK && report->missing.failed_count == 0) {
+        return od_answers_finish(own.answers, err);
+    }
+    if (status == OD_OK) {
+        od_log(OD_LOG_WARNING, "%zu runs failed; the same command asks what is missing",
+               report->missing.failed_count);
+    }
+    od_answers_close(own.answers);
+    return status;
 }
 
 enum od_status od_evaluate(const struct od_eval_config *config,
@@ -270,10 +345,7 @@ enum od_status od_evaluate(const struct od_eval_config *config,
         status = od_dir_make(suite, err);
     }
     if (status == OD_OK) {
-        status = run_all(config, &plan, &report, err);
-    }
-    if (status == OD_OK) {
-        status = od_suite_summarize(suite, &report.missing, &report.summary, err);
+        status = run_suite(config, &plan, suite, &report, err);
     }
     if (status != OD_OK) {
         od_evaluation_report_release(&report);

@@ -1,11 +1,15 @@
 /**
  * @file
- * A whole evaluation: entries of a conf file and descriptions, run one after the other, and the
+ * A whole evaluation: entries of a conf file and descriptions, run beside each other, and the
  * tables of the suite.
  *
  * An entry that this version cannot run (another scenario, data augmentation) is counted and
  * reported with its reason; it never runs as something else. A run that fails is reported, too, and
- * the next one starts.
+ * the others go on.
+ *
+ * Until every run is made, answers are kept in the suite's folder (answers.h): after a failure or a
+ * kill the same evaluation asks only what is missing, and its files are those of one that was never
+ * interrupted, except for times.
  *
  * @source HELM 2023-11: run.
  * @thread One owner: the thread that calls.

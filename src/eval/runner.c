@@ -1,11 +1,10 @@
 #include "eval/runner.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -14,339 +13,56 @@
 #include "base/threads.h"
 #include "eval/adapter.h"
 #include "eval/instance.h"
-#include "eval/metrics/evaluate.h"
-#include "eval/metrics/form.h"
-#include "eval/outputs.h"
-#include "eval/perturbations/perturb.h"
-#include "eval/perturbations/tables.h"
+#include "eval/run.h"
 #include "eval/run_spec.h"
-#include "eval/sampling.h"
-#include "eval/scenario.h"
-#include "infer/responder.h"
+#include "eval/shared.h"
 
-enum { FIRST_WAIT_S = 10 };
+// What is done with a run, in this order. Fit and ask have a job for each request, the others one.
+enum phase { PHASE_OPEN, PHASE_FIT, PHASE_ORDER, PHASE_ASK, PHASE_FINISH, PHASE_DONE };
 
-// One run under way.
-struct run {
-    const struct od_eval_config *config;
-    const struct od_run_spec *spec;
-    struct od_instances instances;
-    size_t *eval;  // positions of the evaluated instances
-    size_t eval_count;
-    struct od_instance *asked;  // these with their variants, in request order
-    size_t asked_count;
-    const struct od_instance **examples;  // of all trials, trial by trial
-    size_t example_count;                 // per trial
-    int64_t window;                       // tokens of prompt and answer
-    struct od_request_states states;
-    struct od_pool *pool;
-};
-
-// Work on one request.
-typedef enum od_status (*step_fn)(struct run *run, struct od_request_state *state,
-                                  struct od_error *err);
-
-// A pass over all requests: threads take the next one until none is left or one has failed.
-struct pass {
-    struct run *run;
-    step_fn step;
-    atomic_size_t next;
-    atomic_bool failed;
-    bool show_progress;
-    pthread_mutex_t lock;  // for all below
-    size_t done;
-    struct od_progress progress;
+// A run under way. The jobs of a phase are handed out from the first on.
+struct slot {
+    size_t place;  // of the run in the list
+    enum phase phase;
+    size_t next;  // job of the phase
+    size_t done;  // jobs of the phase that are done
+    size_t in_flight;
+    bool skipped;
     enum od_status status;
     size_t failed_at;
     struct od_error error;
+    double start_s;
+    struct od_run run;
 };
 
-static void note_failure(struct pass *pass, size_t at, enum od_status status,
-                         const struct od_error *error)
-{
-    atomic_store(&pass->failed, true);
-    (void)pthread_mutex_lock(&pass->lock);
-    if (pass->status == OD_OK || at < pass->failed_at) {
-        pass->status = status;
-        pass->failed_at = at;
-        pass->error = *error;
-    }
-    (void)pthread_mutex_unlock(&pass->lock);
-}
+// The runs of an evaluation. Threads take a job of the first run that has one, and open another run
+// when there is none.
+struct board {
+    const struct od_eval_config *config;
+    const struct od_run_spec *const *specs;
+    size_t count;
+    od_run_done_fn on_done;
+    void *done_context;
+    struct od_shared shared;
+    pthread_mutex_t lock;  // for all below
+    pthread_cond_t changed;
+    size_t next;          // run that is opened next
+    struct slot **slots;  // open runs, in the order of the list
+    size_t slot_count;
+    size_t slot_capacity;
+    enum od_status status;  // not OD_OK: everything ends
+    struct od_error error;
+    size_t runs_done;
+    int64_t answers;
+    struct od_progress progress;
+};
 
-static void work(void *context, int64_t first, int64_t last, int thread)
-{
-    struct pass *pass = context;
-    struct od_error error = {0};
-    (void)first;
-    (void)last;
-    (void)thread;
-    while (!atomic_load(&pass->failed)) {
-        const size_t at = atomic_fetch_add(&pass->next, 1);
-        if (at >= pass->run->states.count) {
-            break;
-        }
-        struct od_request_state *state = &pass->run->states.items[at];
-        const enum od_status status = pass->step(pass->run, state, &error);
-        if (status != OD_OK) {
-            od_error_prefix(&error, "instance '%s'", state->instance->id);
-            note_failure(pass, at, status, &error);
-            break;
-        }
-        (void)pthread_mutex_lock(&pass->lock);
-        pass->done++;
-        if (pass->show_progress) {
-            od_progress_show(&pass->progress, (int64_t)pass->done, "");
-        }
-        (void)pthread_mutex_unlock(&pass->lock);
-    }
-}
-
-// `what` names the bar; NULL: no bar.
-static enum od_status over_requests(struct run *run, const char *what, step_fn step,
-                                    struct od_error *err)
-{
-    struct pass pass = {.run = run, .step = step};
-    (void)pthread_mutex_init(&pass.lock, NULL);
-    pass.show_progress = what && run->config->show_progress;
-    if (pass.show_progress) {
-        od_progress_start(&pass.progress, what, (int64_t)run->states.count);
-    }
-    od_pool_run(run->pool, od_pool_threads(run->pool), 1, work, &pass);
-    if (pass.show_progress) {
-        od_progress_end(&pass.progress, (int64_t)pass.done, "");
-    }
-    (void)pthread_mutex_destroy(&pass.lock);
-    if (pass.status != OD_OK && err) {
-        *err = pass.error;
-    }
-    return pass.status;
-}
-
-// HELM's window, or the model's context where that is known and shorter.
-static int64_t window_of(const struct od_eval_config *config)
-{
-    const int64_t context = config->responder->context_length;
-    return context > 0 && context < config->window_tokens ? context : config->window_tokens;
-}
-
-static enum od_status step_adapt(struct run *run, struct od_request_state *state,
-                                 struct od_error *err)
-{
-    return od_prompt_fit(&run->spec->adapter, run->config->responder, window_of(run->config),
-                         run->examples + (size_t)state->trial * run->example_count,
-                         run->example_count, state, err);
-}
-
-bool od_eval_is_worth_retrying(enum od_status status)
-{
-    switch (status) {
-    case OD_OK:
-    case OD_E_ARGUMENT:
-    case OD_E_UNSUPPORTED:
-    case OD_E_LIMIT:
-    case OD_E_MEMORY:
-    case OD_E_REFUSED:
-    case OD_E_CANCELLED: return false;
-    case OD_E_NOT_FOUND:
-    case OD_E_FORMAT:
-    case OD_E_IO: return true;
-    }
-    return false;
-}
-
-static void pause_for(const struct od_eval_config *config, double seconds)
-{
-    struct timespec rest = {.tv_sec = (time_t)seconds};
-    if (config->wait) {
-        config->wait(config->wait_context, seconds);
-        return;
-    }
-    while (nanosleep(&rest, &rest) != 0) {
-        // a signal came: sleep what is left
-    }
-}
-
-static enum od_status step_process(struct run *run, struct od_request_state *state,
-                                   struct od_error *err)
-{
-    const struct od_responder *responder = run->config->responder;
-    const struct od_process_request request = od_request_of(&run->spec->adapter, state);
-    double wait_s = FIRST_WAIT_S;
-
-    for (int attempt = 1;; attempt++) {
-        const enum od_status status =
-            responder->process(responder->context, &request, &state->result, err);
-        if (status == OD_OK) {
-            return OD_OK;
-        }
-        if (!od_eval_is_worth_retrying(status)) {
-            return status;
-        }
-        if (attempt == OD_EVAL_ATTEMPTS) {
-            od_error_prefix(err, "%d attempts failed", OD_EVAL_ATTEMPTS);
-            return status;
-        }
-        if (err) {
-            od_log(OD_LOG_WARNING, "attempt %d of %d failed, again in %.0f s: %s", attempt,
-                   OD_EVAL_ATTEMPTS, wait_s, err->message);
-        }
-        od_process_result_release(&state->result);
-        pause_for(run->config, wait_s);
-        wait_s *= 2;
-    }
-}
-
-static enum od_status step_count(struct run *run, struct od_request_state *state,
-                                 struct od_error *err)
-{
-    return od_token_count(run->config->responder, state->prompt, state->prompt_size,
-                          &state->num_prompt_tokens, err);
-}
-
-static enum od_status sample_trial(struct run *run, int64_t trial, struct od_error *err)
-{
-    size_t *chosen = NULL;
-    size_t count = 0;
-    const enum od_status status = od_sample_examples(
-        &run->instances, run->spec->adapter.max_train_instances, trial, &chosen, &count, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    if (!run->examples) {
-        size_t total = 0;
-        if (od_size_mul(count, (size_t)run->spec->adapter.num_train_trials, &total)) {
-            run->examples = od_alloc(total, sizeof *run->examples);
-        }
-        run->example_count = count;
-    }
-    for (size_t i = 0; run->examples && i < count; i++) {
-        run->examples[(size_t)trial * count + i] = &run->instances.items[chosen[i]];
-    }
-    od_free(chosen);
-    return run->examples ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for examples");
-}
-
-static enum od_status set_window(struct run *run, struct od_error *err)
-{
-    const int64_t context = run->config->responder->context_length;
-    const int64_t answer = run->spec->adapter.max_tokens;
-    run->window = run->config->window_tokens;
-    if (context > 0 && context < run->window) {
-        run->window = context;
-        od_log(OD_LOG_INFO, "prompts are fitted to the model's context of %lld tokens",
-               (long long)context);
-    }
-    if (run->window <= answer) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "a window of %lld tokens has no room for a prompt beside an answer of %lld",
-                       (long long)run->window, (long long)answer);
-    }
-    return OD_OK;
-}
-
-// The evaluated instances, with the variants that the run spec asks for.
-static enum od_status add_variants(struct run *run, struct od_error *err)
-{
-    const struct od_augmentation *augmentation = run->spec->augmentation;
-    struct od_perturbation_tables tables;
-    enum od_status status = OD_OK;
-
-    od_perturbation_tables_init(&tables);
-    if (augmentation) {
-        status = od_perturbation_tables_read(&tables, run->config->data, err);
-    }
-    if (status == OD_OK) {
-        status = od_augment(&tables, augmentation ? augmentation->kinds : 0,
-                            run->spec->scenario->keeps_unchanged, &run->instances, run->eval,
-                            run->eval_count, &run->asked, &run->asked_count, err);
-    }
-    od_perturbation_tables_release(&tables);
-    return status;
-}
-
-// Read the data and lay out the requests.
-static enum od_status prepare(struct run *run, struct od_error *err)
-{
-    const struct od_adapter_spec *adapter = &run->spec->adapter;
-    size_t total = 0;
-    enum od_status status =
-        run->spec->scenario->load(run->spec, run->config->data, &run->instances, err);
-
-    if (status == OD_OK) {
-        status = od_sample_eval(&run->instances, adapter->has_max_eval_instances,
-                                adapter->max_eval_instances, &run->eval, &run->eval_count, err);
-    }
-    for (int64_t trial = 0; trial < adapter->num_train_trials && status == OD_OK; trial++) {
-        status = sample_trial(run, trial, err);
-    }
-    if (status == OD_OK) {
-        status = add_variants(run, err);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    if (!od_size_mul(run->asked_count, (size_t)adapter->num_train_trials, &total) ||
-        total > OD_INSTANCES_MAX) {
-        return od_fail(err, OD_E_LIMIT, "more than %d requests in a run", OD_INSTANCES_MAX);
-    }
-    run->states.items = od_alloc(total, sizeof *run->states.items);
-    if (!run->states.items) {
-        return od_fail(err, OD_E_MEMORY, "no memory for %zu requests", total);
-    }
-    run->states.count = total;
-    for (size_t i = 0; i < total && run->eval_count > 0; i++) {
-        struct od_request_state *state = &run->states.items[i];
-        state->instance = &run->asked[i % run->asked_count];
-        state->trial = (int64_t)(i / run->asked_count);
-        od_process_result_init(&state->result);
-    }
-    return OD_OK;
-}
-
-// What the answers look like, beside HELM's files; told when most of them cannot be scored. When a
-// folder is emptied, names go in their order: one of HELM's files goes first, so that no folder that is
-// left half-way is taken for complete.
-static enum od_status write_forms(const struct run *run, const char *folder, struct od_error *err)
-{
-    char path[OD_PATH_MAX_BYTES];
-    struct od_forms forms = {0};
-    struct od_buf buf;
-    od_forms_count(run->spec, &run->states, &forms);
-    if (2 * forms.counts[OD_FORM_READABLE] < forms.answers) {
-        od_log(OD_LOG_WARNING,
-               "run '%s': %lld of %lld answers have not the form that is scored; see "
-               "replies_oneday.json",
-               run->spec->name, (long long)(forms.answers - forms.counts[OD_FORM_READABLE]),
-               (long long)forms.answers);
-    }
-    od_buf_init(&buf, OD_OUTPUT_MAX_BYTES);
-    od_forms_write(run->spec, &forms, &buf);
-    enum od_status status = od_buf_check(&buf, err);
-    if (status == OD_OK) {
-        status = od_path_join(path, folder, "replies_oneday.json", err);
-    }
-    if (status == OD_OK) {
-        status = od_file_write(path, buf.bytes, buf.size, err);
-    }
-    od_buf_release(&buf);
-    return status;
-}
-
-static enum od_status evaluate(struct run *run, const char *folder, struct od_error *err)
-{
-    struct od_metrics_result metrics;
-    od_metrics_result_init(&metrics);
-    enum od_status status = od_metrics_evaluate(run->spec, &run->states, &metrics, err);
-    if (status == OD_OK) {
-        status = write_forms(run, folder, err);
-    }
-    if (status == OD_OK) {
-        status = od_outputs_write(folder, run->spec, &run->states, &metrics, err);
-    }
-    od_metrics_result_release(&metrics);
-    return status;
-}
+// A piece of work.
+struct job {
+    struct slot *slot;
+    enum phase phase;
+    size_t index;
+};
 
 enum od_status od_eval_suite_folder(const struct od_eval_config *config, char *out,
                                     struct od_error *err)
@@ -359,73 +75,277 @@ enum od_status od_eval_suite_folder(const struct od_eval_config *config, char *o
     return OD_OK;
 }
 
-// The run's folder, without files of an earlier run, so that it is complete only at the end.
-static enum od_status open_folder(const struct od_eval_config *config, const char *name, char *out,
-                                  struct od_error *err)
+// ------------------------------------------------------------------ jobs
+
+static size_t job_count(const struct slot *slot)
 {
-    char suite[OD_PATH_MAX_BYTES];
-    enum od_status status = od_eval_suite_folder(config, suite, err);
-    if (status == OD_OK) {
-        status = od_path_join(out, suite, name, err);
-    }
-    if (status == OD_OK && !(config->skip_completed_runs && od_outputs_complete(out))) {
-        status = od_dir_remove(out, err);
-        if (status == OD_OK) {
-            status = od_dir_make(out, err);
+    return slot->phase == PHASE_FIT || slot->phase == PHASE_ASK ? slot->run.states.count : 1;
+}
+
+// The first request of a run goes ahead of the others: what they have in common is then in the
+// server's cache when they come.
+static bool waits_for_first(const struct slot *slot)
+{
+    return slot->phase == PHASE_ASK && slot->next > 0 && slot->done == 0;
+}
+
+static bool name_is_open(const struct board *board, const char *name)
+{
+    for (size_t i = 0; i < board->slot_count; i++) {
+        if (strcmp(board->specs[board->slots[i]->place]->name, name) == 0) {
+            return true;
         }
     }
-    return status;
+    return false;
+}
+
+// Open the next run, unless enough are open or one of the same folder is. Sets board->status
+// without memory.
+static struct slot *open_next(struct board *board)
+{
+    if (board->next == board->count || board->slot_count == board->slot_capacity ||
+        name_is_open(board, board->specs[board->next]->name)) {
+        return NULL;
+    }
+    struct slot *slot = od_alloc(1, sizeof *slot);
+    if (!slot) {
+        board->status = od_fail(&board->error, OD_E_MEMORY, "no memory for a run");
+        return NULL;
+    }
+    slot->place = board->next++;
+    slot->start_s = od_clock_s();
+    board->slots[board->slot_count++] = slot;
+    od_log(OD_LOG_INFO, "run %zu of %zu: %s", slot->place + 1, board->count,
+           board->specs[slot->place]->name);
+    return slot;
+}
+
+static bool take(struct board *board, struct job *job)
+{
+    struct slot *slot = NULL;
+    for (size_t i = 0; i < board->slot_count && !slot; i++) {
+        struct slot *one = board->slots[i];
+        if (one->status == OD_OK && one->next < job_count(one) && !waits_for_first(one)) {
+            slot = one;
+        }
+    }
+    if (!slot) {
+        slot = open_next(board);
+    }
+    if (!slot) {
+        return false;
+    }
+    slot->in_flight++;
+    *job = (struct job){slot, slot->phase, slot->next++};
+    return true;
+}
+
+// Without the lock.
+static enum od_status perform(struct board *board, const struct job *job, struct od_error *err)
+{
+    struct od_run *run = &job->slot->run;
+    switch (job->phase) {
+    case PHASE_OPEN:
+        return od_run_open(run, board->config, board->specs[job->slot->place], &board->shared,
+                           &job->slot->skipped, err);
+    case PHASE_FIT: return od_run_fit(run, job->index, err);
+    case PHASE_ORDER: return od_run_order(run, err);
+    case PHASE_ASK: return od_run_ask(run, job->index, err);
+    case PHASE_FINISH: return od_run_finish(run, err);
+    case PHASE_DONE: break;
+    }
+    return OD_OK;
+}
+
+static size_t request_of(const struct job *job)
+{
+    return job->phase == PHASE_ASK ? job->slot->run.order[job->index] : job->index;
+}
+
+// Of several failures that of the first request stands.
+static void note_failure(const struct job *job, enum od_status status, struct od_error *error)
+{
+    struct slot *slot = job->slot;
+    const size_t at = request_of(job);
+    if (slot->status == OD_OK || at < slot->failed_at) {
+        if (job->phase == PHASE_FIT || job->phase == PHASE_ASK) {
+            od_error_prefix(error, "instance '%s'", slot->run.states.items[at].instance->id);
+        }
+        slot->status = status;
+        slot->failed_at = at;
+        slot->error = *error;
+    }
+}
+
+// ------------------------------------------------------------------ ends of runs
+
+static void show_progress(struct board *board)
+{
+    char note[64];
+    if (board->config->show_progress) {
+        (void)snprintf(note, sizeof note, "%lld answers", (long long)board->answers);
+        od_progress_show(&board->progress, (int64_t)board->runs_done, note);
+    }
+}
+
+static void remove_slot(struct board *board, struct slot *slot)
+{
+    size_t at = 0;
+    while (board->slots[at] != slot) {
+        at++;
+    }
+    memmove(&board->slots[at], &board->slots[at + 1],
+            (--board->slot_count - at) * sizeof *board->slots);
+    od_run_release(&slot->run);
+    od_free(slot);
+}
+
+static void end_run(struct board *board, struct slot *slot)
+{
+    const struct od_run_outcome outcome = {.skipped = slot->skipped,
+                                           .requests = (int64_t)slot->run.states.count,
+                                           .seconds = od_clock_s() - slot->start_s};
+    if (slot->status != OD_OK) {
+        od_error_prefix(&slot->error, "run '%s'", board->specs[slot->place]->name);
+    }
+    if (slot->status == OD_E_CANCELLED && board->status == OD_OK) {
+        board->status = slot->status;
+        board->error = slot->error;
+    }
+    board->on_done(board->done_context, slot->place, &outcome, slot->status, &slot->error);
+    board->runs_done++;
+    show_progress(board);
+    remove_slot(board, slot);
+}
+
+// A job is done: go to the next phase, or end the run.
+static void settle(struct board *board, const struct job *job, enum od_status status,
+                   struct od_error *error)
+{
+    struct slot *slot = job->slot;
+    slot->in_flight--;
+    if (status != OD_OK) {
+        note_failure(job, status, error);
+    } else {
+        slot->done++;
+    }
+    if (job->phase == PHASE_ASK && status == OD_OK) {
+        board->answers++;
+        show_progress(board);
+    }
+    while (slot->status == OD_OK && slot->phase != PHASE_DONE && slot->done == job_count(slot)) {
+        slot->phase = slot->skipped ? PHASE_DONE : (enum phase)(slot->phase + 1);
+        slot->next = 0;
+        slot->done = 0;
+    }
+    if (slot->in_flight == 0 && (slot->status != OD_OK || slot->phase == PHASE_DONE)) {
+        end_run(board, slot);
+    }
+}
+
+// ------------------------------------------------------------------ threads
+
+static void work(void *context, int64_t first, int64_t last, int thread)
+{
+    struct board *board = context;
+    struct job job = {0};
+    (void)first;
+    (void)last;
+    (void)thread;
+    (void)pthread_mutex_lock(&board->lock);
+    while (board->status == OD_OK) {
+        if (take(board, &job)) {
+            struct od_error error = {0};
+            (void)pthread_mutex_unlock(&board->lock);
+            const enum od_status status = perform(board, &job, &error);
+            (void)pthread_mutex_lock(&board->lock);
+            settle(board, &job, status, &error);
+            (void)pthread_cond_broadcast(&board->changed);
+        } else if (board->slot_count == 0 && board->next == board->count) {
+            break;
+        } else if (board->status == OD_OK) {
+            (void)pthread_cond_wait(&board->changed, &board->lock);
+        }
+    }
+    (void)pthread_cond_broadcast(&board->changed);
+    (void)pthread_mutex_unlock(&board->lock);
+}
+
+enum od_status od_eval_runs(const struct od_eval_config *config,
+                            const struct od_run_spec *const *specs, size_t count,
+                            od_run_done_fn on_done, void *context, struct od_error *err)
+{
+    struct board board = {.config = config,
+                          .specs = specs,
+                          .count = count,
+                          .on_done = on_done,
+                          .done_context = context};
+    struct od_pool *pool = NULL;
+    enum od_status status = od_pool_create(config->threads, &pool, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    board.slot_capacity = (size_t)od_pool_threads(pool);
+    board.slots = od_alloc(board.slot_capacity, sizeof *board.slots);
+    if (!board.slots) {
+        od_pool_free(pool);
+        return od_fail(err, OD_E_MEMORY, "no memory for a list of runs");
+    }
+    od_shared_init(&board.shared);
+    (void)pthread_mutex_init(&board.lock, NULL);
+    (void)pthread_cond_init(&board.changed, NULL);
+    if (config->show_progress) {
+        od_progress_start(&board.progress, "runs", (int64_t)count);
+    }
+    od_pool_run(pool, od_pool_threads(pool), 1, work, &board);
+    if (config->show_progress) {
+        od_progress_end(&board.progress, (int64_t)board.runs_done, "");
+    }
+    while (board.slot_count > 0) {
+        remove_slot(&board, board.slots[0]);
+    }
+    if (board.status != OD_OK && err) {
+        *err = board.error;
+    }
+    (void)pthread_cond_destroy(&board.changed);
+    (void)pthread_mutex_destroy(&board.lock);
+    od_shared_release(&board.shared);
+    od_free(board.slots);
+    od_pool_free(pool);
+    return board.status;
+}
+
+// What od_eval_run hears of its run.
+struct heard {
+    struct od_run_outcome outcome;
+    enum od_status status;
+    struct od_error error;
+};
+
+static void hear(void *context, size_t place, const struct od_run_outcome *outcome,
+                 enum od_status status, const struct od_error *error)
+{
+    struct heard *heard = context;
+    (void)place;
+    heard->outcome = *outcome;
+    heard->status = status;
+    heard->error = *error;
 }
 
 enum od_status od_eval_run(const struct od_eval_config *config, const struct od_run_spec *spec,
                            struct od_run_outcome *ret, struct od_error *err)
 {
-    char folder[OD_PATH_MAX_BYTES];
-    struct run run = {.config = config, .spec = spec};
-    const double start_s = od_clock_s();
-    enum od_status status = open_folder(config, spec->name, folder, err);
-
-    od_instances_init(&run.instances);
+    struct heard heard = {0};
+    const enum od_status status = od_eval_runs(config, &spec, 1, hear, &heard, err);
     if (status != OD_OK) {
-        goto done;
+        return status;
     }
-    if (config->skip_completed_runs && od_outputs_complete(folder)) {
-        *ret = (struct od_run_outcome){.skipped = true};
-        goto done;
+    if (heard.status != OD_OK) {
+        if (err) {
+            *err = heard.error;
+        }
+        return heard.status;
     }
-    status = od_pool_create(config->threads, &run.pool, err);
-    if (status == OD_OK) {
-        status = set_window(&run, err);
-    }
-    if (status == OD_OK) {
-        status = prepare(&run, err);
-    }
-    if (status == OD_OK) {
-        status = over_requests(&run, NULL, step_adapt, err);
-    }
-    if (status == OD_OK) {
-        status = over_requests(&run, "requests", step_process, err);
-    }
-    if (status == OD_OK) {
-        status = over_requests(&run, NULL, step_count, err);
-    }
-    if (status == OD_OK) {
-        status = evaluate(&run, folder, err);
-    }
-    if (status == OD_OK) {
-        *ret = (struct od_run_outcome){.requests = (int64_t)run.states.count,
-                                       .seconds = od_clock_s() - start_s};
-    }
-
-done:
-    if (status != OD_OK) {
-        od_error_prefix(err, "run '%s'", spec->name);
-    }
-    od_request_states_release(&run.states);
-    od_pool_free(run.pool);
-    od_free(run.examples);
-    od_free(run.asked);
-    od_free(run.eval);
-    od_instances_release(&run.instances);
-    return status;
+    *ret = heard.outcome;
+    return OD_OK;
 }

@@ -2,9 +2,12 @@
  * @file
  * Runs run specs: reads the data, asks the responder, computes the statistics, writes the files.
  *
- * Requests are asked by several threads; results are stored by position, so the files do not depend
- * on their number. A request is tried up to five times; when it fails for good the run is lost, as
- * in HELM, and the next run starts.
+ * Several threads work at several runs at the same time: a thread takes the next request of the
+ * first run that has one and opens another run when none has, so that as many requests are under
+ * way as there are threads, and reading, scoring and writing go on beside them. Requests of a run
+ * are asked in the order of their prompts, the first one ahead of the others (run.h). Results are
+ * stored by position, so the files do not depend on threads or order. A request is tried up to five
+ * times; when it fails for good the run is lost, as in HELM, and the others go on.
  *
  * @source HELM 2023-11: runner, executor.
  * @thread One owner: the thread that calls; the responder is called from `threads` threads.
@@ -18,6 +21,7 @@
 
 #include "base/status.h"
 #include "eval/adapter.h"
+#include "eval/answers.h"
 #include "eval/run_spec.h"
 #include "infer/responder.h"
 
@@ -33,6 +37,7 @@ struct od_eval_config {
     bool skip_completed_runs;  ///< leave runs alone whose five files are there
     int64_t window_tokens;     ///< prompt and answer together; the model's context when smaller
     bool show_progress;
+    struct od_answers *answers;  ///< where answers are kept and found again; NULL: nowhere
     /** Pause before another attempt; NULL: sleep. */
     void (*wait)(void *context, double seconds);
     void *wait_context;
@@ -49,6 +54,22 @@ struct od_run_outcome {
 /** Folder of a suite: OUTPUT/runs/SUITE. `out` is OD_PATH_MAX_BYTES. */
 enum od_status od_eval_suite_folder(const struct od_eval_config *config, char *out,
                                     struct od_error *err) OD_MUST_CHECK;
+
+/**
+ * Hears of the end of a run, in the order in which they end: which, what became of it, and why when
+ * `status` is not OD_OK. Called by one thread at a time.
+ */
+typedef void (*od_run_done_fn)(void *context, size_t place, const struct od_run_outcome *outcome,
+                               enum od_status status, const struct od_error *error);
+
+/**
+ * Do `count` runs and write their files. Two of the same name are done one after the other.
+ * @error OD_E_CANCELLED when a responder says so, OD_E_MEMORY; a run that fails is heard of only.
+ */
+enum od_status od_eval_runs(const struct od_eval_config *config,
+                            const struct od_run_spec *const *specs, size_t count,
+                            od_run_done_fn on_done, void *context,
+                            struct od_error *err) OD_MUST_CHECK;
 
 /**
  * Do one run and write its files.

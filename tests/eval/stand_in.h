@@ -36,6 +36,7 @@ struct stand_in {
     enum od_status tokenize_fails;  ///< every call fails with this
     enum od_status decode_fails;
     bool ignores_truncation;
+    unsigned char salt;  ///< another one is another model
 };
 
 STAND_IN_UNUSED static void stand_in_digest(const char *prompt, size_t size, unsigned char out[32])
@@ -157,6 +158,9 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
         return model->fail_status;
     }
     stand_in_digest(request->prompt, request->prompt_size, h);
+    for (size_t i = 0; i < sizeof h; i++) {
+        h[i] ^= model->salt;
+    }
     stand_in_text(request->prompt, request->prompt_size, letter, h[0], text, sizeof text);
     result->text = od_arena_strdup(&result->arena, text);
     result->text_size = strlen(text);
