@@ -81,7 +81,7 @@ static enum od_status read_adapters(const char *value, struct adapter_list *list
         }
         if (!equals || (comma && equals > comma) || list->count == OD_ENGINE_ADAPTERS_MAX) {
             return od_fail(err, OD_E_ARGUMENT,
-                           "--adapters wants NAME=DIR,NAME=DIR,... with at most %d of them, not "
+                           "--adapters wants NAME=PATH,NAME=PATH,... with at most %d of them, not "
                            "'%.200s'",
                            OD_ENGINE_ADAPTERS_MAX, at);
         }
@@ -332,11 +332,13 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
                               .queue_max = defaults.queue_max,
                               .connections_max = defaults.connections_max};
     struct od_option options[] = {
-        OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter, "merge this LoRA adapter", NULL),
-        OD_OPTION_TEXT_OF(0, "adapters", "NAME=DIR,...", &request.adapters,
-                          "LoRA adapters that stay apart; a request chooses one by its name as "
-                          "its model",
-                          NULL),
+        OD_OPTION_TEXT_OF(0, "adapter", "DIR|FILE", &request.adapter,
+                          "merge this LoRA adapter, a folder or a GGUF file", NULL),
+        OD_OPTION_TEXT_OF(
+            0, "adapters", "NAME=PATH,...", &request.adapters,
+            "LoRA adapters, folders or GGUF files, that stay apart; a request chooses one by its name as "
+            "its model",
+            NULL),
         OD_OPTION_TEXT_OF(0, "host", "HOST", &request.host,
                           "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1"),
         OD_OPTION_INT_OF('p', "port", "PORT", &request.port, "port; 0 takes any that is free",
