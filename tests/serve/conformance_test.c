@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -315,6 +316,20 @@ struct canned {
     const char *message;
 };
 
+static void answer_late(void *context, struct od_http_exchange *exchange)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    const double until = od_clock_s() + 0.6;
+    (void)context;
+    while (od_clock_s() < until) {
+        (void)nanosleep(&pause, NULL);
+    }
+    struct od_http_response response = {.code = 200, .content_type = "application/json"};
+    od_buf_init(&response.body, 1 << 16);
+    od_buf_puts(&response.body, "{\"text\":\"\",\"logprob\":0,\"request_time\":0,\"tokens\":[]}");
+    od_http_respond(exchange, &response);
+}
+
 static void answer_canned(void *context, struct od_http_exchange *exchange)
 {
     const struct canned *canned = context;
@@ -380,12 +395,34 @@ static void bad_health(void **state)
     assert_int_equal(od_conformance_wait("nonsense", &options, &waited, &err), OD_E_ARGUMENT);
 }
 
+// A good answer that comes too late is none; the limit is named.
+static void late_answer(void **state)
+{
+    (void)state;
+    struct od_http_options http = OD_HTTP_OPTIONS_INIT;
+    struct od_http_server *server = NULL;
+    struct od_error err = {0};
+    double waited = 0.0;
+    char url[64];
+    http.handler = answer_late;
+    assert_ok(od_http_server_create(&http, &server, &err), &err);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d", od_http_server_port(server));
+    struct od_conformance_options options = OD_CONFORMANCE_OPTIONS_INIT;
+    options.timeout_s = 0.125;
+    assert_int_equal(od_conformance_wait(url, &options, &waited, &err), OD_E_IO);
+    assert_non_null(strstr(err.message, "in 0.125 s, the limit of one request"));
+    options.timeout_s = 60.0;
+    assert_ok(od_conformance_wait(url, &options, &waited, &err), &err);
+    od_http_server_stop(server, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_server),
         cmocka_unit_test(each_fault_is_found),
         cmocka_unit_test(bad_health),
+        cmocka_unit_test(late_answer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
