@@ -39,6 +39,7 @@ struct request {
     const char *grace;
     const char *key_file;
     const char *chat_template;
+    const char *stop;
     int64_t port;
     int64_t slots;
     int64_t context;
@@ -81,7 +82,7 @@ static enum od_status read_adapters(const char *value, struct adapter_list *list
         }
         if (!equals || (comma && equals > comma) || list->count == OD_ENGINE_ADAPTERS_MAX) {
             return od_fail(err, OD_E_ARGUMENT,
-                           "--adapters wants NAME=DIR,NAME=DIR,... with at most %d of them, not "
+                           "--adapters wants NAME=PATH,NAME=PATH,... with at most %d of them, not "
                            "'%.200s'",
                            OD_ENGINE_ADAPTERS_MAX, at);
         }
@@ -243,6 +244,23 @@ static enum od_status read_keys(const char *path, struct keys *keys, struct od_e
     return OD_OK;
 }
 
+/** A text of the command line, where \n is a line break and \t a tab. Caller frees; NULL: no memory. */
+static char *read_stop(const char *text)
+{
+    char *copy = od_memdup(text, strlen(text));
+    char *end = copy;
+    for (const char *at = copy; at && *at != '\0'; at++) {
+        const bool is_break = strncmp(at, "\\n", 2) == 0;
+        const bool is_escape = is_break || strncmp(at, "\\t", 2) == 0;
+        at += is_escape;
+        *end++ = is_break ? '\n' : is_escape ? '\t' : *at;
+    }
+    if (copy) {
+        *end = '\0';
+    }
+    return copy;
+}
+
 static enum od_status read_options(const struct request *request, struct od_server_options *ret,
                                    struct od_error *err)
 {
@@ -289,12 +307,18 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
     struct opened opened = {0};
     struct od_server *server = NULL;
     struct keys keys = {.count = 0};
+    char *stop = NULL;
 
     enum od_status status = read_options(request, &options, err);
     if (status == OD_OK) {
         status = read_keys(request->key_file, &keys, err);
         options.keys = keys.list;
         options.key_count = keys.count;
+    }
+    if (status == OD_OK && request->stop) {
+        stop = read_stop(request->stop);
+        options.stop = stop;
+        status = stop ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for --stop");
     }
     if (status == OD_OK) {
         status = open_responder(cli, request, &opened, err);
@@ -317,6 +341,7 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
     }
     od_server_stop(server);
     close_responder(&opened);
+    od_free(stop);
     od_free(keys.text);
     return status;
 }
@@ -332,11 +357,13 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
                               .queue_max = defaults.queue_max,
                               .connections_max = defaults.connections_max};
     struct od_option options[] = {
-        OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter, "merge this LoRA adapter", NULL),
-        OD_OPTION_TEXT_OF(0, "adapters", "NAME=DIR,...", &request.adapters,
-                          "LoRA adapters that stay apart; a request chooses one by its name as "
-                          "its model",
-                          NULL),
+        OD_OPTION_TEXT_OF(0, "adapter", "DIR|FILE", &request.adapter,
+                          "merge this LoRA adapter, a folder or a GGUF file", NULL),
+        OD_OPTION_TEXT_OF(
+            0, "adapters", "NAME=PATH,...", &request.adapters,
+            "LoRA adapters, folders or GGUF files, that stay apart; a request chooses one by its name as "
+            "its model",
+            NULL),
         OD_OPTION_TEXT_OF(0, "host", "HOST", &request.host,
                           "address to listen on; 0.0.0.0 lets other machines in", "127.0.0.1"),
         OD_OPTION_INT_OF('p', "port", "PORT", &request.port, "port; 0 takes any that is free",
@@ -367,6 +394,10 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
                           "how conversations are written: chatml, llama2, llama3, mistral, "
                           "zephyr, vicuna, alpaca, or a file in Jinja",
                           "the model's"),
+        OD_OPTION_TEXT_OF(0, "stop", "TEXT", &request.stop,
+                          "an answer of /process ends before TEXT where the request has no "
+                          "stop_sequences; \\n is a line break, \\t a tab",
+                          NULL),
         OD_OPTION_TEXT_OF(0, "grace", "TIME", &request.grace,
                           "on a stop, finish what is in flight for so long", "10s"),
     };

@@ -1,17 +1,48 @@
 #include "infer/adapters.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"
 #include "base/status.h"
 #include "device/cpu/gemm.h"
+#include "formats/gguf.h"
+#include "model/gguf_model.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/cpu.h"
 #include "ops/op.h"
 
-enum od_status od_adapter_set_open(const struct od_program *program, const char *const *folders,
+// Is the weight one that a linear operation of the layers multiplies with? Only there are adapters
+// applied: not behind the embedding, nor behind the head, which is the last operation.
+static bool is_linear_weight(const struct od_program *program, int32_t tensor)
+{
+    for (int32_t i = 0; i + 1 < program->op_count; i++) {
+        if (program->ops[i].kind == OD_OP_LINEAR && program->ops[i].slot[OD_SLOT_W] == tensor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Refuse what would be left out without a word.
+static enum od_status check_layers(const struct od_program *program,
+                                   const struct od_adapter *adapter, const char *path,
+                                   struct od_error *err)
+{
+    for (int64_t i = 0; i < adapter->layer_count; i++) {
+        if (adapter->layers[i].full || !is_linear_weight(program, adapter->layers[i].tensor)) {
+            return od_fail(err, OD_E_UNSUPPORTED,
+                           "adapter '%.300s' changes the embedding or the head: serve it alone, or "
+                           "merge it",
+                           path);
+        }
+    }
+    return OD_OK;
+}
+
+enum od_status od_adapter_set_open(const struct od_program *program, const char *const *paths,
                                    int64_t count, int64_t rows, struct od_adapter_set *ret,
                                    struct od_error *err)
 {
@@ -24,15 +55,12 @@ enum od_status od_adapter_set_open(const struct od_program *program, const char 
     }
     for (; set.count < count && status == OD_OK; set.count++) {
         struct od_adapter *adapter = &set.adapters[set.count];
-        status = od_adapter_open(program, folders[set.count], adapter, err);
+        const char *path = paths[set.count];
+        status = od_gguf_is_path(path) ? od_adapter_open_gguf(program, path, adapter, err)
+                                       : od_adapter_open(program, path, adapter, err);
         rank = adapter->r > rank ? adapter->r : rank;
-        for (int64_t i = 0; i < adapter->layer_count && status == OD_OK; i++) {
-            if (adapter->layers[i].full) {
-                status = od_fail(err, OD_E_UNSUPPORTED,
-                                 "adapter '%.300s' has an embedding or a head of its own "
-                                 "(modules_to_save): serve it alone, or merge it",
-                                 folders[set.count]);
-            }
+        if (status == OD_OK) {
+            status = check_layers(program, adapter, path, err);
         }
     }
     if (status == OD_OK) {

@@ -25,9 +25,10 @@ struct od_adapter_set {
     float *room;  ///< [rows of a pass, highest rank]
 };
 
-/** Read the adapters in `folders` [count] for a program of at most `rows` rows.
+/** Read the adapters in `paths` [count], folders or GGUF files, for a program of at most `rows` rows.
+ *  @error  OD_E_UNSUPPORTED: one changes the embedding or the head, which all requests share.
  *  @memory Fills `ret`: od_adapter_set_release. */
-enum od_status od_adapter_set_open(const struct od_program *program, const char *const *folders,
+enum od_status od_adapter_set_open(const struct od_program *program, const char *const *paths,
                                    int64_t count, int64_t rows, struct od_adapter_set *ret,
                                    struct od_error *err) OD_MUST_CHECK;
 void od_adapter_set_release(struct od_adapter_set *set);

@@ -44,7 +44,7 @@ struct od_engine_options {
     int64_t cache_tokens;  ///< positions of all sequences together [8 contexts, or one per slot]
     int64_t pass_tokens;   ///< rows per pass [256]
     const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
-    /** Adapter folders that stay apart, and the names by which requests choose them
+    /** Adapter folders or GGUF files that stay apart, and the names by which requests choose them
      *  [adapter_count]. */
     const char *const *adapter_names;
     const char *const *adapter_folders;

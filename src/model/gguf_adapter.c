@@ -216,100 +216,176 @@ enum od_status od_adapter_write_gguf(const struct od_program *program, const cha
     return status;
 }
 
-// Add one weight's pair; B's rows are put into our order.
-static enum od_status merge_pair(struct od_pool *pool, const struct od_gguf *gguf,
-                                 const struct od_spec *spec, const struct od_part *part,
-                                 const struct od_gguf_tensor *a, const struct od_gguf_tensor *b,
-                                 double alpha, float *w, struct od_error *err)
-{
-    const bool fits = a && b && a->rank == 2 && b->rank == 2 && a->shape[1] == part->cols &&
-                      b->shape[0] == part->rows && a->shape[0] == b->shape[1];
-    if (!fits) {
-        return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
-                       od_gguf_name(gguf), part->name);
-    }
-    const int64_t r = a->shape[0];
-    float *a_values = od_alloc((size_t)a->count, sizeof *a_values);
-    float *b_values = od_alloc((size_t)b->count, sizeof *b_values);
-    float *ours = od_alloc((size_t)b->count, sizeof *ours);
-    enum od_status status = a_values && b_values && ours
-                                ? OD_OK
-                                : od_fail(err, OD_E_MEMORY, "no memory to merge '%s'", part->name);
-    if (status == OD_OK) {
-        status = od_gguf_read_f32(gguf, a, a_values, err);
-    }
-    if (status == OD_OK) {
-        status = od_gguf_read_f32(gguf, b, b_values, err);
-    }
-    if (status == OD_OK) {
-        const bool turned = od_gguf_turned_heads(spec, part->name) > 0;
-        for (int64_t row = 0; row < part->rows; row++) {
-            const int64_t to = turned ? od_gguf_our_row(row, spec->head_dim) : row;
-            memcpy(ours + to * r, b_values + row * r, (size_t)r * sizeof *ours);
-        }
-        status = od_adapter_add(pool, w, a_values, ours, part->rows, part->cols, r,
-                                (double)((float)alpha / (float)r), err);
-    }
-    od_free(ours);
-    od_free(b_values);
-    od_free(a_values);
-    return status;
-}
+// A file of an adapter that is open.
+struct lora {
+    struct od_gguf *gguf;
+    float alpha;
+};
 
-static enum od_status merge_all(struct od_pool *pool, const struct od_program *program,
-                                float *const *tensors, const struct od_gguf *gguf, double alpha,
-                                struct od_error *err)
+static enum od_status open_lora(const char *path, struct lora *lora, struct od_error *err)
 {
-    enum od_status status = OD_OK;
-    size_t used = 0;
-    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
-        const struct od_part *part = &program->weights[i];
-        char name[OD_GGUF_NAME_MAX_BYTES + 1];
-        char side[2][OD_GGUF_NAME_MAX_BYTES + 16];
-        if (!od_gguf_weight_name(part->name, name)) {
-            continue;
-        }
-        (void)snprintf(side[0], sizeof side[0], "%s.lora_a", name);
-        (void)snprintf(side[1], sizeof side[1], "%s.lora_b", name);
-        const struct od_gguf_tensor *a = od_gguf_find_tensor(gguf, side[0]);
-        const struct od_gguf_tensor *b = od_gguf_find_tensor(gguf, side[1]);
-        if (a || b) {
-            status = merge_pair(pool, gguf, &program->spec, part, a, b, alpha,
-                                tensors[part->tensor] + part->row * part->cols, err);
-            used += 2;
-        }
-    }
-    if (status == OD_OK && used != od_gguf_tensor_count(gguf)) {
-        status = od_fail(err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to this model",
-                         od_gguf_name(gguf), used, od_gguf_tensor_count(gguf));
-    }
-    return status;
-}
-
-enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_program *program,
-                                     float *const *tensors, const char *path, struct od_error *err)
-{
-    struct od_gguf *gguf = NULL;
     const char *type = NULL;
     const char *kind = NULL;
     double alpha = 0;
-    enum od_status status = od_gguf_open(path, &gguf, err);
+    enum od_status status = od_gguf_open(path, &lora->gguf, err);
     if (status == OD_OK) {
-        status = od_gguf_text_or(gguf, "general.type", "", &type, err);
+        status = od_gguf_text_or(lora->gguf, "general.type", "", &type, err);
     }
     if (status == OD_OK) {
-        status = od_gguf_text_or(gguf, "adapter.type", "", &kind, err);
+        status = od_gguf_text_or(lora->gguf, "adapter.type", "", &kind, err);
     }
     if (status == OD_OK) {
-        status = od_gguf_number_or(gguf, "adapter.lora.alpha", 0, &alpha, err);
+        status = od_gguf_number_or(lora->gguf, "adapter.lora.alpha", 0, &alpha, err);
     }
     if (status == OD_OK && (strcmp(type, "adapter") != 0 || strcmp(kind, "lora") != 0 ||
                             !(fabs(alpha) > 0) || !isfinite(alpha))) {
         status = od_fail(err, OD_E_FORMAT, "'%s' is no LoRA adapter with an alpha", path);
     }
-    if (status == OD_OK) {
-        status = merge_all(pool, program, tensors, gguf, alpha, err);
+    lora->alpha = (float)alpha;
+    return status;
+}
+
+// The matrices of the file for one weight; false when it has none.
+static bool find_pair(const struct lora *lora, const struct od_part *part,
+                      const struct od_gguf_tensor *ret_sides[2])
+{
+    char name[OD_GGUF_NAME_MAX_BYTES + 1];
+    char side[OD_GGUF_NAME_MAX_BYTES + 16];
+    if (!od_gguf_weight_name(part->name, name)) {
+        return false;
     }
-    od_gguf_close(gguf);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(side, sizeof side, "%s.lora_%c", name, i == 0 ? 'a' : 'b');
+        ret_sides[i] = od_gguf_find_tensor(lora->gguf, side);
+    }
+    return ret_sides[0] || ret_sides[1];
+}
+
+// Read one weight's pair; B's rows are put into our order. The caller frees what is in `layer`.
+static enum od_status read_pair(const struct lora *lora, const struct od_spec *spec,
+                                const struct od_part *part,
+                                const struct od_gguf_tensor *const sides[2],
+                                struct od_adapter_layer *layer, struct od_error *err)
+{
+    const struct od_gguf_tensor *a = sides[0];
+    const struct od_gguf_tensor *b = sides[1];
+    const bool fits = a && b && a->rank == 2 && b->rank == 2 && a->shape[1] == part->cols &&
+                      b->shape[0] == part->rows && a->shape[0] == b->shape[1];
+    if (!fits) {
+        return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
+                       od_gguf_name(lora->gguf), part->name);
+    }
+    const int64_t r = a->shape[0];
+    float *file_b = od_alloc((size_t)b->count, sizeof *file_b);
+    *layer = (struct od_adapter_layer){
+        .tensor = part->tensor, .row = part->row, .rows = part->rows, .k = part->cols};
+    layer->a = od_alloc((size_t)a->count, sizeof *layer->a);
+    layer->b = od_alloc((size_t)b->count, sizeof *layer->b);
+    enum od_status status = file_b && layer->a && layer->b
+                                ? OD_OK
+                                : od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
+    if (status == OD_OK) {
+        status = od_gguf_read_f32(lora->gguf, a, layer->a, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_read_f32(lora->gguf, b, file_b, err);
+    }
+    const bool turned = od_gguf_turned_heads(spec, part->name) > 0;
+    for (int64_t row = 0; row < part->rows && status == OD_OK; row++) {
+        const int64_t to = turned ? od_gguf_our_row(row, spec->head_dim) : row;
+        memcpy(layer->b + to * r, file_b + row * r, (size_t)r * sizeof *file_b);
+    }
+    od_free(file_b);
+    return status;
+}
+
+static enum od_status check_used(const struct lora *lora, size_t used, struct od_error *err)
+{
+    if (used != od_gguf_tensor_count(lora->gguf)) {
+        return od_fail(err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to this model",
+                       od_gguf_name(lora->gguf), used, od_gguf_tensor_count(lora->gguf));
+    }
+    return OD_OK;
+}
+
+enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_program *program,
+                                     float *const *tensors, const char *path, struct od_error *err)
+{
+    struct lora lora = {.gguf = NULL};
+    size_t used = 0;
+    enum od_status status = open_lora(path, &lora, err);
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        const struct od_gguf_tensor *sides[2] = {NULL, NULL};
+        struct od_adapter_layer layer = {0};
+        if (!find_pair(&lora, part, sides)) {
+            continue;
+        }
+        used += 2;
+        status = read_pair(&lora, &program->spec, part, sides, &layer, err);
+        if (status == OD_OK) {
+            const int64_t r = sides[0]->shape[0];
+            status = od_adapter_add(pool, tensors[part->tensor] + part->row * part->cols, layer.a,
+                                    layer.b, part->rows, part->cols, r,
+                                    (double)(lora.alpha / (float)r), err);
+        }
+        od_free(layer.a);
+        od_free(layer.b);
+    }
+    if (status == OD_OK) {
+        status = check_used(&lora, used, err);
+    }
+    od_gguf_close(lora.gguf);
+    return status;
+}
+
+// The pairs of all weights, which have one rank in common.
+static enum od_status read_pairs(const struct lora *lora, const struct od_program *program,
+                                 struct od_adapter *adapter, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    size_t used = 0;
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        const struct od_gguf_tensor *sides[2] = {NULL, NULL};
+        if (!find_pair(lora, part, sides)) {
+            continue;
+        }
+        used += 2;
+        status = read_pair(lora, &program->spec, part, sides,
+                           &adapter->layers[adapter->layer_count++], err);
+        if (status == OD_OK && adapter->r != 0 && sides[0]->shape[0] != adapter->r) {
+            status = od_fail(
+                err, OD_E_UNSUPPORTED, "'%s' has matrices of rank %lld and of rank %lld: merge it",
+                od_gguf_name(lora->gguf), (long long)adapter->r, (long long)sides[0]->shape[0]);
+        }
+        adapter->r = status == OD_OK ? sides[0]->shape[0] : 0;
+    }
+    return status == OD_OK ? check_used(lora, used, err) : status;
+}
+
+enum od_status od_adapter_open_gguf(const struct od_program *program, const char *path,
+                                    struct od_adapter *ret, struct od_error *err)
+{
+    struct lora lora = {.gguf = NULL};
+    struct od_adapter adapter = {0};
+    enum od_status status = open_lora(path, &lora, err);
+    if (status == OD_OK) {
+        adapter.layers = od_alloc((size_t)program->weight_count, sizeof *adapter.layers);
+        status = adapter.layers ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+    }
+    if (status == OD_OK) {
+        status = read_pairs(&lora, program, &adapter, err);
+    }
+    if (status == OD_OK && adapter.layer_count == 0) {
+        status = od_fail(err, OD_E_FORMAT, "'%s' has no matrices", path);
+    }
+    if (status == OD_OK) {
+        adapter.scale = lora.alpha / (float)adapter.r;
+        *ret = adapter;
+        adapter = (struct od_adapter){0};
+    }
+    od_adapter_release(&adapter);
+    od_gguf_close(lora.gguf);
     return status;
 }

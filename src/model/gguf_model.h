@@ -73,4 +73,9 @@ enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_progr
                                      float *const *tensors, const char *path,
                                      struct od_error *err) OD_MUST_CHECK;
 
+/** Read the adapter in a GGUF file; all its matrices have one rank. See od_adapter_open.
+ *  @memory Fills `ret`: od_adapter_release. */
+enum od_status od_adapter_open_gguf(const struct od_program *program, const char *path,
+                                    struct od_adapter *ret, struct od_error *err) OD_MUST_CHECK;
+
 #endif

@@ -118,6 +118,11 @@ enum od_status od_http_client_ask(struct od_http_client *client, const char *pat
     }
     const CURLcode outcome = curl_easy_perform(curl);
     reply.seconds = od_clock_s() - start;
+    if (outcome == CURLE_OPERATION_TIMEDOUT) {
+        od_buf_release(&reply.body);
+        return od_fail(err, OD_E_IO, "no answer from %.300s in %g s, the limit of one request", url,
+                       timeout_s);
+    }
     if (outcome != CURLE_OK) {
         od_buf_release(&reply.body);
         return od_fail(err, OD_E_IO, "no answer from %.300s: %s", url, curl_easy_strerror(outcome));

@@ -609,6 +609,7 @@ static void check_tokenize_busy(struct od_probe *probe)
 const struct od_check od_checks[] = {
     {"form", "a whole answer with finite numbers (R11)", check_form},
     {"logprobs", "log-probabilities belong to their tokens and add up (R15)", check_logprobs},
+    {"logprobs-again", "a second pass gives the same log-probabilities (R15)", od_check_again},
     {"tokens", "the tokens' texts make the text (R15)", check_tokens},
     {"echo", "only an explicit true gives the prompt back (R15)", check_echo},
     {"stop-sequences", "the answer ends before a stop sequence (R13)", check_stop},
@@ -616,6 +617,8 @@ const struct od_check od_checks[] = {
     {"one-token", "an answer of one token is a letter, not a blank (R14)", check_one_token},
     {"greedy", "answers at temperature 1e-7 repeat", check_greedy},
     {"seed", "a seed repeats, another one differs (R15)", check_seed},
+    {"cuts", "top_p and top_k limit what is drawn from (R13)", od_check_cuts},
+    {"samples", "num_samples gives several, each its own (R15)", od_check_samples},
     {"decode", "what is decoded is what was encoded (R12)", check_decode},
     {"truncation", "truncation and max_length are honoured (R15)", check_truncation},
     {"wrong-bodies", "wrong bodies are told with 422 and where (R11)", check_wrong_bodies},

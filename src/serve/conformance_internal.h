@@ -50,6 +50,13 @@ json_t *od_probe_ids(struct od_probe *probe, const char *text, bool truncation, 
 /** The text of ids, or NULL and noted. @memory Gives: json_decref. */
 json_t *od_probe_decode(struct od_probe *probe, const json_t *ids);
 
+/** R13: what top_p and top_k leave of a distribution is all that is drawn from. */
+void od_check_cuts(struct od_probe *probe);
+/** R15: num_samples is honoured where there is room for the answers. */
+void od_check_samples(struct od_probe *probe);
+/** R15: the log-probabilities of an answer's tokens are those of a second pass over them. */
+void od_check_again(struct od_probe *probe);
+
 /** A check. */
 struct od_check {
     const char *name;

@@ -1,4 +1,4 @@
-// A body is a JSON object in UTF-8. How a member of another type than its field's is taken:
+// A body is a JSON object in UTF-8, an empty list being an empty one. How a member of another type than its field's is taken:
 //
 //     field     takes                                              else
 //     text      string; number and boolean as Python prints them   type_error.str
@@ -399,11 +399,7 @@ static enum od_status read_object(struct reading *reading, const char *bytes, si
 {
     struct od_error why = {0};
     const char *what = NULL;
-    size_t blanks = 0;
-    while (blanks < size && strchr(" \t\r\n", bytes[blanks])) {
-        blanks++;
-    }
-    if (blanks == size) {
+    if (size == 0) {
         complain(reading, "value_error.missing", "field required");
         return OD_E_FORMAT;
     }
@@ -419,6 +415,13 @@ static enum od_status read_object(struct reading *reading, const char *bytes, si
     if (json_is_null(reading->body->root)) {
         complain(reading, "value_error.missing", "field required");
         return OD_E_FORMAT;
+    }
+    if (json_is_array(reading->body->root) && json_array_size(reading->body->root) == 0) {
+        json_decref(reading->body->root);  // pydantic takes an empty list for an object
+        reading->body->root = json_object();
+        if (!reading->body->root) {
+            return od_fail(err, OD_E_MEMORY, "no memory to read a request");
+        }
     }
     if (!json_is_object(reading->body->root)) {
         complain(reading, "type_error.dict", "value is not a valid dict");

@@ -380,6 +380,10 @@ static enum od_status read_process(struct job *job, struct od_buf *detail, struc
     if (status != OD_OK) {
         return status;
     }
+    if (requests[0].stop_count == 0 && job->server->stop) {
+        requests[0].stop = &job->server->stop;
+        requests[0].stop_count = 1;
+    }
     for (size_t i = 1; i < count; i++) {
         requests[i] = requests[0];
         requests[i].sample = (uint32_t)i;

@@ -231,6 +231,7 @@ static void server_free(struct od_server *server)
     od_jobs_stop(server);
     od_queue_release(&server->to_read);
     od_queue_release(&server->to_process);
+    od_free(server->stop_text);
     od_free(server->keys);
     od_free(server);
 }
@@ -249,6 +250,10 @@ static enum od_status check_options(const struct od_server_options *options, str
         return od_fail(err, OD_E_LIMIT, "%zu keys are more than %d", options->key_count,
                        OD_SERVER_KEYS_MAX);
     }
+    if (options->stop && strlen(options->stop) > OD_STOP_MAX_BYTES) {
+        return od_fail(err, OD_E_ARGUMENT, "a stop sequence is longer than %d bytes",
+                       OD_STOP_MAX_BYTES);
+    }
     for (size_t i = 0; i < options->key_count; i++) {
         const size_t size = strlen(options->keys[i]);
         if (size == 0 || size > OD_SERVER_KEY_MAX_BYTES) {
@@ -259,9 +264,17 @@ static enum od_status check_options(const struct od_server_options *options, str
     return OD_OK;
 }
 
-static enum od_status keep_keys(struct od_server *server, struct od_error *err)
+/** Copies of what the options only lend. */
+static enum od_status keep_texts(struct od_server *server, struct od_error *err)
 {
     const struct od_server_options *options = &server->options;
+    if (options->stop && options->stop[0] != '\0') {
+        server->stop_text = od_memdup(options->stop, strlen(options->stop));
+        server->stop = server->stop_text;
+        if (!server->stop) {
+            return od_fail(err, OD_E_MEMORY, "no memory for a server");
+        }
+    }
     server->keys = od_alloc(options->key_count, sizeof *server->keys);
     if (!server->keys) {
         return od_fail(err, OD_E_MEMORY, "no memory for a server");
@@ -292,8 +305,9 @@ enum od_status od_server_start(const struct od_responder *responder,
     od_queue_init(&server->to_read);
     od_queue_init(&server->to_process);
     json_object_seed(0);  // once, before threads that would all do it
-    status = keep_keys(server, err);
+    status = keep_texts(server, err);
     server->options.keys = NULL;
+    server->options.stop = NULL;
     if (status == OD_OK) {
         status = od_jobs_start(server, err);
     }

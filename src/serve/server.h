@@ -50,6 +50,9 @@ struct od_server_options {
      *  the page at /. None: everybody may ask. */
     const char *const *keys;
     size_t key_count;
+    /** An answer of /process ends before this text where its request names no stop sequence, at most
+     *  OD_STOP_MAX_BYTES. NULL: it goes on. */
+    const char *stop;
 };
 #define OD_SERVER_OPTIONS_INIT           \
     {.host = "127.0.0.1",                \

@@ -62,6 +62,8 @@ struct od_server {
     const struct od_responder *responder;
     struct od_server_options options;
     char (*keys)[OD_SHA256_HEX_BYTES];  ///< digests of the API keys [options.key_count]
+    char *stop_text;
+    const char *stop;  ///< the same: of /process, where none is named; NULL: none
     struct od_http_server *http;
     struct od_queue to_read;             ///< bodies, and all of /tokenize and /decode
     struct od_queue to_process;          ///< parts for the model

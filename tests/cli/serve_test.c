@@ -40,7 +40,7 @@ static struct child serve(const char *model, const char *port_file)
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && nothing >= 0 && dup2(nothing, 1) == 1 &&
             dup2(ends[1], 2) == 2) {
             (void)execl(test_binary(), test_binary(), "serve", model, "--port", "0", "--port-file",
-                        port_file, "--threads", "1", (char *)NULL);
+                        port_file, "--threads", "1", "--stop", "high.\\nLily", (char *)NULL);
         }
         _exit(127);
     }
@@ -92,6 +92,13 @@ static void serves_and_stops(void **state)
     static const char TEXT[] = "{\"text\":\", there was a little girl named Lily\",\"tokens\":[";
     assert_int_equal(answer.code, 200);
     assert_memory_equal(answer.body, TEXT, sizeof TEXT - 1);
+    wire_answer_release(&answer);
+    // The server's own stop, for a request that has none.
+    answer = wire_ask(&wire, "POST", "/process",
+                      "{\"prompt\": \"Once upon a time\", \"temperature\": 1e-07, "
+                      "\"max_new_tokens\": 100, \"stop_sequences\": []}");
+    assert_int_equal(answer.code, 200);
+    assert_non_null(strstr(answer.body, "but it was too \",\"tokens\":["));
     wire_answer_release(&answer);
     answer = wire_ask(&wire, "POST", "/process", "{\"prompt\": \"x\", \"max_new_tokens\": -1}");
     assert_int_equal(answer.code, 422);

@@ -17,6 +17,7 @@
 #include "flow/convert_world.h"
 #include "formats/json.h"
 #include "infer/engine.h"
+#include "infer/responder.h"
 #include "support.h"
 #include "text/tokenizer.h"
 
@@ -78,6 +79,48 @@ static void check_answer(struct od_engine *engine, const char *prompt, const jso
     od_ids_release(&ids);
 }
 
+// The same adapter beside the weights instead of added to them, chosen by a request.
+static void check_apart(const char *base, const char *adapter, const json_t *prompts,
+                        const json_t *answers)
+{
+    const char *const names[] = {"apart"};
+    const char *const paths[] = {adapter};
+    const struct od_engine_options options = {.threads = 1,
+                                              .slots = 1,
+                                              .adapter_names = names,
+                                              .adapter_folders = paths,
+                                              .adapter_count = 1};
+    struct od_engine *engine = NULL;
+    struct od_error err = {0};
+    assert_ok(od_engine_open(base, &options, &engine, &err), &err);
+    const struct od_responder *responder = od_engine_responder(engine);
+    for (size_t i = 0; i < json_array_size(prompts); i++) {
+        const json_t *prompt = json_array_get(prompts, i);
+        const json_t *answer = json_array_get(answers, i);
+        const json_t *ids = json_object_get(answer, "ids");
+        struct od_process_request request = OD_PROCESS_REQUEST_INIT;
+        struct od_process_result result;
+        od_process_result_init(&result);
+        request.prompt = json_string_value(prompt);
+        request.prompt_size = json_string_length(prompt);
+        request.max_new_tokens = (int64_t)json_array_size(ids);
+        request.temperature = 0.0;
+        request.adapter = "apart";
+        assert_ok(responder->process(responder->context, &request, &result, &err), &err);
+        for (size_t t = 0; t < result.token_count; t++) {
+            assert_int_equal(result.tokens[t].id, json_integer_value(json_array_get(ids, t)));
+            const double theirs =
+                json_number_value(json_array_get(json_object_get(answer, "logprobs"), t));
+            if (fabs(result.tokens[t].logprob - theirs) > 1e-4) {
+                fail_msg("prompt %zu, token %zu: %g, llama.cpp has %g", i, t,
+                         result.tokens[t].logprob, theirs);
+            }
+        }
+        od_process_result_release(&result);
+    }
+    od_engine_close(engine);
+}
+
 static void test_llama_cpp(void **state)
 {
     (void)state;
@@ -132,6 +175,9 @@ static void test_llama_cpp(void **state)
         print_message("# %s: %zu of 192 ids are llama.cpp's\n", types[i].type, tally.same);
         good = good && tally.far == 0 && tally.same >= types[i].same_least;
         od_engine_close(engine);
+        if (adapter) {
+            check_apart(exact, output, prompts, answers);
+        }
     }
     json_decref(record);
     assert_true(good);

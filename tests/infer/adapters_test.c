@@ -1,25 +1,31 @@
 // Goal: adapters that stay apart give PEFT's numbers, each request the one it chose, whatever others chose
 // at the same time and whatever is remembered of the same prompt.
 // Method: a tiny model and an adapter with logits that PEFT recorded; a second adapter is the first one
-// with another alpha.
+// with another alpha. The same two as GGUF files must give the same bits.
 
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "formats/ggml.h"
 #include "formats/json.h"
 #include "infer/engine.h"
 #include "infer/responder.h"
+#include "model/gguf_model.h"
+#include "model/program.h"
+#include "model/spec.h"
 #include "support.h"
 
 enum { VOCAB = 61, IDS_MAX = 64, CALLERS = 6, ROUNDS = 6 };
 
 static char model[OD_PATH_MAX_BYTES];
 static char doubled[OD_PATH_MAX_BYTES];
+static char files[2][OD_PATH_MAX_BYTES];  // the adapters as GGUF
 static int32_t ids[IDS_MAX];
 static size_t id_count;
 static json_t *record;
@@ -48,6 +54,27 @@ static void write_text(const char *folder, const char *name, const char *text)
 static const char *peft(void)
 {
     return test_source("tests/golden/oracle/peft_adapter");
+}
+
+// Write an adapter folder as a GGUF file.
+static void write_gguf(const char *folder, char file[OD_PATH_MAX_BYTES])
+{
+    const struct od_program_options options = {.mode = OD_PROGRAM_INFER,
+                                               .tokens = 1,
+                                               .threads = 1,
+                                               .cache_slots = 1,
+                                               .cache_length = 16,
+                                               .positions = 16,
+                                               .logit_rows = 1};
+    struct od_spec spec;
+    struct od_program program;
+    struct od_error err = {0};
+    assert_ok(od_path_join(file, model, "config.json", &err), &err);
+    assert_ok(od_spec_read(file, &spec, &err), &err);
+    assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+    assert_ok(od_path_join(file, test_folder(), "adapter.gguf", &err), &err);
+    assert_ok(od_adapter_write_gguf(&program, folder, file, OD_GGML_F32, &err), &err);
+    od_program_release(&program);
 }
 
 // The model's folder with a tokenizer of 61 characters, and the second adapter.
@@ -91,6 +118,8 @@ static int setup(void **state)
     od_free(config);
     copy_file(peft(), doubled, "adapter_model.safetensors");
 
+    write_gguf(peft(), files[0]);
+    write_gguf(doubled, files[1]);
     assert_ok(od_path_join(path, peft(), "logits.json", &err), &err);
     assert_ok(od_json_read(path, &record, &err), &err);
     const json_t *list = json_object_get(record, "ids");
@@ -109,12 +138,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct od_engine *open_engine(const char *merged)
+static struct od_engine *open_engine_of(const char *merged, const char *first, const char *second)
 {
     struct od_engine *engine = NULL;
     struct od_error err = {0};
     const char *const names[] = {"once", "twice"};
-    const char *const folders[] = {peft(), doubled};
+    const char *const folders[] = {first, second};
     const struct od_engine_options options = {.threads = 2,
                                               .pass_tokens = 11,
                                               .adapter = merged,
@@ -123,6 +152,11 @@ static struct od_engine *open_engine(const char *merged)
                                               .adapter_count = merged ? 0 : 2};
     assert_ok(od_engine_open(model, &options, &engine, &err), &err);
     return engine;
+}
+
+static struct od_engine *open_engine(const char *merged)
+{
+    return open_engine_of(merged, peft(), doubled);
 }
 
 // Log-probabilities of the recorded prompt and of a greedy answer behind it.
@@ -240,6 +274,114 @@ static void neighbours_may_choose_others(void **state)
     }
 }
 
+// Adapters as GGUF files, alone and mixed with folders: bit for bit what the folders give.
+static void gguf_files(void **state)
+{
+    (void)state;
+    const char *const pairs[3][2] = {{files[0], files[1]}, {files[0], doubled}, {peft(), files[1]}};
+    struct od_process_result want[3];
+    struct od_engine *engine = open_engine(NULL);
+    for (int i = 0; i < 3; i++) {
+        assert_true(ask(engine, choices[i], &want[i]));
+    }
+    od_engine_close(engine);
+    for (size_t p = 0; p < 3; p++) {
+        engine = open_engine_of(NULL, pairs[p][0], pairs[p][1]);
+        for (int i = 0; i < 3; i++) {
+            struct od_process_result got;
+            assert_true(ask(engine, choices[i], &got));
+            same_numbers(&got, &want[i]);
+            od_process_result_release(&got);
+        }
+        od_engine_close(engine);
+    }
+    for (int i = 0; i < 3; i++) {
+        od_process_result_release(&want[i]);
+    }
+}
+
+// The file's text `from` becomes `to`, of the same length, wherever it stands.
+static void spoil(const char *from, const char *to, char file[OD_PATH_MAX_BYTES])
+{
+    struct od_error err = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    int count = 0;
+    assert_ok(od_file_read(files[0], 1 << 24, &bytes, &size, &err), &err);
+    for (char *at = bytes; (at = memmem(at, size - (size_t)(at - bytes), from, strlen(from)));) {
+        memcpy(at, to, strlen(to));
+        count++;
+    }
+    assert_true(count > 0);
+    assert_ok(od_path_join(file, test_folder(), "spoiled.gguf", &err), &err);
+    assert_ok(od_file_write(file, bytes, size, &err), &err);
+    od_free(bytes);
+}
+
+// What would be left out, or fits nothing, is told.
+static void wrong_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from;
+        const char *to;
+        enum od_status status;
+        const char *message;
+    } CASES[] = {
+        {"lora", "lorb", OD_E_FORMAT, "is no LoRA adapter"},
+        {"blk.1.", "blk.9.", OD_E_FORMAT, "tensors belong to this model"},
+        {"adapter.lora.alpha", "adapter.lora.beta_", OD_E_FORMAT, "is no LoRA adapter"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char file[OD_PATH_MAX_BYTES];
+        struct od_engine *engine = NULL;
+        struct od_error err = {0};
+        spoil(CASES[i].from, CASES[i].to, file);
+        const char *const names[] = {"a", "b"};
+        const char *const paths[] = {peft(), file};
+        const struct od_engine_options options = {
+            .adapter_names = names, .adapter_folders = paths, .adapter_count = 2};
+        assert_int_equal(od_engine_open(model, &options, &engine, &err), CASES[i].status);
+        if (!strstr(err.message, CASES[i].message)) {
+            fail_msg("%s: %s", CASES[i].from, err.message);
+        }
+    }
+}
+
+// An adapter on the head, which all rows of a pass share, is refused: it would be left out.
+static void head_is_shared(void **state)
+{
+    (void)state;
+    enum { R = 4, C = 32, HEAD_BYTES = 256, DATA_BYTES = (R * C + VOCAB * R) * 4 };
+    static char bytes[8 + HEAD_BYTES + DATA_BYTES];
+    char folder[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    struct od_engine *engine = NULL;
+    (void)snprintf(folder, sizeof folder, "%s", test_folder());
+    memset(bytes, ' ', 8 + HEAD_BYTES);
+    memset(bytes + 8 + HEAD_BYTES, 0, DATA_BYTES);
+    const uint64_t head = HEAD_BYTES;
+    memcpy(bytes, &head, sizeof head);
+    const int used =
+        snprintf(bytes + 8, HEAD_BYTES,
+                 "{\"base_model.model.lm_head.lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[%d,%d],"
+                 "\"data_offsets\":[0,%d]},\"base_model.model.lm_head.lora_B.weight\":{\"dtype\":"
+                 "\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]}}",
+                 R, C, R * C * 4, VOCAB, R, R * C * 4, DATA_BYTES);
+    assert_in_range(used, 1, HEAD_BYTES - 1);
+    bytes[8 + used] = ' ';
+    copy_file(peft(), folder, "adapter_config.json");
+    assert_ok(od_path_join(path, folder, "adapter_model.safetensors", &err), &err);
+    assert_ok(od_file_write(path, bytes, sizeof bytes, &err), &err);
+    const char *const names[] = {"a"};
+    const char *const paths[] = {folder};
+    const struct od_engine_options options = {
+        .adapter_names = names, .adapter_folders = paths, .adapter_count = 1};
+    assert_int_equal(od_engine_open(model, &options, &engine, &err), OD_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "changes the embedding or the head"));
+}
+
 static void wrong_choices(void **state)
 {
     (void)state;
@@ -277,9 +419,9 @@ static void wrong_choices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_pefts),
-        cmocka_unit_test(neighbours_may_choose_others),
-        cmocka_unit_test(wrong_choices),
+        cmocka_unit_test(numbers_are_pefts), cmocka_unit_test(neighbours_may_choose_others),
+        cmocka_unit_test(gguf_files),        cmocka_unit_test(wrong_files),
+        cmocka_unit_test(head_is_shared),    cmocka_unit_test(wrong_choices),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -172,6 +172,105 @@ static void nul_characters(void **state)
     stop(&fixture);
 }
 
+// The status of an answer to `body` on a connection of its own, which the server closes; -1: none came.
+static int status_of(const struct fixture *fixture, const char *path, const char *body)
+{
+    struct wire wire;
+    struct od_buf text;
+    int code = -1;
+    assert_true(wire_open(&wire, fixture->port));
+    od_buf_init(&text, BODY_BYTES);
+    od_buf_printf(
+        &text, "POST %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+        path, strlen(body), body);
+    assert_true(wire_send(&wire, text.bytes, text.size));
+    while (wire_fill(&wire)) {
+    }
+    (void)sscanf(od_buf_text(&wire.in), "HTTP/1.1 %d ", &code);
+    od_buf_release(&text);
+    wire_close(&wire);
+    return code;
+}
+
+// Every field of every body with values of every kind: an answer or a complaint, no failure of the server,
+// and what others get stays the same.
+static void wrong_kinds_of_values(void **state)
+{
+    (void)state;
+    static const char *const VALUES[] = {"null",
+                                         "true",
+                                         "-1",
+                                         "0",
+                                         "1.5",
+                                         "1e300",
+                                         "\"x\"",
+                                         "\"\"",
+                                         "\"\\u0000\"",
+                                         "[]",
+                                         "[null]",
+                                         "[[]]",
+                                         "[{}]",
+                                         "[1,\"a\"]",
+                                         "{}",
+                                         "{\"a\":[{}]}",
+                                         "{\"role\":1,\"content\":{}}",
+                                         "[{\"role\":\"user\",\"content\":[1]}]",
+                                         "[{\"role\":\"\",\"content\":null}]"};
+    static const struct {
+        const char *path;
+        const char *schema;
+        const char *body;
+    } PATHS[] = {
+        {"/process", "ProcessRequest", "{\"prompt\":\"a\",\"max_new_tokens\":1}"},
+        {"/tokenize", "TokenizeRequest", "{\"text\":\"a\"}"},
+        {"/decode", "DecodeRequest", "{\"tokens\":[1]}"},
+        {"/score", "ScoreRequest", "{\"prompt\":\"a\",\"completions\":[\"b\"]}"},
+        {"/v1/completions", "CompletionRequest", "{\"prompt\":\"a\",\"max_tokens\":1}"},
+        {"/v1/chat/completions", "ChatRequest",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_tokens\":1}"},
+    };
+    static const char GOOD[] = "{\"prompt\":\"Question:\",\"temperature\":0,\"max_new_tokens\":8}";
+    struct fixture fixture;
+    struct od_error err = {0};
+    json_t *description = NULL;
+    int fields = 0;
+    start(&fixture, 4, 0, 4, 64);
+    json_t *before = ask(&fixture, "/process", GOOD, 200);
+    struct wire_answer answer = wire_ask(&fixture.wire, "GET", "/openapi.json", NULL);
+    assert_ok(od_json_parse(answer.body, answer.body_size, "openapi", &description, &err), &err);
+    wire_answer_release(&answer);
+    const json_t *schemas = json_object_get(json_object_get(description, "components"), "schemas");
+    for (size_t p = 0; p < sizeof PATHS / sizeof PATHS[0]; p++) {
+        json_t *properties =
+            json_object_get(json_object_get(schemas, PATHS[p].schema), "properties");
+        const char *field = NULL;
+        json_t *schema = NULL;
+        json_object_foreach(properties, field, schema)
+        {
+            fields++;
+            for (size_t v = 0; v < sizeof VALUES / sizeof VALUES[0]; v++) {
+                json_t *body = json_loads(PATHS[p].body, 0, NULL);
+                json_t *value = json_loads(VALUES[v], JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+                assert_int_equal(json_object_set_new(body, field, value), 0);
+                char *text = json_dumps(body, JSON_COMPACT);
+                const int code = status_of(&fixture, PATHS[p].path, text);
+                if (code != 200 && code != 400 && code != 404 && code != 422) {
+                    fail_msg("%s %s: %d", PATHS[p].path, text, code);
+                }
+                free(text);
+                json_decref(body);
+            }
+        }
+    }
+    assert_true(fields > 40);
+    json_t *after = ask(&fixture, "/process", GOOD, 200);
+    assert_true(json_equal(json_object_get(before, "tokens"), json_object_get(after, "tokens")));
+    json_decref(after);
+    json_decref(before);
+    json_decref(description);
+    stop(&fixture);
+}
+
 // A prompt of as many tokens as the context has, and one below it, on every path.
 static void beyond_the_window(void **state)
 {
@@ -386,9 +485,10 @@ static void samples_share_their_prompt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_that_are_none), cmocka_unit_test(nul_characters),
-        cmocka_unit_test(beyond_the_window),   cmocka_unit_test(leaves_in_mid_answer),
-        cmocka_unit_test(out_of_pages),        cmocka_unit_test(samples_share_their_prompt),
+        cmocka_unit_test(texts_that_are_none),        cmocka_unit_test(nul_characters),
+        cmocka_unit_test(wrong_kinds_of_values),      cmocka_unit_test(beyond_the_window),
+        cmocka_unit_test(leaves_in_mid_answer),       cmocka_unit_test(out_of_pages),
+        cmocka_unit_test(samples_share_their_prompt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

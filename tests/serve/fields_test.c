@@ -34,9 +34,9 @@ struct bad_body {
 
 static const struct bad_body BAD_BODIES[] = {
     {PROCESS, "", ONE_ERROR("", "field required", "value_error.missing")},
-    {PROCESS, " \r\n", ONE_ERROR("", "field required", "value_error.missing")},
     {PROCESS, "null", ONE_ERROR("", "field required", "value_error.missing")},
-    {PROCESS, "[]", ONE_ERROR("", "value is not a valid dict", "type_error.dict")},
+    {PROCESS, "[]", ONE_ERROR(",\"prompt\"", "field required", "value_error.missing")},
+    {PROCESS, "[0]", ONE_ERROR("", "value is not a valid dict", "type_error.dict")},
     {PROCESS, "\"x\"", ONE_ERROR("", "value is not a valid dict", "type_error.dict")},
     {PROCESS, "{}", ONE_ERROR(",\"prompt\"", "field required", "value_error.missing")},
     {PROCESS, "{\"Prompt\":\"x\"}",
@@ -158,6 +158,7 @@ static void broken_json(void **state)
     (void)state;
     static const struct broken_json CASES[] = {
         {"{", 0},
+        {" \r\n", 0},
         {"{\"prompt\": \"x\",}", 14},
         {"{\"prompt\":\n\n  nope}", 14},
         {"{\"prompt\": \"x\", \"prompt\": \"y\"}", 23},

@@ -195,6 +195,54 @@ static void exact_answers(void **state)
     od_server_stop(fixture.server);
 }
 
+/** The server's own end rule is for requests of /process that have none. */
+static void stop_of_the_server(void **state)
+{
+    (void)state;
+    static char too_long[OD_STOP_MAX_BYTES + 2];
+    static const struct {
+        const char *path;
+        const char *body;
+        const char *text;
+    } CASES[] = {
+        {"/process", "{\"prompt\":\"ab.c\",\"max_new_tokens\":9}", "\"text\":\"ab\""},
+        {"/process", "{\"prompt\":\"ab.c\",\"max_new_tokens\":9,\"stop_sequences\":[]}",
+         "\"text\":\"ab\""},
+        {"/process", "{\"prompt\":\"ab.c\",\"max_new_tokens\":9,\"stop_sequences\":[\"\"]}",
+         "\"text\":\"ab\""},
+        {"/process", "{\"prompt\":\"ab.c\",\"max_new_tokens\":9,\"stop_sequences\":[\"b\"]}",
+         "\"text\":\"a\""},
+        {"/process", "{\"prompt\":\"ab.c\",\"max_new_tokens\":5,\"stop_sequences\":[\"z\"]}",
+         "\"text\":\"ab.ca\""},
+        {"/v1/completions", "{\"prompt\":\"ab.c\",\"max_tokens\":5}", "\"text\":\"ab.ca\""},
+    };
+    struct fixture fixture;
+    struct od_error err = {0};
+    struct od_server_options options = OD_SERVER_OPTIONS_INIT;
+    stand_in_init(&fixture.stand_in);
+    options.port = 0;
+    memset(too_long, 'x', sizeof too_long - 1);
+    options.stop = too_long;
+    assert_int_equal(od_server_start(&fixture.stand_in.responder, &options, &fixture.server, &err),
+                     OD_E_ARGUMENT);
+    options.stop = too_long + 1;
+    assert_ok(od_server_start(&fixture.stand_in.responder, &options, &fixture.server, &err), &err);
+    od_server_stop(fixture.server);
+    options.stop = ".c";
+    assert_ok(od_server_start(&fixture.stand_in.responder, &options, &fixture.server, &err), &err);
+    fixture.port = od_server_port(fixture.server);
+    struct wire wire = connect_to(&fixture);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct wire_answer answer = wire_ask(&wire, "POST", CASES[i].path, CASES[i].body);
+        if (answer.code != 200 || !strstr(answer.body, CASES[i].text)) {
+            fail_msg("%s: %d %s", CASES[i].body, answer.code, answer.body);
+        }
+        wire_answer_release(&answer);
+    }
+    wire_close(&wire);
+    od_server_stop(fixture.server);
+}
+
 static void prompt_longer_than_the_context(void **state)
 {
     (void)state;
@@ -556,6 +604,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_answers),
+        cmocka_unit_test(stop_of_the_server),
         cmocka_unit_test(prompt_longer_than_the_context),
         cmocka_unit_test(body_at_and_past_the_limit),
         cmocka_unit_test(decode_of_tokenize_does_not_grow),
