@@ -3,10 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -18,7 +15,6 @@
 #include "infer/engine.h"
 #include "infer/pages.h"
 #include "model/spec.h"
-#include "text/byte_tokenizer.h"
 
 enum {
     ROUNDS_MAX = 64,
@@ -32,7 +28,7 @@ static const double PEAK_SLICE_S = 0.05;
 
 struct bench {
     const struct od_bench_infer_options *options;
-    char folder[64];  // temporary, of a shape; "": none
+    char folder[OD_BENCH_FOLDER_BYTES];
     const char *path;
     char name[256];
     struct od_engine *engine;
@@ -258,45 +254,6 @@ static enum od_status measure_prefill(struct bench *bench, struct od_error *err)
     return status;
 }
 
-// A folder with a shape's config and a tokenizer: all that an engine with drawn weights reads.
-static enum od_status make_folder(struct bench *bench, struct od_error *err)
-{
-    const char *shape = bench->options->shape;
-    const struct od_spec *known = od_bench_shape(shape);
-    const size_t size = strlen(shape);
-    struct od_spec spec;
-    struct od_buf text;
-    char path[OD_PATH_MAX_BYTES];
-    enum od_status status = OD_OK;
-    if (known) {
-        spec = *known;
-    } else if (size > 5 && strcmp(shape + size - 5, ".json") == 0) {
-        status = od_spec_read(shape, &spec, err);
-    } else {
-        status =
-            od_fail(err, OD_E_ARGUMENT,
-                    "shape '%.60s' is neither known nor a config.json: " OD_BENCH_SHAPES, shape);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    (void)snprintf(bench->folder, sizeof bench->folder, "/tmp/oneday-bench-XXXXXX");
-    if (!mkdtemp(bench->folder)) {
-        bench->folder[0] = '\0';
-        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
-    }
-    (void)snprintf(bench->name, sizeof bench->name, "%s", shape);
-    bench->path = bench->folder;
-    od_buf_init(&text, 1 << 20);
-    if ((status = od_spec_write(&spec, &text, err)) == OD_OK &&
-        (status = od_path_join(path, bench->folder, "config.json", err)) == OD_OK &&
-        (status = od_file_write(path, od_buf_text(&text), text.size, err)) == OD_OK) {
-        status = od_tokenizer_write_bytes(bench->folder, err);
-    }
-    od_buf_release(&text);
-    return status;
-}
-
 static enum od_status bench_open(struct bench *bench, struct od_error *err)
 {
     const struct od_bench_infer_options *options = bench->options;
@@ -320,7 +277,9 @@ static enum od_status bench_open(struct bench *bench, struct od_error *err)
     if (options->model) {
         (void)snprintf(bench->name, sizeof bench->name, "%s", options->model);
     } else {
-        status = make_folder(bench, err);
+        (void)snprintf(bench->name, sizeof bench->name, "%s", options->shape);
+        status = od_bench_folder_make(options->shape, NULL, bench->folder, err);
+        bench->path = bench->folder;
     }
     if (status == OD_OK) {
         status = od_engine_open(bench->path, &engine, &bench->engine, err);
@@ -336,10 +295,7 @@ static void bench_close(struct bench *bench)
 {
     od_pool_free(bench->pool);
     od_engine_close(bench->engine);
-    if (bench->folder[0] != '\0') {
-        const enum od_status removed = od_dir_remove(bench->folder, NULL);
-        (void)removed;  // a left-over folder in /tmp is no failure of the measurement
-    }
+    od_bench_folder_remove(bench->folder);
 }
 
 static enum od_status check(const struct od_bench_infer_options *options, struct od_error *err)
