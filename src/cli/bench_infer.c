@@ -31,14 +31,17 @@ static void print_row(const struct od_bench_infer_row *row)
     (void)printf("%s, %d thread%s: %s ", row->model, row->threads, row->threads == 1 ? "" : "s",
                  row->what);
     if (decode) {
-        (void)printf("of %lld sequence%s after %lld tokens: %.2f tokens/s\n", (long long)row->batch,
-                     row->batch == 1 ? "" : "s", (long long)row->context, row->tokens_per_s);
+        (void)printf(
+            "of %lld sequence%s after %lld tokens: %.2f tokens/s, %.2f ms of processors each\n",
+            (long long)row->batch, row->batch == 1 ? "" : "s", (long long)row->context,
+            row->tokens_per_s, row->cpu_s * 1e3);
         (void)printf(
             "  %s of weights a pass: %.2f GB/s, %.3f of the %.2f GB/s that reading them "
             "alone gives\n",
             bytes, row->rate * 1e-9, row->share, row->ceiling * 1e-9);
     } else {
-        (void)printf("of %lld tokens: %.2f tokens/s\n", (long long)row->context, row->tokens_per_s);
+        (void)printf("of %lld tokens: %.2f tokens/s, %.2f ms of processors each\n",
+                     (long long)row->context, row->tokens_per_s, row->cpu_s * 1e3);
         (void)printf("  %.1f GFLOP/s, %.3f of the peak of %.1f GFLOP/s\n", row->rate * 1e-9,
                      row->share, row->ceiling * 1e-9);
     }
@@ -70,12 +73,13 @@ static void print_json(const struct od_bench_infer_row *row)
     char date[DATE_BYTES];
     today(date);
     json_t *object = json_pack(
-        "{ss ss sI sI sI si si sb sI sI sf sf sf sf ss ss}", "case", row->model, "what", row->what,
-        "batch", (json_int_t)row->batch, "context", (json_int_t)row->context, "tokens",
+        "{ss ss sI sI sI si si sb sI sI sf sf sf sf sf ss ss}", "case", row->model, "what",
+        row->what, "batch", (json_int_t)row->batch, "context", (json_int_t)row->context, "tokens",
         (json_int_t)row->tokens, "rounds", row->rounds, "threads", row->threads, "vector",
         row->vector, "parameters", (json_int_t)row->parameters, "weight_bytes",
-        (json_int_t)row->weight_bytes, "tokens_per_s", row->tokens_per_s, "rate", row->rate,
-        "ceiling", row->ceiling, "share_of_ceiling", row->share, "date", date, "commit", od_commit);
+        (json_int_t)row->weight_bytes, "tokens_per_s", row->tokens_per_s, "cpu_ms_per_token",
+        row->cpu_s * 1e3, "rate", row->rate, "ceiling", row->ceiling, "share_of_ceiling",
+        row->share, "date", date, "commit", od_commit);
     print_line(object);
 }
 

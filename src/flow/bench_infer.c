@@ -43,11 +43,18 @@ struct batch {
     struct od_engine_timing *timings;  // [count]
     int32_t *ids;                      // of all prompts
     double *token_s;                   // of all tokens
+    double *cpu_s;
+};
+
+struct speed {
+    double tokens_per_s;
+    double cpu_s;  // processor time of a token
 };
 
 // Values of the rounds of one way.
 struct rounds {
     double tokens_per_s[ROUNDS_MAX];
+    double cpu_s[ROUNDS_MAX];
     double rate[ROUNDS_MAX];
     double ceiling[ROUNDS_MAX];
     double share[ROUNDS_MAX];
@@ -91,9 +98,11 @@ static double read_ceiling(const struct bench *bench)
     return (double)bytes / (od_clock_s() - start);
 }
 
-static void note_round(struct rounds *rounds, double tokens_per_s, double rate, double ceiling)
+static void note_round(struct rounds *rounds, const struct speed *speed, double rate,
+                       double ceiling)
 {
-    rounds->tokens_per_s[rounds->count] = tokens_per_s;
+    rounds->tokens_per_s[rounds->count] = speed->tokens_per_s;
+    rounds->cpu_s[rounds->count] = speed->cpu_s;
     rounds->rate[rounds->count] = rate;
     rounds->ceiling[rounds->count] = ceiling;
     rounds->share[rounds->count] = ceiling > 0.0 ? rate / ceiling : 0.0;
@@ -115,6 +124,7 @@ static void give_row(const struct bench *bench, struct od_bench_infer_row row,
     row.vector = bench->features.avx2_fma;
     row.parameters = od_spec_parameters(od_engine_spec(bench->engine));
     (void)od_engine_weights(bench->engine, &row.weight_bytes);
+    row.cpu_s = median(rounds->cpu_s, rounds->count);
     row.tokens_per_s = median(rounds->tokens_per_s, rounds->count);
     row.rate = median(rounds->rate, rounds->count);
     row.ceiling = median(rounds->ceiling, rounds->count);
@@ -135,6 +145,7 @@ static void batch_release(struct batch *batch)
     od_free(batch->timings);
     od_free(batch->ids);
     od_free(batch->token_s);
+    od_free(batch->cpu_s);
 }
 
 // `count` sequences: `prompt` random ids, then `tokens` that are generated.
@@ -144,8 +155,9 @@ static enum od_status batch_init(struct bench *bench, struct batch *batch, int64
     *batch = (struct batch){.count = count,
                             .timings = od_alloc((size_t)count, sizeof *batch->timings),
                             .ids = od_alloc((size_t)(count * prompt), sizeof *batch->ids),
-                            .token_s = od_alloc((size_t)(count * tokens), sizeof *batch->token_s)};
-    if (!batch->timings || !batch->ids || !batch->token_s) {
+                            .token_s = od_alloc((size_t)(count * tokens), sizeof *batch->token_s),
+                            .cpu_s = od_alloc((size_t)(count * tokens), sizeof *batch->cpu_s)};
+    if (!batch->timings || !batch->ids || !batch->token_s || !batch->cpu_s) {
         return od_fail(err, OD_E_MEMORY, "no memory for %lld sequences", (long long)count);
     }
     draw_ids(bench, batch->ids, count * prompt);
@@ -153,32 +165,37 @@ static enum od_status batch_init(struct bench *bench, struct batch *batch, int64
         batch->timings[i] = (struct od_engine_timing){.ids = batch->ids + i * prompt,
                                                       .count = prompt,
                                                       .new_count = tokens,
-                                                      .token_s = batch->token_s + i * tokens};
+                                                      .token_s = batch->token_s + i * tokens,
+                                                      .cpu_s = batch->cpu_s + i * tokens};
     }
     return OD_OK;
 }
 
-// Tokens a second while all sequences generate: from when the last one has its first token to when
-// the first one has its last.
-static double decode_rate(const struct batch *batch, int64_t tokens)
+// While all sequences generate: from when the last one has its first token to when the first one has
+// its last.
+static struct speed decode_speed(const struct batch *batch, int64_t tokens)
 {
     const double *token_s = batch->token_s;
-    double from = 0.0;
-    double to = token_s[tokens - 1];
+    int64_t from = 0;
+    int64_t to = tokens - 1;
     int64_t seen = 0;
     for (int64_t i = 0; i < batch->count; i++) {
-        const double first = token_s[i * tokens];
-        const double last = token_s[i * tokens + tokens - 1];
-        from = first > from ? first : from;
-        to = last < to ? last : to;
+        const int64_t first = i * tokens;
+        const int64_t last = first + tokens - 1;
+        from = token_s[first] > token_s[from] ? first : from;
+        to = token_s[last] < token_s[to] ? last : to;
     }
     for (int64_t i = 0; i < batch->count * tokens; i++) {
-        seen += token_s[i] > from && token_s[i] <= to;
+        seen += token_s[i] > token_s[from] && token_s[i] <= token_s[to];
     }
-    return to > from ? (double)seen / (to - from) : 0.0;
+    const double spent = token_s[to] - token_s[from];
+    return spent > 0.0 && seen > 0
+               ? (struct speed){(double)seen / spent,
+                                (batch->cpu_s[to] - batch->cpu_s[from]) / (double)seen}
+               : (struct speed){0.0, 0.0};
 }
 
-static enum od_status decode_round(struct bench *bench, int64_t count, double *ret_rate,
+static enum od_status decode_round(struct bench *bench, int64_t count, struct speed *ret,
                                    struct od_error *err)
 {
     const struct od_bench_infer_options *options = bench->options;
@@ -189,7 +206,7 @@ static enum od_status decode_round(struct bench *bench, int64_t count, double *r
         status = od_engine_time(bench->engine, batch.timings, count, err);
     }
     if (status == OD_OK) {
-        *ret_rate = decode_rate(&batch, tokens);
+        *ret = decode_speed(&batch, tokens);
     }
     batch_release(&batch);
     return status;
@@ -203,10 +220,10 @@ static enum od_status measure_decode(struct bench *bench, int64_t batch, struct 
     enum od_status status = OD_OK;
     (void)od_engine_weights(bench->engine, &bytes);
     while (status == OD_OK && rounds.count < options->rounds) {
-        double tokens_per_s = 0.0;
+        struct speed speed = {0.0, 0.0};
         const double ceiling = read_ceiling(bench);
-        status = decode_round(bench, batch, &tokens_per_s, err);
-        note_round(&rounds, tokens_per_s, tokens_per_s / (double)batch * (double)bytes, ceiling);
+        status = decode_round(bench, batch, &speed, err);
+        note_round(&rounds, &speed, speed.tokens_per_s / (double)batch * (double)bytes, ceiling);
     }
     if (status == OD_OK) {
         give_row(bench,
@@ -241,7 +258,10 @@ static enum od_status measure_prefill(struct bench *bench, struct od_error *err)
         }
         if (status == OD_OK) {
             const double spent = batch.token_s[0] - batch.timings[0].start_s;
-            note_round(&rounds, (double)prompt / spent, flops * (double)prompt / spent, ceiling);
+            const struct speed speed = {(double)prompt / spent,
+                                        (batch.cpu_s[0] - batch.timings[0].start_cpu_s) /
+                                            (double)prompt};
+            note_round(&rounds, &speed, flops * speed.tokens_per_s, ceiling);
         }
         batch_release(&batch);
     }
