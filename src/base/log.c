@@ -81,6 +81,13 @@ double od_clock_s(void)
     return (double)od_clock_ns() * 1e-9;
 }
 
+double od_processor_s(void)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 void od_clock_iso(char out[24])
 {
     const time_t now = time(NULL);

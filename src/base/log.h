@@ -28,6 +28,8 @@ void od_log(enum od_log_level level, const char *format, ...) OD_PRINTF(2, 3);
 double od_clock_s(void);
 /** Nanoseconds on the same clock. */
 uint64_t od_clock_ns(void);
+/** Seconds that processors worked for this process, all threads together. */
+double od_processor_s(void);
 /** Now, as 2026-11-24T14:05:09Z. */
 void od_clock_iso(char out[24]);
 

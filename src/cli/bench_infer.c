@@ -1,4 +1,5 @@
-// `oneday bench infer`: how fast the engine reads prompts and generates.
+// `oneday bench infer` and `oneday bench prompts`: how fast the engine reads prompts and generates,
+// and what it is worth that prompts share their beginnings.
 
 #include "cli/bench_infer.h"
 
@@ -17,6 +18,7 @@
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/bench_infer.h"
+#include "flow/bench_prompts.h"
 #include "flow/bench_shapes.h"
 
 enum { BATCHES_MAX = 16 };
@@ -29,39 +31,56 @@ static void print_row(const struct od_bench_infer_row *row)
     (void)printf("%s, %d thread%s: %s ", row->model, row->threads, row->threads == 1 ? "" : "s",
                  row->what);
     if (decode) {
-        (void)printf("of %lld sequence%s after %lld tokens: %.2f tokens/s\n", (long long)row->batch,
-                     row->batch == 1 ? "" : "s", (long long)row->context, row->tokens_per_s);
+        (void)printf(
+            "of %lld sequence%s after %lld tokens: %.2f tokens/s, %.2f ms of processors each\n",
+            (long long)row->batch, row->batch == 1 ? "" : "s", (long long)row->context,
+            row->tokens_per_s, row->cpu_s * 1e3);
         (void)printf(
             "  %s of weights a pass: %.2f GB/s, %.3f of the %.2f GB/s that reading them "
             "alone gives\n",
             bytes, row->rate * 1e-9, row->share, row->ceiling * 1e-9);
     } else {
-        (void)printf("of %lld tokens: %.2f tokens/s\n", (long long)row->context, row->tokens_per_s);
+        (void)printf("of %lld tokens: %.2f tokens/s, %.2f ms of processors each\n",
+                     (long long)row->context, row->tokens_per_s, row->cpu_s * 1e3);
         (void)printf("  %.1f GFLOP/s, %.3f of the peak of %.1f GFLOP/s\n", row->rate * 1e-9,
                      row->share, row->ceiling * 1e-9);
     }
     (void)fflush(stdout);
 }
 
-static void print_json(const struct od_bench_infer_row *row)
+enum { DATE_BYTES = 16 };
+
+static void today(char date[DATE_BYTES])
 {
-    char date[16] = "";
     const time_t now = time(NULL);
     struct tm day;
+    date[0] = '\0';
     if (gmtime_r(&now, &day)) {
-        (void)strftime(date, sizeof date, "%Y-%m-%d", &day);
+        (void)strftime(date, DATE_BYTES, "%Y-%m-%d", &day);
     }
-    json_t *object = json_pack(
-        "{ss ss sI sI sI si si sb sI sI sf sf sf sf ss ss}", "case", row->model, "what", row->what,
-        "batch", (json_int_t)row->batch, "context", (json_int_t)row->context, "tokens",
-        (json_int_t)row->tokens, "rounds", row->rounds, "threads", row->threads, "vector",
-        row->vector, "parameters", (json_int_t)row->parameters, "weight_bytes",
-        (json_int_t)row->weight_bytes, "tokens_per_s", row->tokens_per_s, "rate", row->rate,
-        "ceiling", row->ceiling, "share_of_ceiling", row->share, "date", date, "commit", od_commit);
+}
+
+static void print_line(json_t *object)
+{
     (void)json_dumpf(object, stdout, JSON_COMPACT);
     (void)putchar('\n');
     (void)fflush(stdout);
     json_decref(object);
+}
+
+static void print_json(const struct od_bench_infer_row *row)
+{
+    char date[DATE_BYTES];
+    today(date);
+    json_t *object = json_pack(
+        "{ss ss sI sI sI si si sb sI sI sf sf sf sf sf ss ss}", "case", row->model, "what",
+        row->what, "batch", (json_int_t)row->batch, "context", (json_int_t)row->context, "tokens",
+        (json_int_t)row->tokens, "rounds", row->rounds, "threads", row->threads, "vector",
+        row->vector, "parameters", (json_int_t)row->parameters, "weight_bytes",
+        (json_int_t)row->weight_bytes, "tokens_per_s", row->tokens_per_s, "cpu_ms_per_token",
+        row->cpu_s * 1e3, "rate", row->rate, "ceiling", row->ceiling, "share_of_ceiling",
+        row->share, "date", date, "commit", od_commit);
+    print_line(object);
 }
 
 static void take_row(void *context, const struct od_bench_infer_row *row)
@@ -158,6 +177,95 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
         bench.batches = batches;
         bench.rounds = (int)rounds;
         status = od_bench_infer(&bench, &err);
+    }
+    return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
+}
+
+static void print_prompts(const struct od_cli *cli, const struct od_bench_prompts_options *options,
+                          const struct od_bench_prompts_result *r)
+{
+    const double speed = r->shared.prompts_per_s / r->whole.prompts_per_s;
+    const double work = (double)r->whole.computed / (double)r->shared.computed;
+    const char *model = options->model ? options->model : options->shape;
+    char date[DATE_BYTES];
+    today(date);
+    if (cli->json) {
+        print_line(
+            json_pack("{ss ss ss sI sI sI si si sI sI sf sf sf sf ss ss}", "case", model, "what",
+                      "5-shot prompts", "questions", options->data ? options->subject : "made up",
+                      "prompts", (json_int_t)r->prompts, "tokens", (json_int_t)r->tokens,
+                      "examples", (json_int_t)r->examples, "callers", options->callers, "threads",
+                      r->threads, "computed_whole", (json_int_t)r->whole.computed,
+                      "computed_shared", (json_int_t)r->shared.computed, "prompts_per_s_whole",
+                      r->whole.prompts_per_s, "prompts_per_s_shared", r->shared.prompts_per_s,
+                      "ratio", speed, "work_ratio", work, "date", date, "commit", od_commit));
+        return;
+    }
+    (void)printf(
+        "%s, %d thread%s: %lld prompts of %.0f tokens, %lld examples in front, %d callers\n", model,
+        r->threads, r->threads == 1 ? "" : "s", (long long)r->prompts,
+        (double)r->tokens / (double)r->prompts, (long long)r->examples, options->callers);
+    (void)printf("  each whole:        %8.3f prompts/s, %lld rows computed\n",
+                 r->whole.prompts_per_s, (long long)r->whole.computed);
+    (void)printf("  beginnings shared: %8.3f prompts/s, %lld rows computed\n",
+                 r->shared.prompts_per_s, (long long)r->shared.computed);
+    (void)printf("  %.2f times as fast, %.2f times less to compute, the same answers\n", speed,
+                 work);
+}
+
+int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
+{
+    struct od_bench_prompts_options bench = {
+        .allow_vector = !cli->no_vector, .subject = "astronomy", .prompts = 32};
+    int64_t callers = 8;
+    struct od_option options[] = {
+        OD_OPTION_TEXT_OF(0, "shape", "NAME", &bench.shape,
+                          "random weights of this shape, as for bench infer", "gpt2-124m"),
+        OD_OPTION_TEXT_OF(0, "tokenizer", "FOLDER", &bench.tokenizer, "tokenizer of a shape",
+                          "bytes"),
+        OD_OPTION_TEXT_OF(0, "data", "FOLDER", &bench.data, "folder with mmlu/",
+                          "questions are made up"),
+        OD_OPTION_TEXT_OF(0, "subject", "NAME", &bench.subject, "of MMLU", "astronomy"),
+        OD_OPTION_INT_OF(0, "prompts", "N", &bench.prompts, "how many at most", "32"),
+        OD_OPTION_INT_OF(0, "callers", "N", &callers, "that ask at a time", "8"),
+    };
+    const struct od_command_spec spec = {
+        .name = "bench prompts",
+        .arguments = "[MODEL] [--shape NAME] [--data FOLDER]",
+        .summary = "questions with five examples, with and without sharing them",
+        .details =
+            "MMLU's questions with five examples in front, as the evaluation asks them: every prompt\n"
+            "computed whole, then with shared beginnings computed once, on the same weights. The\n"
+            "answers must be the same. MODEL is as for bench infer.\n"
+            "\n"
+            "    oneday bench prompts models/llama --data data/eval --subject astronomy",
+        .options = options,
+        .option_count = OD_COUNT_OF(options),
+        .max_args = 1,
+    };
+    struct od_args args;
+    struct od_error err = {0};
+    struct od_bench_prompts_result result;
+    int exit_code = 0;
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    enum od_status status = od_cli_cpu_only(cli, &err);
+    if (status == OD_OK && args.count > 0 && (bench.shape || bench.tokenizer)) {
+        status = od_fail(&err, OD_E_ARGUMENT, "give a model, or --shape and --tokenizer, not both");
+    }
+    if (status == OD_OK && (callers < 1 || callers > OD_BENCH_CALLERS_MAX)) {
+        status = od_fail(&err, OD_E_ARGUMENT, "callers must be 1 to %d", OD_BENCH_CALLERS_MAX);
+    }
+    if (status == OD_OK) {
+        bench.model = args.count > 0 ? args.values[0] : NULL;
+        bench.shape = bench.shape ? bench.shape : "gpt2-124m";
+        bench.threads = (int)cli->threads;
+        bench.callers = (int)callers;
+        status = od_bench_prompts(&bench, &result, &err);
+    }
+    if (status == OD_OK) {
+        print_prompts(cli, &bench, &result);
     }
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
 }

@@ -1,6 +1,6 @@
 /**
  * @file
- * `oneday bench infer`, one of the commands of cmd_bench.c.
+ * `oneday bench infer` and `oneday bench prompts`, commands of cmd_bench.c.
  *
  * @thread One owner: the main thread.
  */
@@ -9,7 +9,10 @@
 
 #include "cli/options.h"
 
-/** Run it; gives the exit code. */
+/** Run bench infer; gives the exit code. */
 int od_bench_infer_run(struct od_cli *cli, int argc, char **argv);
+
+/** Run bench prompts; gives the exit code. */
+int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv);
 
 #endif

@@ -473,6 +473,8 @@ static const struct od_command benches[] = {
     {"gemm", "matrix products beside the peak of multiply-adds", bench_gemm},
     {"gpu", "matrix products on a GPU: cuBLASLt and the own kernel", bench_gpu},
     {"infer", "reading prompts and generating tokens", od_bench_infer_run},
+    {"prompts", "questions with five examples, with and without sharing them",
+     od_bench_prompts_run},
     {"train", "training steps on random weights and tokens", bench_train},
 };
 

@@ -3,10 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -18,7 +15,6 @@
 #include "infer/engine.h"
 #include "infer/pages.h"
 #include "model/spec.h"
-#include "text/byte_tokenizer.h"
 
 enum {
     ROUNDS_MAX = 64,
@@ -32,7 +28,7 @@ static const double PEAK_SLICE_S = 0.05;
 
 struct bench {
     const struct od_bench_infer_options *options;
-    char folder[64];  // temporary, of a shape; "": none
+    char folder[OD_BENCH_FOLDER_BYTES];
     const char *path;
     char name[256];
     struct od_engine *engine;
@@ -47,11 +43,18 @@ struct batch {
     struct od_engine_timing *timings;  // [count]
     int32_t *ids;                      // of all prompts
     double *token_s;                   // of all tokens
+    double *cpu_s;
+};
+
+struct speed {
+    double tokens_per_s;
+    double cpu_s;  // processor time of a token
 };
 
 // Values of the rounds of one way.
 struct rounds {
     double tokens_per_s[ROUNDS_MAX];
+    double cpu_s[ROUNDS_MAX];
     double rate[ROUNDS_MAX];
     double ceiling[ROUNDS_MAX];
     double share[ROUNDS_MAX];
@@ -95,9 +98,11 @@ static double read_ceiling(const struct bench *bench)
     return (double)bytes / (od_clock_s() - start);
 }
 
-static void note_round(struct rounds *rounds, double tokens_per_s, double rate, double ceiling)
+static void note_round(struct rounds *rounds, const struct speed *speed, double rate,
+                       double ceiling)
 {
-    rounds->tokens_per_s[rounds->count] = tokens_per_s;
+    rounds->tokens_per_s[rounds->count] = speed->tokens_per_s;
+    rounds->cpu_s[rounds->count] = speed->cpu_s;
     rounds->rate[rounds->count] = rate;
     rounds->ceiling[rounds->count] = ceiling;
     rounds->share[rounds->count] = ceiling > 0.0 ? rate / ceiling : 0.0;
@@ -119,6 +124,7 @@ static void give_row(const struct bench *bench, struct od_bench_infer_row row,
     row.vector = bench->features.avx2_fma;
     row.parameters = od_spec_parameters(od_engine_spec(bench->engine));
     (void)od_engine_weights(bench->engine, &row.weight_bytes);
+    row.cpu_s = median(rounds->cpu_s, rounds->count);
     row.tokens_per_s = median(rounds->tokens_per_s, rounds->count);
     row.rate = median(rounds->rate, rounds->count);
     row.ceiling = median(rounds->ceiling, rounds->count);
@@ -139,6 +145,7 @@ static void batch_release(struct batch *batch)
     od_free(batch->timings);
     od_free(batch->ids);
     od_free(batch->token_s);
+    od_free(batch->cpu_s);
 }
 
 // `count` sequences: `prompt` random ids, then `tokens` that are generated.
@@ -148,8 +155,9 @@ static enum od_status batch_init(struct bench *bench, struct batch *batch, int64
     *batch = (struct batch){.count = count,
                             .timings = od_alloc((size_t)count, sizeof *batch->timings),
                             .ids = od_alloc((size_t)(count * prompt), sizeof *batch->ids),
-                            .token_s = od_alloc((size_t)(count * tokens), sizeof *batch->token_s)};
-    if (!batch->timings || !batch->ids || !batch->token_s) {
+                            .token_s = od_alloc((size_t)(count * tokens), sizeof *batch->token_s),
+                            .cpu_s = od_alloc((size_t)(count * tokens), sizeof *batch->cpu_s)};
+    if (!batch->timings || !batch->ids || !batch->token_s || !batch->cpu_s) {
         return od_fail(err, OD_E_MEMORY, "no memory for %lld sequences", (long long)count);
     }
     draw_ids(bench, batch->ids, count * prompt);
@@ -157,32 +165,37 @@ static enum od_status batch_init(struct bench *bench, struct batch *batch, int64
         batch->timings[i] = (struct od_engine_timing){.ids = batch->ids + i * prompt,
                                                       .count = prompt,
                                                       .new_count = tokens,
-                                                      .token_s = batch->token_s + i * tokens};
+                                                      .token_s = batch->token_s + i * tokens,
+                                                      .cpu_s = batch->cpu_s + i * tokens};
     }
     return OD_OK;
 }
 
-// Tokens a second while all sequences generate: from when the last one has its first token to when
-// the first one has its last.
-static double decode_rate(const struct batch *batch, int64_t tokens)
+// While all sequences generate: from when the last one has its first token to when the first one has
+// its last.
+static struct speed decode_speed(const struct batch *batch, int64_t tokens)
 {
     const double *token_s = batch->token_s;
-    double from = 0.0;
-    double to = token_s[tokens - 1];
+    int64_t from = 0;
+    int64_t to = tokens - 1;
     int64_t seen = 0;
     for (int64_t i = 0; i < batch->count; i++) {
-        const double first = token_s[i * tokens];
-        const double last = token_s[i * tokens + tokens - 1];
-        from = first > from ? first : from;
-        to = last < to ? last : to;
+        const int64_t first = i * tokens;
+        const int64_t last = first + tokens - 1;
+        from = token_s[first] > token_s[from] ? first : from;
+        to = token_s[last] < token_s[to] ? last : to;
     }
     for (int64_t i = 0; i < batch->count * tokens; i++) {
-        seen += token_s[i] > from && token_s[i] <= to;
+        seen += token_s[i] > token_s[from] && token_s[i] <= token_s[to];
     }
-    return to > from ? (double)seen / (to - from) : 0.0;
+    const double spent = token_s[to] - token_s[from];
+    return spent > 0.0 && seen > 0
+               ? (struct speed){(double)seen / spent,
+                                (batch->cpu_s[to] - batch->cpu_s[from]) / (double)seen}
+               : (struct speed){0.0, 0.0};
 }
 
-static enum od_status decode_round(struct bench *bench, int64_t count, double *ret_rate,
+static enum od_status decode_round(struct bench *bench, int64_t count, struct speed *ret,
                                    struct od_error *err)
 {
     const struct od_bench_infer_options *options = bench->options;
@@ -193,7 +206,7 @@ static enum od_status decode_round(struct bench *bench, int64_t count, double *r
         status = od_engine_time(bench->engine, batch.timings, count, err);
     }
     if (status == OD_OK) {
-        *ret_rate = decode_rate(&batch, tokens);
+        *ret = decode_speed(&batch, tokens);
     }
     batch_release(&batch);
     return status;
@@ -207,10 +220,10 @@ static enum od_status measure_decode(struct bench *bench, int64_t batch, struct 
     enum od_status status = OD_OK;
     (void)od_engine_weights(bench->engine, &bytes);
     while (status == OD_OK && rounds.count < options->rounds) {
-        double tokens_per_s = 0.0;
+        struct speed speed = {0.0, 0.0};
         const double ceiling = read_ceiling(bench);
-        status = decode_round(bench, batch, &tokens_per_s, err);
-        note_round(&rounds, tokens_per_s, tokens_per_s / (double)batch * (double)bytes, ceiling);
+        status = decode_round(bench, batch, &speed, err);
+        note_round(&rounds, &speed, speed.tokens_per_s / (double)batch * (double)bytes, ceiling);
     }
     if (status == OD_OK) {
         give_row(bench,
@@ -245,7 +258,10 @@ static enum od_status measure_prefill(struct bench *bench, struct od_error *err)
         }
         if (status == OD_OK) {
             const double spent = batch.token_s[0] - batch.timings[0].start_s;
-            note_round(&rounds, (double)prompt / spent, flops * (double)prompt / spent, ceiling);
+            const struct speed speed = {(double)prompt / spent,
+                                        (batch.cpu_s[0] - batch.timings[0].start_cpu_s) /
+                                            (double)prompt};
+            note_round(&rounds, &speed, flops * speed.tokens_per_s, ceiling);
         }
         batch_release(&batch);
     }
@@ -255,45 +271,6 @@ static enum od_status measure_prefill(struct bench *bench, struct od_error *err)
                      .what = "prefill", .batch = 1, .context = prompt, .tokens = prompt},
                  &rounds);
     }
-    return status;
-}
-
-// A folder with a shape's config and a tokenizer: all that an engine with drawn weights reads.
-static enum od_status make_folder(struct bench *bench, struct od_error *err)
-{
-    const char *shape = bench->options->shape;
-    const struct od_spec *known = od_bench_shape(shape);
-    const size_t size = strlen(shape);
-    struct od_spec spec;
-    struct od_buf text;
-    char path[OD_PATH_MAX_BYTES];
-    enum od_status status = OD_OK;
-    if (known) {
-        spec = *known;
-    } else if (size > 5 && strcmp(shape + size - 5, ".json") == 0) {
-        status = od_spec_read(shape, &spec, err);
-    } else {
-        status =
-            od_fail(err, OD_E_ARGUMENT,
-                    "shape '%.60s' is neither known nor a config.json: " OD_BENCH_SHAPES, shape);
-    }
-    if (status != OD_OK) {
-        return status;
-    }
-    (void)snprintf(bench->folder, sizeof bench->folder, "/tmp/oneday-bench-XXXXXX");
-    if (!mkdtemp(bench->folder)) {
-        bench->folder[0] = '\0';
-        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
-    }
-    (void)snprintf(bench->name, sizeof bench->name, "%s", shape);
-    bench->path = bench->folder;
-    od_buf_init(&text, 1 << 20);
-    if ((status = od_spec_write(&spec, &text, err)) == OD_OK &&
-        (status = od_path_join(path, bench->folder, "config.json", err)) == OD_OK &&
-        (status = od_file_write(path, od_buf_text(&text), text.size, err)) == OD_OK) {
-        status = od_tokenizer_write_bytes(bench->folder, err);
-    }
-    od_buf_release(&text);
     return status;
 }
 
@@ -320,7 +297,9 @@ static enum od_status bench_open(struct bench *bench, struct od_error *err)
     if (options->model) {
         (void)snprintf(bench->name, sizeof bench->name, "%s", options->model);
     } else {
-        status = make_folder(bench, err);
+        (void)snprintf(bench->name, sizeof bench->name, "%s", options->shape);
+        status = od_bench_folder_make(options->shape, NULL, bench->folder, err);
+        bench->path = bench->folder;
     }
     if (status == OD_OK) {
         status = od_engine_open(bench->path, &engine, &bench->engine, err);
@@ -336,10 +315,7 @@ static void bench_close(struct bench *bench)
 {
     od_pool_free(bench->pool);
     od_engine_close(bench->engine);
-    if (bench->folder[0] != '\0') {
-        const enum od_status removed = od_dir_remove(bench->folder, NULL);
-        (void)removed;  // a left-over folder in /tmp is no failure of the measurement
-    }
+    od_bench_folder_remove(bench->folder);
 }
 
 static enum od_status check(const struct od_bench_infer_options *options, struct od_error *err)

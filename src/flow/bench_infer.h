@@ -34,6 +34,7 @@ struct od_bench_infer_row {
     int64_t parameters;
     size_t weight_bytes;  ///< that a pass reads
     double tokens_per_s;  ///< median
+    double cpu_s;         ///< processor time of a token, of all threads, median
     double rate;          ///< bytes of weights a second (decode), or FLOP/s (prefill), median
     double ceiling;       ///< the same unit, median
     double share;         ///< median of the ratios; 0: no ceiling is known

@@ -1,10 +1,17 @@
 #include "flow/bench_shapes.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
 #include "model/spec.h"
 #include "ops/op.h"
+#include "text/byte_tokenizer.h"
+#include "text/tokenizer.h"
 
 #define LLAMA(v, c, f, l, h, g, d, s) \
     {.family = "llama",               \
@@ -86,4 +93,55 @@ const struct od_spec *od_bench_shape(const char *name)
         }
     }
     return NULL;
+}
+
+static enum od_status read_shape(const char *shape, struct od_spec *ret, struct od_error *err)
+{
+    static const char ending[] = ".json";
+    const struct od_spec *known = od_bench_shape(shape);
+    const size_t size = strlen(shape);
+    if (known) {
+        *ret = *known;
+        return OD_OK;
+    }
+    if (size >= sizeof ending && strcmp(shape + size - sizeof ending + 1, ending) == 0) {
+        return od_spec_read(shape, ret, err);
+    }
+    return od_fail(err, OD_E_ARGUMENT,
+                   "shape '%.60s' is no config.json and none of " OD_BENCH_SHAPES, shape);
+}
+
+enum od_status od_bench_folder_make(const char *shape, const char *tokenizer,
+                                    char folder[OD_BENCH_FOLDER_BYTES], struct od_error *err)
+{
+    struct od_spec spec;
+    struct od_buf text;
+    char path[OD_PATH_MAX_BYTES];
+    enum od_status status = read_shape(shape, &spec, err);
+    folder[0] = '\0';
+    if (status != OD_OK) {
+        return status;
+    }
+    (void)snprintf(folder, OD_BENCH_FOLDER_BYTES, "/tmp/oneday-bench-XXXXXX");
+    if (!mkdtemp(folder)) {
+        folder[0] = '\0';
+        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
+    }
+    od_buf_init(&text, 1 << 20);
+    if ((status = od_spec_write(&spec, &text, err)) == OD_OK &&
+        (status = od_path_join(path, folder, "config.json", err)) == OD_OK &&
+        (status = od_file_write(path, od_buf_text(&text), text.size, err)) == OD_OK) {
+        status = tokenizer ? od_tokenizer_copy(tokenizer, folder, err)
+                           : od_tokenizer_write_bytes(folder, err);
+    }
+    od_buf_release(&text);
+    return status;
+}
+
+void od_bench_folder_remove(const char *folder)
+{
+    if (folder[0] != '\0') {
+        const enum od_status removed = od_dir_remove(folder, NULL);
+        (void)removed;  // a left-over folder in /tmp is no failure of the measurement
+    }
 }

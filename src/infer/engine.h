@@ -98,9 +98,11 @@ enum od_status od_engine_logits(struct od_engine *engine, const int32_t *ids, in
 struct od_engine_timing {
     const int32_t *ids;  ///< prompt [count]
     int64_t count;
-    int64_t new_count;  ///< greedy tokens after it; none of them ends the sequence
-    double start_s;     ///< od_clock_s when it was asked for
-    double *token_s;    ///< [new_count] od_clock_s when each token was there
+    int64_t new_count;   ///< greedy tokens after it; none of them ends the sequence
+    double start_s;      ///< od_clock_s when it was asked for
+    double start_cpu_s;  ///< processor time of the process then
+    double *token_s;     ///< [new_count] od_clock_s when each token was there
+    double *cpu_s;       ///< [new_count] processor time of the process then
 };
 /** Run sequences that begin together and take their times, on the engine's thread, so that nobody is
  *  woken for them. Any thread. */

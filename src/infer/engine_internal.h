@@ -52,6 +52,7 @@ struct od_job {
     int32_t adapter;    ///< number, -1: none
     float *all_logits;  ///< od_engine_logits: every row is copied here
     double *token_s;    ///< od_engine_time: when each token came; then no id ends it
+    double *cpu_s;      ///< od_engine_time: processor time of the process then
     // Owned by the engine's thread until `done`.
     int64_t slot;
     int64_t done_count;   ///< positions in the cache

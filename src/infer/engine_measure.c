@@ -55,6 +55,7 @@ static enum od_status timed_init(const struct od_engine *engine,
                                  .prompt_count = timing->count,
                                  .max_new = timing->new_count,
                                  .token_s = timing->token_s,
+                                 .cpu_s = timing->cpu_s,
                                  .adapter = -1,
                                  .finish = OD_FINISH_UNKNOWN};
     od_arena_init(&timed->arena, (size_t)1 << 30);
@@ -112,11 +113,13 @@ enum od_status od_engine_time(struct od_engine *engine, struct od_engine_timing 
         status = timed_init(engine, &request, &timings[ready], &timed[ready], err);
     }
     const double start = od_clock_s();
+    const double start_cpu = od_processor_s();
     if (status == OD_OK) {
         status = run_all(engine, timed, count, err);
     }
     for (int64_t i = 0; i < ready; i++) {
         timings[i].start_s = start;
+        timings[i].start_cpu_s = start_cpu;
         od_buf_release(&timed[i].job.text);
         od_arena_release(&timed[i].arena);
     }

@@ -117,6 +117,7 @@ void od_job_advance(struct od_engine *engine, struct od_job *job, const float *l
     token->text_end = job->text.size;
     if (job->token_s) {
         job->token_s[job->answer_count - 1] = od_clock_s();
+        job->cpu_s[job->answer_count - 1] = od_processor_s();
     }
     if (find_stop(job, job->text.size - before)) {
         finish(job, OD_FINISH_STOP);

@@ -99,6 +99,7 @@ static void everything_is_measured_once(void **state)
             assert_int_equal(row->weight_bytes, weights() * (f32 == 1 ? 4 : 2));
             assert_true(row->tokens_per_s > 0.0);
             assert_true(row->rate > 0.0);
+            assert_true(row->cpu_s > 0.0);
         }
     }
 }
@@ -144,9 +145,10 @@ static void tokens_have_times(void **state)
     struct od_error err = {0};
     struct od_engine *engine = NULL;
     double token_s[TOKENS] = {0.0};
+    double cpu_s[TOKENS] = {0.0};
     const int32_t ids[] = {5, 7};
     struct od_engine_timing timing = {
-        .ids = ids, .count = 2, .new_count = TOKENS, .token_s = token_s};
+        .ids = ids, .count = 2, .new_count = TOKENS, .token_s = token_s, .cpu_s = cpu_s};
     const char *folder = test_folder();
     write_shape(folder, path);
     assert_ok(od_tokenizer_write_bytes(folder, &err), &err);
@@ -155,6 +157,7 @@ static void tokens_have_times(void **state)
     assert_true(token_s[0] > timing.start_s);
     for (int i = 1; i < TOKENS; i++) {
         assert_true(token_s[i] > token_s[i - 1]);
+        assert_true(cpu_s[i] >= cpu_s[i - 1]);
     }
     timing.new_count = 63;
     assert_int_equal(od_engine_time(engine, &timing, 1, &err), OD_E_ARGUMENT);
