@@ -249,6 +249,7 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
     struct od_bench_train_gpu_result result;
     const enum od_quant quant = strcmp(choice->method, "qlora") == 0  ? OD_QUANT_NF4
                                 : strcmp(choice->method, "int8") == 0 ? OD_QUANT_INT8
+                                : strcmp(choice->method, "fp8") == 0  ? OD_QUANT_E4M3
                                                                       : OD_QUANT_NONE;
     const struct od_bench_train_gpu_options options = {.shape = choice->shape ? choice->shape
                                                                               : "llama-2-7b",
@@ -267,7 +268,8 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
                                                        .profile = choice->profile};
     if (quant == OD_QUANT_NONE && strcmp(choice->method, "lora") != 0 &&
         strcmp(choice->method, "full") != 0) {
-        return od_fail(err, OD_E_ARGUMENT, "method '%.60s' is not known: lora, qlora, int8 or full",
+        return od_fail(err, OD_E_ARGUMENT,
+                       "method '%.60s' is not known: lora, qlora, int8, fp8 or full",
                        choice->method);
     }
     const enum od_status status = od_bench_train_gpu(&options, &result, err);
@@ -303,8 +305,8 @@ static int bench_train(struct od_cli *cli, int argc, char **argv)
                          "256, on a GPU 2048"),
         OD_OPTION_NUMBER_OF(0, "seconds", "S", &bench.seconds, "time for each method", "5"),
         OD_OPTION_TEXT_OF(0, "shape", "NAME", &choice.shape, "GPU: " OD_BENCH_SHAPES, "llama-2-7b"),
-        OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method, "GPU: lora, qlora, int8 or full",
-                          "lora"),
+        OD_OPTION_TEXT_OF(0, "method", "NAME", &choice.method,
+                          "GPU: lora, qlora, int8, fp8 or full", "lora"),
         OD_OPTION_INT_OF(0, "rank", "R", &choice.rank, "GPU: rank of the adapters", "16"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &choice.vram_text,
                           "GPU: most that the process may take on the card (24GB)", "all of it"),

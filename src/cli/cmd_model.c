@@ -153,7 +153,8 @@ static int run_merge(struct od_cli *cli, int argc, char **argv)
                           "base model in place of the one that the adapter names", NULL),
         OD_OPTION_TEXT_OF(0, "adapter", "FOLDER", &convert.adapter, "adapter of a model", NULL),
         OD_OPTION_TEXT_OF(0, "merge-base", "WHICH", &convert.merge_base,
-                          "what the adapter is added to: w16, dequant or dequant8", "w16"),
+                          "what the adapter is added to: w16, dequant, dequant8, dequant-fp8",
+                          "w16"),
         OD_OPTION_TEXT_OF(0, "type", "TYPE", &convert.type, "f32, f16 or bf16", "bf16"),
         OD_OPTION_FLAG_OF(0, "no-check", &convert.no_check,
                           "do not open the model again to compare logits"),
@@ -167,9 +168,9 @@ static int run_merge(struct od_cli *cli, int argc, char **argv)
             "once to the type, the base's config, the tokenizer. It is opened again and compared "
             "with base and adapter: logits on eight prompts.\n\n"
             "An adapter that was trained on a quantised base can be merged into the base's own "
-            "weights (w16), or into what the training computed with: 4 bits (dequant) or 8 bits "
-            "(dequant8), decoded. The comparison is with the base's own weights, so it then shows "
-            "what quantising changes.",
+            "weights (w16), or into what the training computed with: 4 bits (dequant), 8-bit "
+            "integers (dequant8) or floats (dequant-fp8), decoded. The comparison is with the base's "
+            "own weights, so it then shows what quantising changes.",
         .options = options,
         .option_count = OD_COUNT_OF(options),
         .min_args = 1,

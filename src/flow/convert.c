@@ -272,18 +272,21 @@ static enum od_status trained_on(const char *path, enum od_quant *ret, struct od
 static enum od_status choose_base(const char *path, const char *merge_base, enum od_quant *ret,
                                   struct od_error *err)
 {
-    static const char *const names[] = {"w16", "dequant", "dequant8"};
-    static const enum od_quant quants[] = {OD_QUANT_NONE, OD_QUANT_NF4, OD_QUANT_INT8};
-    for (int i = 0; i < 3 && merge_base; i++) {
+    // In the order of enum od_quant.
+    static const char *const names[] = {"w16", "dequant", "dequant8", "dequant-fp8"};
+    static const enum od_quant quants[] = {OD_QUANT_NONE, OD_QUANT_NF4, OD_QUANT_INT8,
+                                           OD_QUANT_E4M3};
+    for (int i = 0; i < 4 && merge_base; i++) {
         if (strcmp(merge_base, names[i]) == 0) {
             *ret = quants[i];
             return OD_OK;
         }
     }
     if (merge_base) {
-        return od_fail(err, OD_E_ARGUMENT,
-                       "--merge-base '%.32s' is not known; w16, dequant and dequant8 are",
-                       merge_base);
+        return od_fail(
+            err, OD_E_ARGUMENT,
+            "--merge-base '%.32s' is not known; w16, dequant, dequant8 and dequant-fp8 are",
+            merge_base);
     }
     const enum od_status status = trained_on(path, ret, err);
     if (status == OD_OK && *ret != OD_QUANT_NONE) {
@@ -291,7 +294,7 @@ static enum od_status choose_base(const char *path, const char *merge_base, enum
                        "'%s' was trained on a quantised base: say what its adapter is merged into, "
                        "--merge-base w16 (the base's own weights) or --merge-base %s (what it was "
                        "trained on)",
-                       path, *ret == OD_QUANT_NF4 ? names[1] : names[2]);
+                       path, names[*ret]);
     }
     return status;
 }

@@ -22,8 +22,8 @@ struct od_convert_options {
     const char *adapter;  ///< adapter folder to use with a model folder; NULL: none, or the run's
     const char *base;     ///< base model in place of the one that the adapter names; NULL: that one
     /** What an adapter is merged into: "w16", the base's own weights; "dequant", those that 4-bit
-     *  training sees (NF4); "dequant8", those of 8-bit training. NULL: w16, and a run that trained on
-     *  a quantised base is refused until it is said. */
+     *  training sees (NF4); "dequant8", those of 8-bit training; "dequant-fp8", those of fp8. NULL:
+     *  w16, and a run that trained on a quantised base is refused until it is said. */
     const char *merge_base;
     int threads;    ///< 0: all processors
     bool no_check;  ///< leave the comparison out

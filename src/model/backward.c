@@ -93,6 +93,8 @@ static void linear_rule(struct od_builder *b, const struct od_op *forward, int32
     if (forward->slot[OD_SLOT_A] >= 0) {
         op->slot[OD_SLOT_A] = forward->slot[OD_SLOT_A];
         op->slot[OD_SLOT_B] = forward->slot[OD_SLOT_B];
+        op->slot[OD_SLOT_A_COPY] = forward->slot[OD_SLOT_A_COPY];
+        op->slot[OD_SLOT_B_COPY] = forward->slot[OD_SLOT_B_COPY];
         op->slot[OD_SLOT_XA] = forward->slot[OD_SLOT_XA];
         op->slot[OD_SLOT_DA] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_A]);
         op->slot[OD_SLOT_DB] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_B]);

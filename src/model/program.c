@@ -311,7 +311,8 @@ int32_t od_build_gradient_of_param(const struct od_program *program, int32_t ten
     return -1;
 }
 
-// Room for the adapter beside what it adapts: columns of X, W and DY, and rows of W.
+// Room for the adapter beside what it adapts: columns of X, W and DY, and rows of W; copies of its
+// own where W is not there as values.
 static void fold(struct od_builder *b, struct od_op *op, int64_t width)
 {
     const int64_t spare = od_round_up(width, OD_FOLD_ALIGN);
@@ -320,8 +321,12 @@ static void fold(struct od_builder *b, struct od_op *op, int64_t width)
     }
     op->fold = spare;
     od_build_pad(b, op->slot[OD_SLOT_X], spare);
-    od_build_pad(b, op->slot[OD_SLOT_W], spare);
-    b->program.tensors[op->slot[OD_SLOT_W]].pad_rows = spare;
+    if (op->slot[OD_SLOT_W] >= 0) {
+        od_build_pad(b, op->slot[OD_SLOT_W], spare);
+        b->program.tensors[op->slot[OD_SLOT_W]].pad_rows = spare;
+    } else {
+        od_build_copies(b, op, spare);
+    }
     b->fold_of[op->slot[OD_SLOT_Y]] = spare;
 }
 
@@ -472,6 +477,36 @@ static void find_lifetimes(struct od_program *program)
     }
 }
 
+/** A GPU multiplies eight-bit floats in runs of so many. */
+enum { E4M3_STEP = 16 };
+
+// What is frozen can be codes, where the model's widths are multiples of what codes come in.
+static enum od_status check_quant(const struct od_spec *spec,
+                                  const struct od_program_options *options, struct od_error *err)
+{
+    if (options->quant != OD_QUANT_NONE && options->mode != OD_PROGRAM_TRAIN_LORA) {
+        return od_fail(err, OD_E_ARGUMENT, "only the frozen weights of LoRA can be quantised");
+    }
+    const int64_t q = (int64_t)spec->heads * spec->head_dim;
+    if (options->quant == OD_QUANT_NF4 &&
+        (spec->channels % OD_NF4_BLOCK != 0 || spec->ffn % OD_NF4_BLOCK != 0 ||
+         q % OD_NF4_BLOCK != 0)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "4-bit weights need a hidden, a feed-forward and an attention width that %d "
+                       "divides; the model has %lld, %lld and %lld",
+                       OD_NF4_BLOCK, (long long)spec->channels, (long long)spec->ffn, (long long)q);
+    }
+    if (options->quant == OD_QUANT_E4M3 && options->half &&
+        (spec->channels % E4M3_STEP != 0 || spec->ffn % E4M3_STEP != 0 || q % E4M3_STEP != 0 ||
+         (int64_t)spec->kv_heads * spec->head_dim % E4M3_STEP != 0)) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "fp8 weights on a GPU need a hidden, a feed-forward and an attention width "
+                       "that %d divides; the model has %lld, %lld and %lld",
+                       E4M3_STEP, (long long)spec->channels, (long long)spec->ffn, (long long)q);
+    }
+    return OD_OK;
+}
+
 static enum od_status check_options(const struct od_spec *spec,
                                     const struct od_program_options *options, struct od_error *err)
 {
@@ -517,17 +552,9 @@ static enum od_status check_options(const struct od_spec *spec,
         (options->keep + 1 == OD_KEEP_COUNT && options->lean_layers > 0)) {
         return od_fail(err, OD_E_ARGUMENT, "what the layers keep is not one of the levels");
     }
-    if (options->quant != OD_QUANT_NONE && options->mode != OD_PROGRAM_TRAIN_LORA) {
-        return od_fail(err, OD_E_ARGUMENT, "only the frozen weights of LoRA can be quantised");
-    }
-    const int64_t q = (int64_t)spec->heads * spec->head_dim;
-    if (options->quant == OD_QUANT_NF4 &&
-        (spec->channels % OD_NF4_BLOCK != 0 || spec->ffn % OD_NF4_BLOCK != 0 ||
-         q % OD_NF4_BLOCK != 0)) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "4-bit weights need a hidden, a feed-forward and an attention width that %d "
-                       "divides; the model has %lld, %lld and %lld",
-                       OD_NF4_BLOCK, (long long)spec->channels, (long long)spec->ffn, (long long)q);
+    const enum od_status status = check_quant(spec, options, err);
+    if (status != OD_OK) {
+        return status;
     }
     if (infer &&
         (options->cache_slots < 1 || options->cache_length < 1 || options->logit_rows < 1)) {
@@ -546,7 +573,7 @@ enum od_status od_program_build(const struct od_spec *spec,
         return status;
     }
     const size_t layers = (size_t)spec->layers;
-    b.tensor_capacity = (int32_t)(layers * 236 + 96);
+    b.tensor_capacity = (int32_t)(layers * 256 + 96);
     b.op_capacity = (int32_t)(layers * 44 + 32);
     b.part_capacity = (int32_t)(layers * 24 + 16);
     b.param_capacity = (int32_t)(layers * 16 + 8);

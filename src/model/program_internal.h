@@ -84,6 +84,8 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
                         int32_t residual);
 /** The weight of a linear layer as codes, and the scratch that `op` decodes it into. */
 void od_build_quantised(struct od_builder *b, struct od_op *op, const struct od_linear *layer);
+/** bf16 copies of an adapter whose weight has no room for them; `width` of them, spare ones counted. */
+void od_build_copies(struct od_builder *b, struct od_op *op, int64_t width);
 /** Scratch of its own for a later operation over the same codes. */
 void od_build_decoded_again(struct od_builder *b, struct od_op *op);
 /** Gradient tensor of a trained tensor, or -1. */

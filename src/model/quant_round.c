@@ -7,17 +7,23 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "formats/e4m3.h"
 #include "formats/nf4.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/op.h"
 
-static void decode_int8(const struct od_part *part, const uint8_t *codes, const uint8_t *scales,
+// Codes with a scale for each row.
+static void decode_rows(const struct od_part *part, const uint8_t *codes, const uint8_t *scales,
                         float *to)
 {
     for (int64_t row = 0; row < part->rows; row++) {
         float scale;
         memcpy(&scale, scales + row * (int64_t)sizeof scale, sizeof scale);
+        if (part->quant == OD_QUANT_E4M3) {
+            od_e4m3_decode_row(codes + row * part->cols, scale, part->cols, to + row * part->cols);
+            continue;
+        }
         for (int64_t i = row * part->cols; i < (row + 1) * part->cols; i++) {
             int8_t code;
             memcpy(&code, codes + i, 1);
@@ -43,8 +49,8 @@ static enum od_status round_part(struct od_pool *pool, const struct od_part *par
     if (status == OD_OK) {
         status = od_quant_encode(pool, part, values, codes, scales, err);
     }
-    if (status == OD_OK && part->quant == OD_QUANT_INT8) {
-        decode_int8(part, codes, scales, values);
+    if (status == OD_OK && part->quant != OD_QUANT_NF4) {
+        decode_rows(part, codes, scales, values);
     } else if (status == OD_OK) {
         od_nf4_decode(codes, scales, count, 0, count, values);
     }

@@ -376,9 +376,21 @@ static void decode_rows(void *context, int64_t first, int64_t last, int thread)
 
 static void decode(struct call *call)
 {
-    if (call->op->quant != OD_QUANT_NONE) {
+    if (call->op->quant == OD_QUANT_E4M3) {
+        od_cpu_decode_e4m3(call->cpu, call->op, call->tensors);
+    } else if (call->op->quant != OD_QUANT_NONE) {
         od_pool_run(call->cpu->pool, call->op->n, ROW_GRAIN, decode_rows, call);
     }
+}
+
+// What the weight is multiplied with: the rows as they are, or rounded as it is.
+static const float *rounded(const struct call *call, const float *x)
+{
+    if (call->op->quant != OD_QUANT_E4M3) {
+        return x;
+    }
+    od_cpu_round_e4m3(call->cpu, call->op, call->tensors, call->batch->tokens);
+    return tensor(call, OD_SLOT_ROUNDED);
 }
 
 static void linear(struct call *call)
@@ -397,7 +409,7 @@ static void linear(struct call *call)
     } else if (res) {
         memcpy(y, res, (size_t)(tokens * op->n) * sizeof *y);
     }
-    times_weight(call, tokens, x, y, res != NULL || op->slot[OD_SLOT_BIAS] >= 0);
+    times_weight(call, tokens, rounded(call, x), y, res != NULL || op->slot[OD_SLOT_BIAS] >= 0);
     if (a) {
         const int64_t width = op->rank * op->part_count;
         float *xa = tensor(call, OD_SLOT_XA);
@@ -432,7 +444,7 @@ static void linear_bwd(struct call *call)
 
     if (dx) {
         decode(call);
-        od_gemm_run(gemm, tokens, op->k, op->n, rows_of(dy, op->n),
+        od_gemm_run(gemm, tokens, op->k, op->n, rows_of(rounded(call, dy), op->n),
                     rows_of(tensor(call, OD_SLOT_W), op->k), dx, op->k, op->accumulate);
     }
     if (dw) {

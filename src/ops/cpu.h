@@ -58,6 +58,12 @@ void od_cpu_attention_bwd(struct od_cpu *cpu, const struct od_op *op, float *con
                           const struct od_batch *batch);
 void od_cpu_attention_cached(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
                              const struct od_batch *batch);
+/** The weight of a linear operation into W: in the backward pass without its scales, which go with
+ *  what it is multiplied with (op.h). */
+void od_cpu_decode_e4m3(struct od_cpu *cpu, const struct od_op *op, float *const *tensors);
+/** X, or in the backward pass DY times the weight's scales, into ROUNDED. */
+void od_cpu_round_e4m3(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                       int64_t tokens);
 
 /**
  * Sum of squares of a tensor in double: chunks of OD_NORM_CHUNK elements, then chunk by chunk.

@@ -9,6 +9,14 @@
  *
  *     Y = [X | X A^T] [W | s B]^T        dX = [dY | s dY B] [W ; A]
  *
+ * A weight of eight-bit floats is multiplied as it is, by rows that are rounded to eight bits, too
+ * (hats below); its adapter is a product of its own, over rows that are not rounded:
+ *
+ *     Y = X^ W^^T + X A^T s B^T          dX = (dY R)^ C + s dY B A
+ *
+ * where W^ = R C: R the diagonal of the rows' scales, C the codes. The scales go with dY because they
+ * stand along what is added up.
+ *
  * @thread No state.
  */
 #ifndef OD_OPS_OP_H
@@ -17,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OD_OP_SLOTS = 18, OD_ADAPTER_PARTS_MAX = 4 };
+enum { OD_OP_SLOTS = 21, OD_ADAPTER_PARTS_MAX = 4 };
 
 /** T tokens, C channels, N outputs, K inputs, H query heads, G key/value heads, D head size. */
 enum od_op_kind {
@@ -78,9 +86,12 @@ enum od_slot {
     OD_SLOT_DBIAS,
     OD_SLOT_DA,
     OD_SLOT_DB,
-    OD_SLOT_CODES,   ///< quantised weight; W is then scratch that it is decoded into
-    OD_SLOT_SCALES,  ///< of CODES
-    OD_SLOT_WORK     ///< scratch
+    OD_SLOT_CODES,    ///< quantised weight; W is then scratch that it is decoded into
+    OD_SLOT_SCALES,   ///< of CODES
+    OD_SLOT_WORK,     ///< scratch
+    OD_SLOT_ROUNDED,  ///< scratch, E4M3: X or DY rounded; on a GPU codes [T, K or N], scales [T]
+    OD_SLOT_A_COPY,   ///< bf16 copies of A, and of s B [N, fold], where W has no room for them
+    OD_SLOT_B_COPY
 };
 
 /** Adapters on a row range of a (fused) weight: its rows use columns i*r.. of XA. */
@@ -95,6 +106,8 @@ enum od_quant {
     OD_QUANT_NONE,
     OD_QUANT_NF4,   ///< CODES [N, K/2], SCALES as formats/nf4.h has them, one after another by part
     OD_QUANT_INT8,  ///< CODES [N, K], SCALES [N] fp32: value = code * scale
+    OD_QUANT_E4M3,  ///< likewise, codes of formats/e4m3.h; W is scratch of the backward pass on a
+                    ///< GPU, the codes [K, N]
 };
 
 /** A row range of a quantised weight that is a matrix of its own in files. */

@@ -172,6 +172,27 @@ static enum od_status read_keys(struct od_recipe_reader *r, const struct od_yaml
     return status;
 }
 
+// fp8 likewise; the others have their place for it.
+static enum od_status check_fp8(struct od_recipe_reader *r, const struct od_yaml_node *root,
+                                struct od_error *err)
+{
+    struct od_recipe *recipe = r->recipe;
+    if (!r->fp8) {
+        return OD_OK;
+    }
+    if (recipe->method == OD_METHOD_FULL) {
+        return od_recipe_fail(od_yaml_find(root, "fp8"), OD_E_FORMAT, err,
+                              "'fp8' is for frozen weights: it needs 'adapter: lora'");
+    }
+    if (recipe->quant != OD_QUANT_NONE || r->load_in_4bit || r->load_in_8bit) {
+        return od_recipe_fail(od_yaml_find(root, "fp8"), OD_E_FORMAT, err,
+                              "'fp8' goes with 'adapter: lora', not with weights in 4 bits or as "
+                              "8-bit integers: choose one of them");
+    }
+    recipe->quant = OD_QUANT_E4M3;
+    return OD_OK;
+}
+
 // load_in_4bit and load_in_8bit say how the frozen weights under an adapter are kept.
 static enum od_status check_quant(struct od_recipe_reader *r, const struct od_yaml_node *root,
                                   struct od_error *err)
@@ -315,7 +336,8 @@ static enum od_status check_together(struct od_recipe_reader *r, const struct od
     if (r->target_linear) {
         od_recipe_target_all(recipe);
     }
-    if ((status = check_quant(r, root, err)) != OD_OK ||
+    if ((status = check_fp8(r, root, err)) != OD_OK ||
+        (status = check_quant(r, root, err)) != OD_OK ||
         (status = check_pairs(root, err)) != OD_OK ||
         (status = check_schedule(r, root, err)) != OD_OK ||
         (status = check_validation(recipe, root, err)) != OD_OK ||

@@ -24,6 +24,7 @@ struct od_recipe_reader {
     bool target_linear;  ///< lora_target_linear: true
     bool load_in_4bit;   ///< as the key says, adapter: qlora apart
     bool load_in_8bit;
+    bool fp8;
     double min_lr;      ///< lr_scheduler_kwargs: min_lr; 0: absent
     size_t more_notes;  ///< notes that found no room
 };

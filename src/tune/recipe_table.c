@@ -58,6 +58,14 @@ const struct od_recipe_key od_recipe_keys[] = {
      .fallback = "false",
      .type = "true or false",
      .help = "Keep the frozen weights of linear layers as 8-bit integers"},
+    {.name = "fp8",
+     .kind = OD_RECIPE_FP8,
+     .fallback = "false",
+     .type = "true or false",
+     .help =
+         "With `adapter: lora`: keep the frozen weights of linear layers as 8-bit floats (E4M3, "
+         "a scale a row), and multiply them with activations that are rounded so, too; on a GPU "
+         "from compute capability 8.9 on"},
     {.name = "lora_model_dir",
      .kind = OD_RECIPE_PATH,
      AT(lora_model_dir),
@@ -386,7 +394,6 @@ const struct od_recipe_key od_recipe_keys[] = {
     REFUSED("rope_theta", "null", "the model's config.json says it"),
     REFUSED("model_quantization_config", "null", not_built),
     REFUSED("bnb_config_kwargs", "{}", "4-bit weights are NF4 with double quantisation"),
-    REFUSED("fp8", "false", not_built),
     REFUSED("qat", "null", not_built),
     REFUSED("quantization", "null", not_built),
     REFUSED("resize_token_embeddings_to_32x", "false", not_built),

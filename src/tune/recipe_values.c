@@ -552,6 +552,7 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_ADAPTER: return read_adapter(r, node, err);
     case OD_RECIPE_LOAD_IN_4BIT: return od_yaml_bool(node, &r->load_in_4bit, err);
     case OD_RECIPE_LOAD_IN_8BIT: return od_yaml_bool(node, &r->load_in_8bit, err);
+    case OD_RECIPE_FP8: return od_yaml_bool(node, &r->fp8, err);
     case OD_RECIPE_TARGETS: return read_targets(r, node, err);
     case OD_RECIPE_LAYERS: return read_layers(r, node, err);
     case OD_RECIPE_SAVED: return read_saved(r, node, err);

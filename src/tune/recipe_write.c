@@ -211,6 +211,12 @@ static void put_8bit(const struct od_recipe *recipe, const struct od_recipe_key 
     od_buf_printf(out, "%s: %s\n", key->name, recipe->quant == OD_QUANT_INT8 ? "true" : "false");
 }
 
+static void put_fp8(const struct od_recipe *recipe, const struct od_recipe_key *key,
+                    struct od_buf *out)
+{
+    od_buf_printf(out, "%s: %s\n", key->name, recipe->quant == OD_QUANT_E4M3 ? "true" : "false");
+}
+
 static void put_datasets(const struct od_recipe *recipe, const struct od_recipe_key *key,
                          struct od_buf *out)
 {
@@ -254,6 +260,7 @@ static void (*const writers[OD_RECIPE_KIND_COUNT])(const struct od_recipe *recip
     [OD_RECIPE_ADAPTER] = put_adapter,
     [OD_RECIPE_LOAD_IN_4BIT] = put_4bit,
     [OD_RECIPE_LOAD_IN_8BIT] = put_8bit,
+    [OD_RECIPE_FP8] = put_fp8,
     [OD_RECIPE_TARGETS] = put_targets,
     [OD_RECIPE_LAYERS] = put_layers,
     [OD_RECIPE_SAVED] = put_saved,

@@ -515,6 +515,17 @@ static void refused_and_unused(void **state)
           "r.yaml:5:15: 'load_in_4bit' is for frozen weights: it needs 'adapter: qlora'");
     fails(SHORTEST "adapter: qlora\nload_in_8bit: true\n", OD_E_FORMAT,
           "r.yaml:6:15: weights in 4 bits and in 8 bits: choose one of them");
+    fails(SHORTEST "fp8: true\n", OD_E_FORMAT,
+          "r.yaml:5:6: 'fp8' is for frozen weights: it needs 'adapter: lora'");
+    fails(SHORTEST "adapter: qlora\nfp8: true\n", OD_E_FORMAT,
+          "r.yaml:6:6: 'fp8' goes with 'adapter: lora', not with weights in 4 bits or as 8-bit "
+          "integers: choose one of them");
+    fails(SHORTEST "adapter: lora\nfp8: true\nload_in_8bit: true\n", OD_E_FORMAT,
+          "r.yaml:6:6: 'fp8' goes with 'adapter: lora', not with weights in 4 bits or as 8-bit "
+          "integers: choose one of them");
+    fails(SHORTEST "adapter: lora\nload_in_4bit: true\nfp8: true\n", OD_E_FORMAT,
+          "r.yaml:7:6: 'fp8' goes with 'adapter: lora', not with weights in 4 bits or as 8-bit "
+          "integers: choose one of them");
     fails(SHORTEST "peft_use_dora: true\n", OD_E_UNSUPPORTED,
           "r.yaml:5:16: 'peft_use_dora' is not supported: not built yet");
     fails(SHORTEST "lora_dropout: 1.0\n", OD_E_ARGUMENT,
@@ -525,6 +536,9 @@ static void refused_and_unused(void **state)
           "r.yaml:5:15: the lr_scheduler 'polynomial' is not built yet: 'cosine' is");
     fails(SHORTEST "lr_scheduler: cosin\n", OD_E_FORMAT,
           "r.yaml:5:15: unknown lr_scheduler 'cosin': did you mean 'cosine'?");
+    assert_ok(parse(SHORTEST "adapter: lora\nfp8: true\n", &r, &err), &err);
+    assert_int_equal(r.quant, OD_QUANT_E4M3);
+    od_recipe_release(&r);
     assert_ok(parse(SHORTEST "load_in_4bit: false\nval_set_size: 0.0\nspecial_tokens:\n"
                              "neftune_noise_alpha:\nfsdp: []\nwandb_project:\n"
                              "flash_attention: true\nadapter:\nseed: null\n",

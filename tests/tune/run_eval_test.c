@@ -667,6 +667,10 @@ static void quantised(void **state)
     assert_true(eight.last_loss < eight.first_loss);
     assert_true(apart > 1e-9 && apart < 0.05);
     refused(world, with(text, "load_in_4bit: true\n"), "4-bit weights need");
+    const struct od_tune_result floats = run_recipe(world, "floats", with(text, "fp8: true\n"));
+    const double floats_apart = fabs(plain.first_loss - floats.first_loss);
+    assert_true(floats.last_loss < floats.first_loss);
+    assert_true(floats_apart > 1e-9 && floats_apart < 0.05);
 }
 
 // What the engine cannot do yet is refused at the start by the name of its key.
