@@ -2,10 +2,14 @@
 // the codes stand for, bit for bit, forward and backward; what cannot be quantised is refused.
 // Method: two programs over fresh weights, one with codes, the other with the decoded values.
 
+#include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/status.h"
+#include "formats/dtype.h"
 #include "formats/nf4.h"
 #include "model/program.h"
 #include "model/tiny_program.h"
@@ -76,6 +80,91 @@ static void int8_computes_with_its_values(void **state)
     check(OD_QUANT_INT8);
 }
 
+// Rounded weights and rows change the loss a little, and the gradients not much more.
+static void floats_of_8_bits_stay_near(void **state)
+{
+    (void)state;
+    struct tiny rounded;
+    struct tiny plain;
+    double error = 0.0;
+    double norm = 0.0;
+    struct od_spec calm = tiny_spec;  // no attention that is all on one key
+    calm.init_std = 0.05F;
+    tiny_build_of(
+        &rounded, &calm,
+        (struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA, .quant = OD_QUANT_E4M3});
+    tiny_build_of(&plain, &calm, (struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA});
+    tiny_run(&rounded);
+    tiny_run(&plain);
+    const double apart = fabs(rounded.loss - plain.loss) / plain.loss;
+    for (int32_t i = 0; i < plain.program.param_count; i++) {
+        const int32_t number = plain.program.params[i].gradient;
+        const struct od_tensor *t = &plain.program.tensors[number];
+        const float *want = plain.arrays.tensor[number];
+        const float *got = rounded.arrays.tensor[rounded.program.params[i].gradient];
+        for (int64_t j = 0; j < t->rows * t->cols; j++) {
+            error += (double)(got[j] - want[j]) * (double)(got[j] - want[j]);
+            norm += (double)want[j] * (double)want[j];
+        }
+    }
+    print_message("# relative difference: loss %.2g, gradients %.3f\n", apart, sqrt(error / norm));
+    assert_true(apart > 1e-9 && apart < 0.01);
+    assert_true(error < 0.15 * 0.15 * norm);
+    tiny_release(&plain);
+    tiny_release(&rounded);
+}
+
+// What a GPU multiplies is codes, and beside them copies of the adapter.
+static void floats_of_8_bits_on_a_gpu(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_program program;
+    struct od_spec odd = tiny_spec;
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                         .half = true,
+                                         .quant = OD_QUANT_E4M3,
+                                         .tokens = TINY_TOKENS,
+                                         .threads = 1,
+                                         .lora_r = 4,
+                                         .lora_scale = 1.0F,
+                                         .lora_targets = OD_TARGET_ALL};
+    assert_ok(od_program_build(&tiny_spec, &options, &program, &err), &err);
+    int linear = 0;
+    for (int32_t i = 0; i < program.op_count; i++) {
+        const struct od_op *op = &program.ops[i];
+        const bool backward = op->kind == OD_OP_LINEAR_BWD;
+        if (op->kind != OD_OP_LINEAR && !backward) {
+            continue;
+        }
+        const struct od_tensor *codes = &program.tensors[op->slot[OD_SLOT_CODES]];
+        const struct od_tensor *rows = &program.tensors[op->slot[OD_SLOT_ROUNDED]];
+        const struct od_tensor *a = &program.tensors[op->slot[OD_SLOT_A_COPY]];
+        const struct od_tensor *b = &program.tensors[op->slot[OD_SLOT_B_COPY]];
+        assert_int_equal(codes->dtype, OD_DTYPE_U8);
+        assert_true(codes->rows == op->n && codes->cols == op->k);
+        assert_int_equal(rows->dtype, OD_DTYPE_U8);
+        assert_int_equal(rows->cols, (backward ? op->n : op->k) + 4);
+        assert_true(a->dtype == OD_DTYPE_BF16 && a->rows == op->fold && a->cols == op->k);
+        assert_true(b->dtype == OD_DTYPE_BF16 && b->rows == op->n && b->cols == op->fold);
+        assert_int_equal(op->slot[OD_SLOT_W] >= 0, backward);
+        if (backward) {
+            const struct od_tensor *turned = &program.tensors[op->slot[OD_SLOT_W]];
+            assert_true(turned->rows == op->k && turned->cols == op->n);
+            assert_int_equal(turned->dtype, OD_DTYPE_U8);
+        }
+        linear++;
+    }
+    assert_int_equal(linear, 2 * 4 * (int)tiny_spec.layers);
+    od_program_release(&program);
+    odd.ffn = 200;
+    assert_int_equal(od_program_build(&odd, &options, &program, &err), OD_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "fp8"));
+    options.half = false;  // the CPU takes any width
+    assert_ok(od_program_build(&odd, &options, &program, &err), &err);
+    od_program_release(&program);
+}
+
 static void what_cannot_be_quantised_is_refused(void **state)
 {
     (void)state;
@@ -101,6 +190,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nf4_computes_with_its_values),
         cmocka_unit_test(int8_computes_with_its_values),
+        cmocka_unit_test(floats_of_8_bits_stay_near),
+        cmocka_unit_test(floats_of_8_bits_on_a_gpu),
         cmocka_unit_test(what_cannot_be_quantised_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,8 @@ static void adapters_over_codes(void **state)
 {
     (void)state;
     check((struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA, .quant = OD_QUANT_NF4});
+    check((struct od_program_options){
+        .mode = OD_PROGRAM_TRAIN_LORA, .quant = OD_QUANT_E4M3, .lora_dropout = 0.25F});
 }
 
 // The layer in front is not reached by the backward pass: nothing of it is stored or made again.

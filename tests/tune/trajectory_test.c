@@ -15,6 +15,7 @@
 #include "formats/safetensors.h"
 #include "model/program.h"
 #include "model/weights.h"
+#include "ops/op.h"
 #include "support.h"
 #include "tune/golden_llama.h"
 #include "tune/session.h"
@@ -104,12 +105,53 @@ static void unpacked_and_accumulated(void **state)
     follow(OD_METHOD_LORA, false, 2, 2, NULL);
 }
 
+// LoRA over weights of eight-bit floats: near the record, and the same bits on any number of threads.
+static void near_with_fp8(void **state)
+{
+    uint64_t hash[3];
+    (void)state;
+    for (int run = 0; run < 3; run++) {
+        struct od_error err = {0};
+        json_t *record = NULL;
+        struct od_session session;
+        double worst = 0.0;
+        assert_ok(od_json_read(golden_llama("trajectory.json"), &record, &err), &err);
+        struct od_dataset data = golden_documents(record);
+        struct od_recipe recipe = golden_recipe(record, OD_METHOD_LORA, true, 1);
+        recipe.quant = OD_QUANT_E4M3;
+        const struct od_session_options options = {
+            .threads = run + 1, .allow_vector = run != 1, .dataset = &data};
+        assert_ok(od_session_open(&recipe, &options, &session, &err), &err);
+        assert_ok(od_parts_read(session.program.adapters, session.program.adapter_count,
+                                session.arrays.tensor, golden_llama("adapter_start.safetensors"),
+                                &err),
+                  &err);
+        size_t i;
+        const json_t *want;
+        json_array_foreach(json_object_get(record, "lora"), i, want)
+        {
+            struct od_step_report report;
+            assert_ok(od_session_step(&session, &report, &err), &err);
+            const double loss = json_number_value(json_object_get(want, "loss"));
+            worst = fmax(worst, fabs(report.loss - loss) / loss);
+        }
+        assert_int_equal(i, 10);
+        (void)printf("# largest difference of a loss %g\n", worst);
+        assert_true(worst > 1e-7 && worst < 0.01);
+        hash[run] = od_session_weight_hash(&session);
+        od_session_close(&session);
+        json_decref(record);
+    }
+    assert_true(hash[0] == hash[1] && hash[1] == hash[2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_fine_tuning),
         cmocka_unit_test(lora),
         cmocka_unit_test(unpacked_and_accumulated),
+        cmocka_unit_test(near_with_fp8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
