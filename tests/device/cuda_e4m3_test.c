@@ -206,8 +206,7 @@ static void products_are_right(void **state)
     struct od_cuda *gpu = test_gpu();
     od_dev workspace = 0;
     (void)state;
-    if (od_cuda_info(gpu)->capability < 89) {
-        print_message("# skipped: fp8 needs compute capability 8.9\n");
+    if (!gpu_has_e4m3()) {
         skip();
     }
     assert_ok(od_cuda_alloc(gpu, OD_MATMUL_WORKSPACE_BYTES, &workspace, &err), &err);

@@ -592,11 +592,7 @@ static void every_operation_on_quantised_weights(void **state)
 static void every_operation_on_floats_of_8_bits(void **state)
 {
     (void)state;
-    if (!have_gpu()) {
-        skip();
-    }
-    if (od_cuda_info(test_gpu())->capability < 89) {
-        print_message("# skipped: fp8 needs compute capability 8.9\n");
+    if (!have_gpu() || !gpu_has_e4m3()) {
         skip();
     }
     for (int i = 0; i < 8; i++) {
