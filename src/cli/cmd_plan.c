@@ -211,6 +211,9 @@ static enum od_status make_plans(const struct od_recipe *recipe, const struct od
          status == OD_OK && one->name && plans->count < (card ? 1 : CARDS_MAX); one++) {
         status = od_forecast_card(recipe, &plans->forecast, one, cap_bytes,
                                   &plans->card[plans->count], err);
+        if (!card && status == OD_E_UNSUPPORTED) {
+            return OD_OK;  // no card runs this: what the processors do is told
+        }
         plans->count++;
     }
     return status;
@@ -223,7 +226,9 @@ static void print_text(const struct plans *plans)
         print_card(&plans->forecast, &plans->card[0]);
     } else {
         print_cpu(&plans->forecast);
-        print_cards(plans);
+        if (plans->count > 0) {
+            print_cards(plans);
+        }
     }
 }
 

@@ -48,7 +48,7 @@ struct od_card_forecast {
     uint64_t bytes;           ///< arena, libraries and context: what the driver will count
     uint64_t weight_bytes;    ///< base weights, scales, copies
     uint64_t training_bytes;  ///< gradients, moments, adapters
-    bool has_kernels;         ///< for the model's head size
+    bool has_kernels;         ///< for the model's head size and the recipe's weights
     bool fits;
     int64_t rows;       ///< of a pass that would fit where the recipe's do not; 0: none
     enum od_keep keep;  ///< what the layers keep

@@ -1,5 +1,6 @@
 // A recipe on a GPU that need not be here: the plan that would be made, and the time of its operations.
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,12 @@ static void tell(const struct od_recipe *recipe, const struct od_forecast *forec
     f->joules = f->seconds * f->card->watts;
 }
 
+// Whether a card multiplies the weights as the recipe keeps them.
+static bool has_product(const struct od_recipe *recipe, const struct od_card *card)
+{
+    return recipe->quant != OD_QUANT_E4M3 || card->e4m3 > 0.0;
+}
+
 enum od_status od_forecast_card(const struct od_recipe *recipe, const struct od_forecast *forecast,
                                 const struct od_card *card, uint64_t cap_bytes,
                                 struct od_card_forecast *ret, struct od_error *err)
@@ -76,7 +83,8 @@ enum od_status od_forecast_card(const struct od_recipe *recipe, const struct od_
         return status;
     }
     tell(recipe, forecast, &fit, &f);
-    f.has_kernels = od_attention_launch(OD_ATTENTION_FORWARD, spec.head_dim) != NULL;
+    f.has_kernels = has_product(recipe, card) &&
+                    od_attention_launch(OD_ATTENTION_FORWARD, spec.head_dim) != NULL;
     f.fits = f.has_kernels && fit.bytes <= budget;
     if (fit.bytes > budget) {
         const int64_t step = recipe->sequence_len < LENGTH_STEP ? 1 : LENGTH_STEP;
@@ -94,6 +102,12 @@ enum od_status od_forecast_card_check(const struct od_recipe *recipe,
 {
     char need[24];
     char cap[24];
+    if (!has_product(recipe, f->card)) {
+        return od_fail(err, OD_E_REFUSED,
+                       "fp8 needs compute capability 8.9 or newer, which the %s has not: leave "
+                       "'fp8' out",
+                       f->card->title);
+    }
     if (!f->has_kernels) {
         return od_fail(err, OD_E_REFUSED,
                        "the model's head size has no GPU kernel: use --device cpu");

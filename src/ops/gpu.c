@@ -146,7 +146,7 @@ static void decode(struct od_gpu *gpu, const struct od_op *op)
                                   .scale = op->scale,
                                   .part_count = op->quant_count,
                                   .adapter_count = op->part_count};
-    if (op->quant == OD_QUANT_NONE) {
+    if (op->quant == OD_QUANT_NONE || op->quant == OD_QUANT_E4M3) {
         return;
     }
     for (int32_t i = 0; i < op->quant_count; i++) {
@@ -166,7 +166,7 @@ static void decode(struct od_gpu *gpu, const struct od_op *op)
 static void fold_input(struct od_gpu *gpu, const struct od_op *op)
 {
     const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    const struct od_gpu_tensor a = od_gpu_fold_a(gpu, op);
     struct od_gpu_tensor from = x;
     if (drops(gpu, op)) {
         from = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
@@ -177,13 +177,61 @@ static void fold_input(struct od_gpu *gpu, const struct od_op *op)
                                           .k = op->k,
                                           .a = from.at,
                                           .lda = from.stride,
-                                          .b = row(w, op->n),
-                                          .ldb = w.stride,
+                                          .b = a.at,
+                                          .ldb = a.stride,
                                           .b_transposed = true,
                                           .d = column(x, op->k),
                                           .ldd = x.stride,
                                           .alpha = 1.0F});
     od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
+}
+
+// Y = X^ W^^T (+ X A^T s B^T) (+ RES) (+ BIAS): what is skinny first, so that the product that has time
+// for it adds the rest.
+static void linear_e4m3(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    const struct od_gpu_tensor b = od_gpu_fold_b(gpu, op);
+    struct od_gpu_tensor add = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
+    const struct od_gpu_rounded rounded = od_gpu_round_e4m3(gpu, op);
+    if (op->fold > 0) {
+        fold_input(gpu, op);
+        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                              .n = op->n,
+                                              .k = op->fold,
+                                              .a = column(x, op->k),
+                                              .lda = x.stride,
+                                              .b = b.at,
+                                              .ldb = b.stride,
+                                              .b_transposed = true,
+                                              .c = add.at,
+                                              .ldc = add.stride,
+                                              .d = y.at,
+                                              .ldd = y.stride,
+                                              .alpha = 1.0F});
+        od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
+        add = y;
+    }
+    product(gpu,
+            &(struct od_matmul_call){.m = gpu->tokens,
+                                     .n = op->n,
+                                     .k = op->k,
+                                     .a = rounded.codes,
+                                     .lda = op->k,
+                                     .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_CODES).at,
+                                     .ldb = op->k,
+                                     .b_transposed = true,
+                                     .c = add.at,
+                                     .ldc = add.stride,
+                                     .bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS).at,
+                                     .d = y.at,
+                                     .ldd = y.stride,
+                                     .alpha = 1.0F,
+                                     .is_e4m3 = true,
+                                     .a_scale = rounded.scales,
+                                     .b_scale = od_gpu_slot_tensor(gpu, op, OD_SLOT_SCALES).at});
+    od_gpu_mark(gpu, OD_GPU_PART_PRODUCT);
 }
 
 // Y = [X | X A^T] [W | s B]^T (+ RES) (+ BIAS)
@@ -194,6 +242,10 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
     const struct od_gpu_tensor bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS);
+    if (op->quant == OD_QUANT_E4M3) {
+        linear_e4m3(gpu, op);
+        return;
+    }
     decode(gpu, op);
     if (op->fold > 0) {
         fold_input(gpu, op);
@@ -262,7 +314,7 @@ static void dropped_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gp
                         struct od_gpu_tensor dy, struct od_gpu_tensor dx)
 {
     const struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
-    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    const struct od_gpu_tensor a = od_gpu_fold_a(gpu, op);
     drop(gpu, op, work, x, false);
     adapter_bwd(gpu, op, work, x, dy);
     if (dx.at == 0) {
@@ -273,12 +325,56 @@ static void dropped_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gp
                                           .k = op->fold,
                                           .a = column(dy, op->n),
                                           .lda = dy.stride,
-                                          .b = row(w, op->n),
-                                          .ldb = w.stride,
+                                          .b = a.at,
+                                          .ldb = a.stride,
                                           .d = work.at,
                                           .ldd = work.stride,
                                           .alpha = 1.0F});
     drop(gpu, op, dx, work, true);
+}
+
+// dX = (dY R)^ C (+ s dY B A), what is skinny first.
+static void input_gradient_e4m3(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
+    const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
+    const struct od_gpu_tensor a = od_gpu_fold_a(gpu, op);
+    const struct od_gpu_rounded rounded = od_gpu_round_e4m3(gpu, op);
+    od_dev add = op->accumulate ? dx.at : 0;
+    od_gpu_transpose_e4m3(gpu, op);
+    if (op->fold > 0 && !drops(gpu, op)) {
+        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                              .n = op->k,
+                                              .k = op->fold,
+                                              .a = column(dy, op->n),
+                                              .lda = dy.stride,
+                                              .b = a.at,
+                                              .ldb = a.stride,
+                                              .c = add,
+                                              .ldc = dx.stride,
+                                              .d = dx.at,
+                                              .ldd = dx.stride,
+                                              .alpha = 1.0F});
+        od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD);
+        add = dx.at;
+    }
+    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                          .n = op->k,
+                                          .k = op->n,
+                                          .a = rounded.codes,
+                                          .lda = op->n,
+                                          .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_W).at,
+                                          .ldb = op->n,
+                                          .b_transposed = true,
+                                          .c = add,
+                                          .ldc = dx.stride,
+                                          .d = dx.at,
+                                          .ldd = dx.stride,
+                                          .alpha = 1.0F,
+                                          .is_e4m3 = true,
+                                          .a_scale = rounded.scales,
+                                          .b_scale = gpu->ones});
+    od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_X);
 }
 
 // dX = [dY | s dY B] [W ; A]
@@ -295,19 +391,22 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
         fold_input(gpu, op);
     }
     if (op->fold > 0) {
+        const struct od_gpu_tensor b = od_gpu_fold_b(gpu, op);
         product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                               .n = op->fold,
                                               .k = op->n,
                                               .a = dy.at,
                                               .lda = dy.stride,
-                                              .b = column(w, op->k),
-                                              .ldb = w.stride,
+                                              .b = b.at,
+                                              .ldb = b.stride,
                                               .d = column(dy, op->n),
                                               .ldd = dy.stride,
                                               .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD);
     }
-    if (dx.at != 0) {
+    if (dx.at != 0 && op->quant == OD_QUANT_E4M3) {
+        input_gradient_e4m3(gpu, op);
+    } else if (dx.at != 0) {
         product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
                                               .n = op->k,
                                               .k = op->n + (drops(gpu, op) ? 0 : op->fold),

@@ -209,5 +209,8 @@ enum od_status od_gpu_put_finish(struct od_gpu *gpu, uint64_t *ret_bad,
 void od_gpu_init(struct od_gpu *gpu, int32_t tensor, uint64_t seed, float deviation);
 /** Random bytes, for the codes of weights whose values matter to nobody. */
 void od_gpu_init_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t seed);
+/** Codes of eight-bit floats: normal(0, OD_GPU_E4M3_DEVIATION). */
+#define OD_GPU_E4M3_DEVIATION 100.0F
+void od_gpu_init_e4m3(struct od_gpu *gpu, int32_t tensor, uint64_t seed);
 
 #endif

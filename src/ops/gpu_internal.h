@@ -69,6 +69,9 @@ enum od_gpu_kernel {
     OD_GPU_DECODE_NF4,
     OD_GPU_DECODE_INT8,
     OD_GPU_RANDOM_WORDS,
+    OD_GPU_ROUND_E4M3,
+    OD_GPU_TRANSPOSE_CODES,
+    OD_GPU_RANDOM_E4M3,
     OD_GPU_KERNEL_COUNT
 };
 
@@ -140,6 +143,7 @@ struct od_gpu {
     od_dev maps;  ///< struct od_adamw_maps
     od_dev bad;
     od_dev parts;  ///< fp32 sums of OD_NORM_SPLITS parts of the rows, until they are added up
+    od_dev ones;   ///< fp32, as many as the widest input of a weight of eight-bit floats
     od_dev queue;  ///< of attention's tiles: two words, zero between launches
     int64_t chunk_count;
     bool has_codes;  ///< some moments are 8-bit codes
@@ -183,6 +187,23 @@ static inline od_dev od_gpu_count_at(const struct od_gpu *gpu, enum od_gpu_count
 {
     return od_gpu_input(gpu, gpu->inputs.counts) + (uint64_t)count * sizeof(int32_t);
 }
+
+/** Rows rounded to eight bits: where the codes begin, and the scales. */
+struct od_gpu_rounded {
+    od_dev codes;
+    od_dev scales;
+};
+/** X, or in the backward pass DY times the weight's scales, into ROUNDED (gpu_e4m3.c). */
+struct od_gpu_rounded od_gpu_round_e4m3(struct od_gpu *gpu, const struct od_op *op);
+/** CODES [N, K] into W [K, N]. */
+void od_gpu_transpose_e4m3(struct od_gpu *gpu, const struct od_op *op);
+/** A [fold, K] and s B [N, fold] as products read them: beside W, or copies of their own. */
+struct od_gpu_tensor od_gpu_fold_a(const struct od_gpu *gpu, const struct od_op *op);
+struct od_gpu_tensor od_gpu_fold_b(const struct od_gpu *gpu, const struct od_op *op);
+/** Ones that the products of an operation need. */
+int64_t od_gpu_ones(const struct od_op *op);
+/** Refuse what the card cannot multiply, once the kernels are found. */
+enum od_status od_gpu_check_e4m3(const struct od_gpu *gpu, struct od_error *err) OD_MUST_CHECK;
 
 /** One operation that works row by row (gpu_rows.c). */
 void od_gpu_run_rows(struct od_gpu *gpu, const struct od_op *op);

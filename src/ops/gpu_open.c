@@ -61,7 +61,10 @@ static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_dropout",
                                                               "od_decode_nf4",
                                                               "od_decode_int8",
-                                                              "od_random_words"};
+                                                              "od_random_words",
+                                                              "od_round_e4m3",
+                                                              "od_transpose_codes",
+                                                              "od_random_e4m3"};
 
 // The kernel for this card: some head sizes have one of their own for sm_90a, which a program that was
 // compiled from PTX lacks.
@@ -149,6 +152,16 @@ static int64_t parts_floats(const struct od_gpu_layout *layout)
     return most;
 }
 
+static int64_t ones_of(const struct od_gpu_layout *layout)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < layout->op_count; i++) {
+        const int64_t ones = od_gpu_ones(&layout->ops[i]);
+        most = ones > most ? ones : most;
+    }
+    return most;
+}
+
 // What lies behind the plan, in order.
 struct extras {
     size_t workspace;
@@ -160,6 +173,7 @@ struct extras {
     size_t bad;
     size_t queue;
     size_t parts;
+    size_t ones;
     size_t ring;
     size_t end;
 };
@@ -177,7 +191,8 @@ static struct extras lay_out(const struct od_gpu_layout *layout)
     at.bad = at.maps + round_up(sizeof(struct od_adamw_maps));
     at.queue = at.bad + round_up(sizeof(uint64_t));
     at.parts = at.queue + round_up(2 * sizeof(int32_t));
-    at.ring = at.parts + round_up((size_t)parts_floats(layout) * sizeof(float));
+    at.ones = at.parts + round_up((size_t)parts_floats(layout) * sizeof(float));
+    at.ring = at.ones + round_up((size_t)ones_of(layout) * sizeof(float));
     at.end = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
     return at;
 }
@@ -196,12 +211,14 @@ static int64_t launches_of(const struct od_op *op)
 {
     const int64_t folds = op->fold > 0;
     const int64_t decodes = op->quant != OD_QUANT_NONE;
+    const int64_t apart = op->quant == OD_QUANT_E4M3 ? folds + 1 : 0;
     if (op->kind == OD_OP_LINEAR) {
-        return 1 + folds + decodes;
+        return 1 + folds + decodes + apart;
     }
     if (op->kind == OD_OP_LINEAR_BWD) {
-        return decodes + op->refold + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0) +
-               (op->slot[OD_SLOT_DBIAS] >= 0 ? 2 : 0) + folds * (2 + op->part_count);
+        return decodes + apart + op->refold + (op->slot[OD_SLOT_DX] >= 0) +
+               (op->slot[OD_SLOT_DW] >= 0) + (op->slot[OD_SLOT_DBIAS] >= 0 ? 2 : 0) +
+               folds * (2 + op->part_count);
     }
     return op->kind == OD_OP_HEAD_LOSS ? 16 : 3;
 }
@@ -346,6 +363,16 @@ static enum od_status place_tensors(struct od_gpu *gpu, const struct od_gpu_layo
     return OD_OK;
 }
 
+static void set_ones(struct od_gpu *gpu, int64_t count)
+{
+    float one = 1.0F;
+    void *args[] = {&gpu->ones, &one, &count};
+    if (count > 0) {
+        od_gpu_launch(gpu, OD_GPU_SET_VALUES, od_gpu_blocks(count, OD_GPU_THREADS_PER_BLOCK), 1,
+                      args);
+    }
+}
+
 enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *layout,
                            struct od_gpu **ret, struct od_error *err)
 {
@@ -358,6 +385,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     *gpu = (struct od_gpu){.cuda = cuda};
     if ((status = copy_layout(gpu, layout, err)) != OD_OK ||
         (status = find_kernels(gpu, err)) != OD_OK ||
+        (status = od_gpu_check_e4m3(gpu, err)) != OD_OK ||
         (status = od_cuda_alloc(cuda, extras.end, &gpu->memory, err)) != OD_OK ||
         (status = take_host_memory(gpu, err)) != OD_OK ||
         (status = place_tensors(gpu, layout, err)) != OD_OK) {
@@ -372,6 +400,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     gpu->bad = gpu->memory + extras.bad;
     gpu->queue = gpu->memory + extras.queue;
     gpu->parts = gpu->memory + extras.parts;
+    gpu->ones = gpu->memory + extras.ones;
     gpu->ring.device[0] = gpu->memory + extras.ring;
     gpu->ring.device[1] = gpu->ring.device[0] + OD_GPU_PIECE_BYTES;
     // Weights' spare rows and columns stay zero; what is written before it is read starts as NaN, so
@@ -380,6 +409,7 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     od_cuda_fill(cuda, gpu->memory + layout->persistent_bytes, 0xFF,
                  extras.stats - layout->persistent_bytes);
     od_cuda_fill(cuda, gpu->stats, 0, extras.ring - extras.stats);
+    set_ones(gpu, ones_of(layout));
     status = od_matmul_create(cuda, gpu->memory + extras.workspace, layout->use_library,
                               &gpu->matmul, err);
     if (status == OD_OK) {

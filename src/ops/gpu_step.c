@@ -240,17 +240,18 @@ static void cast_rows(struct od_gpu *gpu, od_dev to, int64_t ld_to, od_dev from,
                   args);
 }
 
-// A below W, s B right of W.
+// A and s B to where products read them.
 static void fold(struct od_gpu *gpu, const struct od_op *op)
 {
-    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    const struct od_gpu_tensor to_a = od_gpu_fold_a(gpu, op);
+    const struct od_gpu_tensor to_b = od_gpu_fold_b(gpu, op);
     const struct od_gpu_tensor a = od_gpu_slot_tensor(gpu, op, OD_SLOT_A);
     const struct od_gpu_tensor b = od_gpu_slot_tensor(gpu, op, OD_SLOT_B);
-    cast_rows(gpu, w.at + (uint64_t)(op->n * w.stride) * 2u, w.stride, a.at, a.rows, a.cols, 1.0F);
+    cast_rows(gpu, to_a.at, to_a.stride, a.at, a.rows, a.cols, 1.0F);
     for (int32_t i = 0; i < op->part_count; i++) {
         const struct od_adapter_part *part = &op->part[i];
-        cast_rows(gpu, w.at + (uint64_t)(part->row * w.stride + op->k + i * op->rank) * 2u,
-                  w.stride, b.at + (uint64_t)(part->b_row * b.cols) * 4u, part->rows, b.cols,
+        cast_rows(gpu, to_b.at + (uint64_t)(part->row * to_b.stride + i * op->rank) * 2u,
+                  to_b.stride, b.at + (uint64_t)(part->b_row * b.cols) * 4u, part->rows, b.cols,
                   op->scale);
     }
 }
@@ -266,9 +267,9 @@ void od_gpu_refresh(struct od_gpu *gpu)
         }
     }
     for (int32_t i = 0; i < gpu->forward_count; i++) {
-        // Where the weight is codes, decoding it folds the adapter in.
+        // Where the weight is codes that are decoded, that folds the adapter in.
         if (gpu->ops[i].kind == OD_OP_LINEAR && gpu->ops[i].fold > 0 &&
-            gpu->ops[i].quant == OD_QUANT_NONE) {
+            (gpu->ops[i].quant == OD_QUANT_NONE || gpu->ops[i].quant == OD_QUANT_E4M3)) {
             fold(gpu, &gpu->ops[i]);
         }
     }
@@ -421,6 +422,17 @@ void od_gpu_init_bytes(struct od_gpu *gpu, int32_t tensor, uint64_t seed)
     const int64_t per_block = 4 * (int64_t)OD_GPU_THREADS_PER_BLOCK;
     od_gpu_launch(gpu, OD_GPU_RANDOM_WORDS, (unsigned)((words + per_block - 1) / per_block), 1,
                   args);
+}
+
+void od_gpu_init_e4m3(struct od_gpu *gpu, int32_t tensor, uint64_t seed)
+{
+    const struct od_gpu_tensor *t = &gpu->tensors[tensor];
+    od_dev to = t->at;
+    int64_t words = (int64_t)(t->bytes / sizeof(uint32_t));
+    uint32_t number = (uint32_t)tensor;
+    float deviation = OD_GPU_E4M3_DEVIATION;
+    void *args[] = {&to, &words, &seed, &number, &deviation};
+    od_gpu_launch(gpu, OD_GPU_RANDOM_E4M3, od_gpu_blocks(words, OD_GPU_THREADS_PER_BLOCK), 1, args);
 }
 
 static const char *const part_names[OD_GPU_PART_COUNT] = {"embedding",

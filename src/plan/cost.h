@@ -26,6 +26,7 @@ struct od_card {
     double bytes_per_s;  ///< of large copies, read and written counted
     double watts;        ///< while it trains
     bool measured;       ///< false: rates from published figures
+    double e4m3;         ///< products of eight-bit floats: times flops_per_s; 0: there are none
 };
 
 /** The cards of the challenge's tracks and some others; NULL-terminated by name. */

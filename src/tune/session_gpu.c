@@ -182,7 +182,9 @@ static enum od_status random_scales(struct od_session *s, const struct od_part *
         memcpy(scales + at.offset, &most, sizeof most);
     } else {
         for (int64_t row = 0; row < part->rows; row++) {
-            const float scale = most / 127.0F;
+            const float scale = part->quant == OD_QUANT_E4M3
+                                    ? (float)s->spec.init_std / OD_GPU_E4M3_DEVIATION
+                                    : most / 127.0F;
             memcpy(scales + row * (int64_t)sizeof scale, &scale, sizeof scale);
         }
     }
@@ -199,7 +201,9 @@ static enum od_status random_weights(struct od_session *s, struct od_error *err)
         const struct od_part *part = &s->program.weights[i];
         if (part->quant != OD_QUANT_NONE) {
             status = random_scales(s, part, err);
-            if (part->row == 0) {
+            if (part->row == 0 && part->quant == OD_QUANT_E4M3) {
+                od_gpu_init_e4m3(s->gpu, part->tensor, s->recipe->seed);
+            } else if (part->row == 0) {
                 od_gpu_init_bytes(s->gpu, part->tensor, s->recipe->seed);
             }
         } else if (part->row == 0 && strstr(part->name, ".bias") == NULL) {  // they are zero

@@ -41,4 +41,18 @@ static inline bool have_gpu(void)
     return false;
 }
 
+/** Whether GPU 0 multiplies eight-bit floats, and this program has machine code for that; says why not. */
+static inline bool gpu_has_e4m3(void)
+{
+    struct od_error err = {0};
+    struct od_cuda_kernel *kernel = NULL;
+    struct od_cuda *gpu = test_gpu();
+    assert_ok(od_cuda_kernel(gpu, "od_round_e4m3", &kernel, &err), &err);
+    if (od_cuda_kernel_ptx(gpu, kernel) >= 89) {
+        return true;
+    }
+    print_message("# skipped: fp8 needs compute capability 8.9 and machine code for it\n");
+    return false;
+}
+
 #endif

@@ -17,6 +17,7 @@
 #include "flow/convert_check.h"
 #include "flow/convert_world.h"
 #include "flow/model_files.h"
+#include "formats/e4m3.h"
 #include "formats/ggml.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
@@ -262,6 +263,18 @@ static void test_merge_base(void **state)
     }
 
     new_path(output, "merged");
+    const struct od_convert_options floats = {
+        .output = output, .type = "f32", .merge_base = "dequant-fp8", .no_check = true};
+    (void)convert(adapter, &floats, true);
+    read_merged(output, key, merged);
+    for (int row = 0; row < 24; row++) {
+        uint8_t row_codes[32];
+        const float scale = od_e4m3_encode_row(plain + 32 * row, NULL, 32, row_codes);
+        od_e4m3_decode_row(row_codes, scale, 32, want + 32 * row);
+    }
+    assert_memory_equal(merged, want, sizeof merged);
+
+    new_path(output, "merged");
     const struct od_convert_options own = {
         .output = output, .type = "f32", .merge_base = "w16", .no_check = true};
     (void)convert(adapter, &own, true);
@@ -281,6 +294,13 @@ static void test_merge_base(void **state)
     od_buf_init(&out, REPORT_MAX_BYTES);
     assert_int_equal(od_convert_merge(run, &silent, &out, &err), OD_E_REFUSED);
     if (!strstr(err.message, "--merge-base dequant (")) {
+        fail_msg("%s", err.message);
+    }
+    put(run, "recipe.yaml",
+        "base_model: /nowhere\nadapter: lora\nfp8: true\nmax_steps: 1\n"
+        "datasets:\n  - path: x.jsonl\n    type: completion\n");
+    assert_int_equal(od_convert_merge(run, &silent, &out, &err), OD_E_REFUSED);
+    if (!strstr(err.message, "--merge-base dequant-fp8 (")) {
         fail_msg("%s", err.message);
     }
     const struct od_convert_options wrong = {.output = output, .merge_base = "w8"};

@@ -21,6 +21,7 @@ static enum od_quant quant_of(const char *method)
 {
     return strcmp(method, "qlora") == 0  ? OD_QUANT_NF4
            : strcmp(method, "int8") == 0 ? OD_QUANT_INT8
+           : strcmp(method, "fp8") == 0  ? OD_QUANT_E4M3
                                          : OD_QUANT_NONE;
 }
 
@@ -167,12 +168,61 @@ static void more_work_takes_longer(void **state)
     assert_null(od_card_find("no such card"));
 }
 
+// Weights of eight-bit floats: half the bytes, and faster where the card multiplies them.
+static void floats_of_8_bits_are_counted(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    const struct od_spec *spec = od_bench_shape("llama-2-7b");
+    const struct od_card *card = od_card_find("h200");
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                         .half = true,
+                                         .head_rows = OD_GPU_HEAD_ROWS,
+                                         .tokens = 8192,
+                                         .threads = 1,
+                                         .lora_r = 16,
+                                         .lora_scale = 1.0F,
+                                         .lora_targets = OD_TARGET_ALL};
+    double seconds[2];
+    size_t weights[2];
+    double floor[OD_GPU_PART_COUNT];
+    for (int i = 0; i < 2; i++) {
+        struct od_fit fit;
+        options.quant = i == 0 ? OD_QUANT_NONE : OD_QUANT_E4M3;
+        assert_ok(od_fit_make(spec, &options, 0, true, &fit, &err), &err);
+        seconds[i] = od_cost_pass(&fit.program, card, 2048.0, 1.0);
+        weights[i] = fit.plan.role_bytes[OD_ROLE_WEIGHT] + fit.plan.role_bytes[OD_ROLE_COPY];
+        if (i == 1) {
+            od_cost_floor(&fit.program, card, 2048.0, 1.0, floor);
+        }
+        od_fit_release(&fit);
+    }
+    print_message("# %.0f tokens/s in bf16, %.0f in fp8\n", 8192.0 / seconds[0],
+                  8192.0 / seconds[1]);
+    assert_true(seconds[1] < 0.85 * seconds[0] && seconds[1] > 0.5 * seconds[0]);
+    const double width = (double)spec->channels;
+    const double layer = width * (4.0 * width + 3.0 * (double)spec->ffn);
+    const double values = layer * (double)spec->layers;
+    // A byte a weight is saved, a scale a row is added.
+    assert_true(fabs((double)(weights[0] - weights[1]) / values - 1.0) < 0.01);
+    close_to(floor[OD_GPU_PART_PRODUCT], 2.0 * 8192.0 * values / (card->flops_per_s * card->e4m3));
+    // Rows of X and of dY: two bytes are read, one is written; codes are read and written turned. The
+    // layer in front has no input gradient.
+    const double x = 3.0 * width + (double)spec->ffn;
+    const double dy = 5.0 * width + 2.0 * (double)spec->ffn;
+    const double first = 3.0 * 8192.0 * 3.0 * width + 2.0 * 3.0 * width * width;
+    close_to(floor[OD_GPU_PART_DECODE] * card->bytes_per_s,
+             (3.0 * 8192.0 * (x + dy) + 2.0 * layer) * (double)spec->layers - first);
+    assert_true(od_card_find("a100-80gb")->e4m3 <= 0.0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_steps_are_predicted),
         cmocka_unit_test(floors_are_counted),
         cmocka_unit_test(more_work_takes_longer),
+        cmocka_unit_test(floats_of_8_bits_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

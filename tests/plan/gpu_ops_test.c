@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda_gpu.h"
+#include "formats/e4m3.h"
 #include "model/program.h"
 #include "model/weights.h"
 #include "ops/cpu.h"
@@ -186,6 +187,49 @@ static void compare_decoded(struct bench *b, const struct od_op *op, const struc
     od_free(got);
 }
 
+static uint8_t *read_bytes(struct bench *b, int32_t number, size_t count)
+{
+    struct od_error err = {0};
+    uint8_t *bytes = od_alloc(count, 1);
+    assert_non_null(bytes);
+    assert_ok(od_gpu_read_bytes(b->gpu, number, 0, bytes, count, &err), &err);
+    return bytes;
+}
+
+// What the GPU rounded to eight bits is what the CPU did, and the codes that it turned are the codes:
+// every bit.
+static void compare_rounded(struct bench *b, const struct od_op *op, const struct od_op *other)
+{
+    const bool backward = op->kind == OD_OP_LINEAR_BWD;
+    const int64_t all = b->gpu_side.program.options.tokens;
+    const int64_t cols = backward ? op->n : op->k;
+    const float *want = b->arrays.tensor[op->slot[OD_SLOT_ROUNDED]];
+    const size_t bytes = (size_t)(all * (cols + 4));
+    uint8_t *rounded_rows = read_bytes(b, other->slot[OD_SLOT_ROUNDED], bytes);
+    int64_t different = 0;
+    for (int64_t t = 0; t < b->batch.tokens; t++) {
+        float scale;
+        memcpy(&scale, rounded_rows + all * cols + t * 4, sizeof scale);
+        for (int64_t c = 0; c < cols; c++) {
+            const float got = od_e4m3_decode(rounded_rows[t * cols + c]) * scale;
+            different += memcmp(&got, &want[t * cols + c], sizeof got) != 0;
+        }
+    }
+    od_free(rounded_rows);
+    if (backward) {
+        uint8_t *turned = read_bytes(b, other->slot[OD_SLOT_W], (size_t)(op->n * op->k));
+        const uint8_t *codes = (const uint8_t *)b->arrays.tensor[op->slot[OD_SLOT_CODES]];
+        for (int64_t i = 0; i < op->n * op->k; i++) {
+            different += turned[i % op->k * op->n + i / op->k] != codes[i];
+        }
+        od_free(turned);
+    }
+    if (different > 0) {
+        b->failures++;
+        print_message("# %lld codes or rounded values differ\n", (long long)different);
+    }
+}
+
 // By kind: behind the forward list some of its operations come again.
 static const bool is_backward[OD_OP_COUNT] = {[OD_OP_EMBED_BWD] = true,
                                               [OD_OP_RMS_NORM_BWD] = true,
@@ -217,7 +261,11 @@ static void compare_op(struct bench *b, int32_t index)
         return;  // seen when it is fetched
     }
     if (op->quant != OD_QUANT_NONE && (!backward || op->slot[OD_SLOT_DX] >= 0)) {
-        compare_decoded(b, op, other);
+        if (op->quant == OD_QUANT_E4M3) {
+            compare_rounded(b, op, other);
+        } else {
+            compare_decoded(b, op, other);
+        }
     }
     if (op->kind == OD_OP_ROPE_BWD) {
         compare(b, op, op->slot[OD_SLOT_DY], other->slot[OD_SLOT_DY], "dy");
@@ -540,6 +588,32 @@ static void every_operation_on_quantised_weights(void **state)
     }
 }
 
+// Weights of eight-bit floats: three shapes, and one with biases; with the library and without it.
+static void every_operation_on_floats_of_8_bits(void **state)
+{
+    (void)state;
+    if (!have_gpu() || !gpu_has_e4m3()) {
+        skip();
+    }
+    for (int i = 0; i < 8; i++) {
+        struct od_spec spec = i % 4 == 3 ? family_spec(4) : specs[i % 4];
+        spec.channels = i % 2 == 1 ? 192 : spec.channels;
+        spec.ffn = i % 2 == 1 ? 336 : (i % 4 == 2 ? 4176 : spec.ffn);
+        check(&spec,
+              (struct od_program_options){
+                  .mode = OD_PROGRAM_TRAIN_LORA,
+                  .quant = OD_QUANT_E4M3,
+                  .keep = i == 6 ? OD_KEEP_INPUT : OD_KEEP_ALL,
+                  .tokens = 640,
+                  .threads = 2,
+                  .lora_r = i % 2 == 1 ? 4 : 16,
+                  .lora_scale = 1.5F,
+                  .lora_dropout = i % 4 == 1 ? 0.25F : 0.0F,
+                  .lora_targets = i % 4 == 2 ? (OD_TARGET_Q | OD_TARGET_DOWN) : OD_TARGET_ALL},
+              i < 4);
+    }
+}
+
 static void operations_that_come_again(void **state)
 {
     (void)state;
@@ -620,6 +694,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_of_lora),
         cmocka_unit_test(every_operation_on_quantised_weights),
+        cmocka_unit_test(every_operation_on_floats_of_8_bits),
         cmocka_unit_test(operations_that_come_again),
         cmocka_unit_test(inputs_that_lie_with_the_host),
         cmocka_unit_test(every_operation_of_full_tuning),

@@ -20,6 +20,7 @@
 #include "device/cuda_gpu.h"
 #include "model/program.h"
 #include "model/spec.h"
+#include "ops/op.h"
 #include "support.h"
 #include "tune/checkpoint.h"
 #include "tune/recipe.h"
@@ -129,6 +130,7 @@ struct way {
     const char *optimizer;
     double noise;
     bool bf16_weights;
+    enum od_quant quant;
     unsigned saved;              // modules in full beside the adapter
     struct od_layer_set layers;  // that have one
     int checkpoint;              // after so many steps; 0: none
@@ -163,6 +165,7 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
                                .val_set_size = way->held_out,
                                .neftune_noise_alpha = way->noise,
                                .bf16_weights = way->bf16_weights,
+                               .quant = way->quant,
                                .lora_saved = way->saved,
                                .lora_layers = way->layers,
                                .seed = 7};
@@ -347,6 +350,44 @@ static void eight_bit_moments(void **state)
     }
 }
 
+// Frozen weights of eight-bit floats: the CPU's losses, the same bits again, without graphs, when layers
+// are computed again and from a checkpoint.
+static void floats_of_8_bits(void **state)
+{
+    (void)state;
+    if (!have_gpu() || !gpu_has_e4m3()) {
+        skip();
+    }
+    struct way way = {.config = llama,
+                      .method = OD_METHOD_LORA,
+                      .quant = OD_QUANT_E4M3,
+                      .place = ON_CPU,
+                      .accumulation = 1,
+                      .steps = STEPS,
+                      .folder = test_folder()};
+    struct curve cpu;
+    struct curve gpu;
+    struct curve other;
+    run_as(&way, &cpu);
+    run_and_go_on(&way, &gpu);
+    for (int i = 0; i < 3; i++) {
+        static const enum place places[] = {ON_GPU, ON_GPU_WITHOUT_GRAPHS, ON_GPU_KEEPING_LEAST};
+        way.place = places[i];
+        run_as(&way, &other);
+        assert_int_equal(gpu.hash, other.hash);
+    }
+    way.place = ON_GPU;
+    way.quant = OD_QUANT_NONE;
+    run_as(&way, &other);
+    for (int i = 0; i < STEPS; i++) {
+        print_message("# step %d: CPU %.5f, GPU %.5f, bf16 %.5f\n", i + 1, cpu.loss[i], gpu.loss[i],
+                      other.loss[i]);
+        // A value near the middle of two codes may go either way.
+        assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 1e-2 * cpu.loss[i]);
+    }
+    assert_int_not_equal(gpu.hash, other.hash);
+}
+
 // Noise on embeddings: the CPU's losses, which are others than without; graphs and evaluations change
 // no bit.
 static void noise_follows(void **state)
@@ -500,13 +541,11 @@ static void other_families_follow(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
-                                       cmocka_unit_test(full_follows),
-                                       cmocka_unit_test(evaluations),
-                                       cmocka_unit_test(eight_bit_moments),
-                                       cmocka_unit_test(noise_follows),
-                                       cmocka_unit_test(parts_follow),
-                                       cmocka_unit_test(weights_without_masters),
-                                       cmocka_unit_test(other_families_follow)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lora_follows),         cmocka_unit_test(full_follows),
+        cmocka_unit_test(evaluations),          cmocka_unit_test(eight_bit_moments),
+        cmocka_unit_test(floats_of_8_bits),     cmocka_unit_test(noise_follows),
+        cmocka_unit_test(parts_follow),         cmocka_unit_test(weights_without_masters),
+        cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

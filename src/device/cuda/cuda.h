@@ -102,6 +102,9 @@ void od_cuda_aside_join(struct od_cuda *cuda);
 /** The kernel of that name in the images. @memory Lends: lives as long as `cuda`. */
 enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_cuda_kernel **ret,
                               struct od_error *err) OD_MUST_CHECK;
+/** The virtual architecture that a kernel was compiled by way of (80 for compute_80); 0: unknown.
+ *  Machine code for this very GPU has the GPU's own capability. */
+int od_cuda_kernel_ptx(const struct od_cuda *cuda, const struct od_cuda_kernel *kernel);
 /** Blocks, threads per block and dynamic shared memory of a launch. y, z: 0 counts as 1. */
 struct od_cuda_grid {
     unsigned x;

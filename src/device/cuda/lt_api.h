@@ -13,16 +13,24 @@
 
 enum {
     OD_LT_SUCCESS = 0,
+    OD_LT_NOT_SUPPORTED = 15,
     OD_LT_OP_N = 0,
     OD_LT_OP_T = 1,
     OD_LT_COMPUTE_32F = 68,
     OD_LT_R_32F = 0,
     OD_LT_R_16BF = 14,
+    OD_LT_R_8F_E4M3 = 28,
     OD_LT_DESC_TRANSA = 3,
     OD_LT_DESC_TRANSB = 4,
-    OD_LT_DESC_EPILOGUE = 7,         ///< uint32_t
-    OD_LT_DESC_BIAS_POINTER = 8,     ///< const void *
-    OD_LT_DESC_BIAS_DATA_TYPE = 26,  ///< int32_t
+    OD_LT_DESC_EPILOGUE = 7,          ///< uint32_t
+    OD_LT_DESC_BIAS_POINTER = 8,      ///< const void *
+    OD_LT_DESC_BIAS_DATA_TYPE = 26,   ///< int32_t
+    OD_LT_DESC_A_SCALE_POINTER = 17,  ///< const void *
+    OD_LT_DESC_B_SCALE_POINTER = 18,
+    OD_LT_DESC_FAST_ACCUM = 25,    ///< int8_t
+    OD_LT_DESC_A_SCALE_MODE = 31,  ///< int32_t
+    OD_LT_DESC_B_SCALE_MODE = 32,
+    OD_LT_SCALE_OUTER_VEC_32F = 3,
     OD_LT_EPILOGUE_BIAS = 4,
     OD_LT_PREF_WORKSPACE_BYTES = 1,  ///< uint64_t
     OD_LT_PREF_REDUCTION_MASK = 3,   ///< uint32_t

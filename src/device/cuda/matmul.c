@@ -17,7 +17,7 @@
 #include "device/cuda/cuda_internal.h"
 #include "device/cuda/library.h"
 #include "device/cuda/lt_api.h"
-#include "device/cuda/matmul_tile.h"
+#include "device/cuda/matmul_own.h"
 
 enum {
     CANDIDATES_MAX = 16,
@@ -44,6 +44,7 @@ struct shape {
     int32_t b_transposed;
     int32_t d_is_float;
     int32_t has_bias;
+    int64_t is_e4m3;      // as wide as what follows: no gap
     int64_t align_bytes;  // that all operands have, 16 at most
 };
 
@@ -67,7 +68,7 @@ struct od_matmul {
     void *handle;  // NULL: the own kernel only
     void *preference;
     char name[64];
-    struct od_cuda_kernel *kernels[2][2][2][2];  // A transposed, B transposed, fp32, aligned
+    struct od_matmul_own own;
     struct od_cuda_kernel *add_bias;
     struct entry entries[OD_MATMUL_SHAPES_MAX];
     struct od_matmul_choice choices[OD_MATMUL_SHAPES_MAX];
@@ -190,9 +191,11 @@ const char *od_matmul_library(const struct od_matmul *matmul)
 static int64_t alignment(const struct od_matmul_call *call)
 {
     const uint64_t element = call->d_is_float ? 4 : 2;
+    const uint64_t factor = call->is_e4m3 ? 1 : 2;
     // The lowest bit that is set in any address or row size is the alignment of all.
-    uint64_t bits = VECTOR_BYTES | call->a | call->b | call->c | call->d | (uint64_t)call->lda * 2 |
-                    (uint64_t)call->ldb * 2 | (uint64_t)call->ldd * element;
+    uint64_t bits = VECTOR_BYTES | call->a | call->b | call->c | call->d |
+                    (uint64_t)call->lda * factor | (uint64_t)call->ldb * factor |
+                    (uint64_t)call->ldd * element;
     if (call->c) {
         bits |= (uint64_t)call->ldc * element;
     }
@@ -214,11 +217,13 @@ static struct shape shape_of(const struct od_matmul_call *call)
     shape.b_transposed = call->b_transposed;
     shape.d_is_float = call->d_is_float;
     shape.has_bias = call->bias != 0;
+    shape.is_e4m3 = call->is_e4m3;
     shape.align_bytes = alignment(call);
     return shape;
 }
 
-/** The key of device.json; the alignment is added when it is not the usual one, a "b" for a bias. */
+/** The key of device.json; the alignment is added when it is not the usual one, a "b" for a bias, an "e"
+ *  for eight-bit floats. */
 static void shape_text(const struct shape *shape, char out[96])
 {
     int size = snprintf(out, 96,
@@ -229,8 +234,9 @@ static void shape_text(const struct shape *shape, char out[96])
     if (shape->align_bytes < VECTOR_BYTES && size > 0 && size < 96) {
         size += snprintf(out + size, 96 - (size_t)size, ",%" PRId64, shape->align_bytes);
     }
-    if (shape->has_bias && size > 0 && size < 96) {
-        (void)snprintf(out + size, 96 - (size_t)size, "b");
+    if (size > 0 && size < 96) {
+        (void)snprintf(out + size, 96 - (size_t)size, "%s%s", shape->has_bias ? "b" : "",
+                       shape->is_e4m3 ? "e" : "");
     }
 }
 
@@ -267,6 +273,17 @@ void od_matmul_free(struct od_matmul *matmul)
     od_free(matmul);
 }
 
+/** Scales of our A and B; the library's are the other way round. */
+static bool set_scales(struct od_matmul *matmul, const struct entry *entry, const void *a,
+                       const void *b)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    return lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_A_SCALE_POINTER, &b,
+                                              sizeof(const void *)) == OD_LT_SUCCESS &&
+           lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_B_SCALE_POINTER, &a,
+                                              sizeof(const void *)) == OD_LT_SUCCESS;
+}
+
 /** Until a call brings its bias, an aligned place stands for it: the library looks at that, too. */
 static bool describe_bias(struct od_matmul *matmul, struct entry *entry)
 {
@@ -283,6 +300,23 @@ static bool describe_bias(struct od_matmul *matmul, struct entry *entry)
                                                sizeof(const void *)) == OD_LT_SUCCESS);
 }
 
+/** Scales of rows, which stand somewhere until a call brings them, and sums that are kept in fp32. */
+static bool describe_e4m3(struct od_matmul *matmul, struct entry *entry)
+{
+    const struct od_lt_api *lt = &matmul->lt;
+    const int32_t mode = OD_LT_SCALE_OUTER_VEC_32F;
+    const int8_t fast = 0;
+    const void *somewhere = (const void *)(uintptr_t)matmul->workspace;
+    return !entry->shape.is_e4m3 ||
+           (lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_A_SCALE_MODE, &mode,
+                                               sizeof mode) == OD_LT_SUCCESS &&
+            lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_B_SCALE_MODE, &mode,
+                                               sizeof mode) == OD_LT_SUCCESS &&
+            lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_FAST_ACCUM, &fast,
+                                               sizeof fast) == OD_LT_SUCCESS &&
+            set_scales(matmul, entry, somewhere, somewhere));
+}
+
 /**
  * Describe a shape to the library, which stores by columns: D^T = op(B)^T op(A)^T, so that its A is
  * our B. A matrix that lies [rows, cols] by rows is [cols, rows] by columns with the same ld.
@@ -292,6 +326,7 @@ static bool describe(struct od_matmul *matmul, struct entry *entry)
     const struct od_lt_api *lt = &matmul->lt;
     const struct shape *shape = &entry->shape;
     const int type = shape->d_is_float ? OD_LT_R_32F : OD_LT_R_16BF;
+    const int factor_type = shape->is_e4m3 ? OD_LT_R_8F_E4M3 : OD_LT_R_16BF;
     const int32_t op_a = shape->b_transposed ? OD_LT_OP_T : OD_LT_OP_N;
     const int32_t op_b = shape->a_transposed ? OD_LT_OP_T : OD_LT_OP_N;
     const uint64_t m = (uint64_t)shape->m;
@@ -303,11 +338,11 @@ static bool describe(struct od_matmul *matmul, struct entry *entry)
                OD_LT_SUCCESS &&
            lt->cublasLtMatmulDescSetAttribute(entry->desc, OD_LT_DESC_TRANSB, &op_b, sizeof op_b) ==
                OD_LT_SUCCESS &&
-           describe_bias(matmul, entry) &&
-           lt->cublasLtMatrixLayoutCreate(&entry->layout_a, OD_LT_R_16BF,
+           describe_bias(matmul, entry) && describe_e4m3(matmul, entry) &&
+           lt->cublasLtMatrixLayoutCreate(&entry->layout_a, factor_type,
                                           shape->b_transposed ? k : n, shape->b_transposed ? n : k,
                                           shape->ldb) == OD_LT_SUCCESS &&
-           lt->cublasLtMatrixLayoutCreate(&entry->layout_b, OD_LT_R_16BF,
+           lt->cublasLtMatrixLayoutCreate(&entry->layout_b, factor_type,
                                           shape->a_transposed ? m : k, shape->a_transposed ? k : m,
                                           shape->lda) == OD_LT_SUCCESS &&
            lt->cublasLtMatrixLayoutCreate(&entry->layout_c, type, n, m,
@@ -444,65 +479,6 @@ enum od_status od_matmul_choose(struct od_matmul *matmul, const struct od_matmul
 
 // Running.
 
-/**
- * The kernel for a call, loaded when it is first needed: four in an image, and where they come as PTX,
- * the driver compiles for seconds. NULL: the fault is noted.
- */
-static struct od_cuda_kernel *own_kernel(struct od_matmul *matmul,
-                                         const struct od_matmul_call *call)
-{
-    const bool aligned = alignment(call) == VECTOR_BYTES;
-    struct od_cuda_kernel **kernel =
-        &matmul->kernels[call->a_transposed][call->b_transposed][call->d_is_float][aligned];
-    struct od_error err = {0};
-    char name[48];
-    if (*kernel) {
-        return *kernel;
-    }
-    (void)snprintf(name, sizeof name, "od_matmul_%s%s_%c%c", aligned ? "" : "any_",
-                   call->d_is_float ? "f32" : "bf16", call->a_transposed ? 't' : 'n',
-                   call->b_transposed ? 't' : 'n');
-    const enum od_status status = od_cuda_kernel(matmul->cuda, name, kernel, &err);
-    if (status != OD_OK) {
-        od_cuda_fault(matmul->cuda, status, "%s", err.message);
-        *kernel = NULL;
-    }
-    return *kernel;
-}
-
-static void run_own(struct od_matmul *matmul, const struct od_matmul_call *call)
-{
-    struct od_cuda_kernel *kernel = own_kernel(matmul, call);
-    if (!kernel) {
-        return;
-    }
-    od_dev a = call->a;
-    od_dev b = call->b;
-    od_dev c = call->c;
-    od_dev d = call->d;
-    int64_t lda = call->lda;
-    int64_t ldb = call->ldb;
-    int64_t ldc = call->ldc;
-    int64_t ldd = call->ldd;
-    int64_t m = call->m;
-    int64_t n = call->n;
-    int64_t k = call->k;
-    float alpha = call->alpha;
-    od_dev bias = call->bias;
-    void *args[] = {&a, &lda, &b, &ldb, &c, &ldc, &d, &ldd, &m, &n, &k, &alpha, &bias};
-    const int64_t tiles = ((m + OD_TILE_M - 1) / OD_TILE_M) * ((n + OD_TILE_N - 1) / OD_TILE_N);
-    if (tiles > INT32_MAX || k > INT32_MAX - OD_TILE_K || lda > INT32_MAX || ldb > INT32_MAX) {
-        od_cuda_fault(matmul->cuda, OD_E_LIMIT,
-                      "a product of %" PRId64 " x %" PRId64 " x %" PRId64 " is too large", m, n, k);
-        return;
-    }
-    od_cuda_launch(matmul->cuda, kernel,
-                   (struct od_cuda_grid){.x = (unsigned)tiles,
-                                         .threads = OD_TILE_THREADS,
-                                         .shared_bytes = OD_TILE_SHARED_BYTES},
-                   args);
-}
-
 static int run_library(struct od_matmul *matmul, const struct entry *entry,
                        const struct od_lt_algo *algo, const struct od_matmul_call *call)
 {
@@ -514,6 +490,10 @@ static int run_library(struct od_matmul *matmul, const struct entry *entry,
         if (result != OD_LT_SUCCESS) {
             return result;
         }
+    }
+    if (call->is_e4m3 && !set_scales(matmul, entry, (const void *)(uintptr_t)call->a_scale,
+                                     (const void *)(uintptr_t)call->b_scale)) {
+        return OD_LT_NOT_SUPPORTED;
     }
     const od_dev c = call->c ? call->c : call->d;
     return matmul->lt.cublasLtMatmul(
@@ -554,7 +534,7 @@ void od_matmul_run(struct od_matmul *matmul, const struct od_matmul_call *call)
     }
     assert(!call->bias || !call->d_is_float);
     if (call->k <= 0 || !matmul->handle) {
-        run_own(matmul, call);
+        od_matmul_own(matmul->cuda, &matmul->own, call, alignment(call) == VECTOR_BYTES);
         return;
     }
     const struct shape shape = shape_of(call);
@@ -566,7 +546,7 @@ void od_matmul_run(struct od_matmul *matmul, const struct od_matmul_call *call)
         return;
     }
     if (!entry->has_algo) {
-        run_own(matmul, call);
+        od_matmul_own(matmul->cuda, &matmul->own, call, alignment(call) == VECTOR_BYTES);
         return;
     }
     const int result = run_library(matmul, entry, &entry->algo, call);

@@ -3,6 +3,7 @@
  * Matrix products on the GPU: cuBLASLt where it is found, this program's own kernel otherwise.
  *
  *     D[m, n] = alpha * op(A) op(B) (+ C) (+ bias)       row-major, leading dimensions in elements
+ *     D[i, j] = alpha * sum A[i, x] B[j, x] * a_scale[i] * b_scale[j] (+ C) (+ bias)     of codes
  *
  * op(A) is [m, k], op(B) is [k, n]. The order of every sum depends on the shape, the GPU model and
  * the library's version alone: schemes that add in order of arrival are excluded, every product of
@@ -27,7 +28,8 @@
 
 struct od_matmul;
 
-/** One product. A and B are bf16. */
+/** One product. A and B are bf16, or codes of eight bits (formats/e4m3.h): then A lies as [m, k] and B
+ *  as [n, k], k and their leading dimensions are multiples of 16, alpha is 1 and D is bf16. */
 struct od_matmul_call {
     int64_t m;
     int64_t n;
@@ -45,6 +47,9 @@ struct od_matmul_call {
     int64_t ldd;
     bool d_is_float;  ///< D (and C) are fp32; else bf16
     float alpha;
+    bool is_e4m3;    ///< A and B are codes; needs compute capability 8.9
+    od_dev a_scale;  ///< [m] fp32, of codes
+    od_dev b_scale;  ///< [n] fp32
 };
 
 enum { OD_MATMUL_WORKSPACE_BYTES = 64 << 20, OD_MATMUL_SHAPES_MAX = 256 };
@@ -72,7 +77,8 @@ enum od_status od_matmul_tune(struct od_matmul *matmul, const struct od_matmul_c
 /** A choice, as device.json keeps it. ldc is 0 without C; operands that are aligned to less than 16
  *  bytes add their alignment. An `algo` of zeros is the own kernel. */
 struct od_matmul_choice {
-    char shape[96];    ///< "m,n,k,lda,ta,ldb,tb,ldd,f32,ldc": the key; "b" behind it with a bias
+    char shape
+        [96];  ///< "m,n,k,lda,ta,ldb,tb,ldd,f32,ldc": the key; "b" behind it with a bias, "e" for codes
     uint64_t algo[8];  ///< cublasLtMatmulAlgo_t
     double us;         ///< measured; 0: the heuristic's
 };
