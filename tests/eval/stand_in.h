@@ -103,6 +103,12 @@ STAND_IN_UNUSED static enum od_status stand_in_decode(void *context, const int32
     return OD_OK;
 }
 
+// Prompts of the task whose answers are sentences.
+STAND_IN_UNUSED static bool stand_in_tells(const char *prompt)
+{
+    return strncmp(prompt, "Tell. ", strlen("Tell. ")) == 0;
+}
+
 // The text of an answer into `out`; false: no token at all.
 STAND_IN_UNUSED static void stand_in_text(const char *prompt, size_t size, bool letter,
                                           unsigned choice, char *out, size_t out_size)
@@ -112,8 +118,20 @@ STAND_IN_UNUSED static void stand_in_text(const char *prompt, size_t size, bool 
         " It is %s. The answer is %s.",          " The answer is %s",
         " The answer is %s.\n\nQ: next",         "",
         " So %s,000 apples. The answer is -%s.", " Caf\xC3\xA9: the answer is %s.  "};
+    static const char *const tells[] = {" The river met Dr. Lamp.",
+                                        " It was no. 8. lamps",
+                                        "The stone can't; it left... the stone",
+                                        " He said \"no.\" A",
+                                        " caf\xC3\xA9, \xC3\xA9t\xC3\xA9! A B A B",
+                                        "rivers",
+                                        "The The river river met met",
+                                        ""};
     char digits[64] = "0";
     size_t end = size;
+    if (stand_in_tells(prompt)) {
+        (void)snprintf(out, out_size, "%s", tells[choice % 8]);
+        return;
+    }
     if (letter) {
         (void)snprintf(out, out_size, "%s", letters[choice % 8]);
         return;
@@ -149,7 +167,8 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
     struct stand_in *model = context;
     unsigned char h[32];
     char text[512];
-    const bool letter = request->max_new_tokens == 1 || request->max_new_tokens == 64;
+    const bool tells = stand_in_tells(request->prompt);
+    const bool letter = !tells && (request->max_new_tokens == 1 || request->max_new_tokens == 64);
 
     atomic_fetch_add(&model->process_calls, 1);
     if (atomic_fetch_sub(&model->fail_process, 1) > 0) {
@@ -173,7 +192,7 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
         }
         struct od_token_result *token = &result->tokens[result->token_count];
         token->text = od_arena_memdup(&result->arena, text + at, size);
-        if (at == 0 && !letter && h[0] % 6 == 5) {
+        if (at == 0 && !letter && !tells && h[0] % 6 == 5) {
             token->text = "bytes:\\xe2\\x80";
         }
         token->logprob = -((double)h[1 + result->token_count % 16] + 1.0) / 64.0;
