@@ -112,7 +112,7 @@ SUFFIXES = ["", "s", "es", "ies", "sses", "ed", "ied", "eed", "ing", "y", "ly", 
 WORDS = ["sky", "skies", "dying", "lying", "tying", "news", "innings", "inning", "outings", "outing", "cannings", "canning", "howe",
          "proceed", "exceed", "succeed", "a", "is", "ies", "ied", "eed", "ed", "ing", "yyyy", "yyyyed", "ayyed", "0000", "12ed", "ties",
          "tied", "dies", "died", "feed", "agreed", "hopping", "falling", "filing", "enjoy", "spy", "happy", "geology", "controll", "roll",
-         "cease", "rate", "probate", "syzygy", "toy", "ing1", "beings", "eing", "oed"]
+         "cease", "rate", "probate", "syzygy", "toy", "ing1", "beings", "eing", "oed", "bys", "byed", "xying"]
 STARTS = ["", "a", "b", "tr", "oat", "fl", "hop", "gener", "yell", "say", "ay", "sens", "xx", "organ", "sky", "q9", "oo", "univers"]
 
 
