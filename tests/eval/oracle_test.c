@@ -286,7 +286,8 @@ static void assert_near(double ours, const json_t *expected)
     }
 }
 
-// Sums within a bin run in NumPy's unstable sorting order: the last bits may differ.
+// With and without equal probabilities. Sums within a bin run in another order than NumPy's: the last bits
+// may differ.
 static void test_calibration(void **state)
 {
     (void)state;

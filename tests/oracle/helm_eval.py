@@ -522,15 +522,26 @@ def sampling_vectors():
     return out
 
 
+def probabilities(rng):
+    for n in (1, 2, 7, 10, 16, 33, 150, 400):
+        yield ([round(rng.random(), 2) for _ in range(n)] if n <= 16
+               else [i / 1000000 for i in rng.sample(range(1000000), n)])
+    # Ties, whose order is that of NumPy's steps.
+    for n in (17, 18, 19, 34, 57, 100, 256, 400):
+        for digits in (1, 2):
+            yield [round(rng.random(), digits) for _ in range(n)]
+    yield [0.5] * 40
+    yield [0.25, 0.75] * 100
+    yield sorted(round(rng.random(), 1) for _ in range(200))
+    yield sorted((round(rng.random(), 1) for _ in range(300)), reverse=True)
+
+
 def calibration_vectors():
     import numpy as np
     import calibration as cal
     rng = random.Random(11)
     out = []
-    for n in (1, 2, 7, 10, 16, 33, 150, 400):
-        # Ties are kept in order up to 16 numbers only, so larger sets have none.
-        p = ([round(rng.random(), 2) for _ in range(n)] if n <= 16
-             else [i / 1000000 for i in rng.sample(range(1000000), n)])
+    for p in probabilities(rng):
         y = [int(rng.random() < q) for q in p]
         area, top = cal.get_selective_stats(p, y)
         out.append({"p": p, "y": y, "ece_10_bin": float(cal.get_ece_em(p, y, num_bins=10)),
