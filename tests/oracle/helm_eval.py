@@ -107,8 +107,14 @@ LETTERS = [" A", " B", " C", " D", "A", "B\n", "E", ""]
 def answer(prompt, max_tokens):
     h = hashlib.sha256(prompt.encode()).digest()
     time = h[31] / 256
-    letter = max_tokens in (1, 64) and not prompt.startswith("Tell. ")
-    if prompt.startswith("Tell. "):
+    puzzle = prompt.startswith("Solve Rosetta Stone-style")
+    letter = max_tokens in (1, 64) and not puzzle and not prompt.startswith("Tell. ")
+    if puzzle:  # eight words of the prompt
+        words = prompt.replace("\n", " ").split(" ")
+        first = (h[0] * 256 + h[1]) % len(words)
+        text = " ".join(words[first:first + 8])
+        pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
+    elif prompt.startswith("Tell. "):
         text = TELLS[h[0] % 8]
         pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
     elif letter:
@@ -453,12 +459,17 @@ def make_runner(work):
     return runner
 
 
-def record_runs(out):
+def leave_out():
+    """Switches off what the program leaves out."""
     bias_metrics.BiasMetric.evaluate_instances = lambda self, states: []
     toxicity_metrics.ToxicityMetric.evaluate_generation = lambda self, *a: []
     calibrate = basic_metrics.compute_calibration_metrics
     basic_metrics.compute_calibration_metrics = lambda stats: [
         s for s in calibrate(stats) if not s.name.name.startswith("platt")]
+
+
+def record_runs(out):
+    leave_out()
     with tempfile.TemporaryDirectory() as work:
         put_tables(work, os.path.join(out, "data", "helm"))
         helm_text.use_sentence_tables(os.path.join(out, "data", "helm", "punkt_tab", "english"))
