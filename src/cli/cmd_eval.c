@@ -183,9 +183,12 @@ static enum od_status print_table(const struct od_evaluation_report *report, str
         od_table_cell(&table, "%s", line->metric);
         if (line->is_defined) {
             od_table_cell(&table, "%.4f", line->value);
-            od_table_cell(&table, "%.4f - %.4f", line->low, line->high);
         } else {
             od_table_cell(&table, "undefined");
+        }
+        if (line->has_interval) {
+            od_table_cell(&table, "%.4f - %.4f", line->low, line->high);
+        } else {
             od_table_cell(&table, "-");
         }
         od_table_cell(&table, "%lld", (long long)line->items);

@@ -1,5 +1,6 @@
 #include "eval/python_text.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <utf8proc.h>
@@ -24,14 +25,39 @@ void od_python_append(struct od_buf *out, uint32_t code)
     od_buf_append(out, bytes, (size_t)length);
 }
 
+// Letters and signs of other categories that count as small or capital (Unicode 13, Other_Lowercase and
+// Other_Uppercase): first and last.
+static const uint32_t other_small[][2] = {
+    {0xAA, 0xAA},     {0xBA, 0xBA},     {0x2B0, 0x2B8},   {0x2C0, 0x2C1},   {0x2E0, 0x2E4},
+    {0x345, 0x345},   {0x37A, 0x37A},   {0x1D2C, 0x1D6A}, {0x1D78, 0x1D78}, {0x1D9B, 0x1DBF},
+    {0x2071, 0x2071}, {0x207F, 0x207F}, {0x2090, 0x209C}, {0x2170, 0x217F}, {0x24D0, 0x24E9},
+    {0x2C7C, 0x2C7D}, {0xA69C, 0xA69D}, {0xA770, 0xA770}, {0xA7F8, 0xA7F9}, {0xAB5C, 0xAB5F}};
+static const uint32_t other_capital[][2] = {{0x2160, 0x216F},
+                                            {0x24B6, 0x24CF},
+                                            {0x1F130, 0x1F149},
+                                            {0x1F150, 0x1F169},
+                                            {0x1F170, 0x1F189}};
+
+static bool is_among(uint32_t code, const uint32_t (*ranges)[2], size_t count)
+{
+    for (size_t i = 0; i < count && ranges[i][0] <= code; i++) {
+        if (code <= ranges[i][1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool od_python_is_lower(uint32_t code)
 {
-    return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_LL;
+    return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_LL ||
+           is_among(code, other_small, sizeof other_small / sizeof *other_small);
 }
 
 bool od_python_is_upper(uint32_t code)
 {
-    return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_LU;
+    return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_LU ||
+           is_among(code, other_capital, sizeof other_capital / sizeof *other_capital);
 }
 
 static bool is_cased(uint32_t code)
@@ -43,8 +69,9 @@ static bool is_cased(uint32_t code)
 bool od_python_is_word(uint32_t code)
 {
     const utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)code);
-    const bool letter =
-        is_cased(code) || kind == UTF8PROC_CATEGORY_LM || kind == UTF8PROC_CATEGORY_LO;
+    const bool letter = kind == UTF8PROC_CATEGORY_LL || kind == UTF8PROC_CATEGORY_LU ||
+                        kind == UTF8PROC_CATEGORY_LT || kind == UTF8PROC_CATEGORY_LM ||
+                        kind == UTF8PROC_CATEGORY_LO;
     const bool number = kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL ||
                         kind == UTF8PROC_CATEGORY_NO;
     return letter || number || code == '_';

@@ -21,9 +21,9 @@ void od_python_append(struct od_buf *out, uint32_t code);
 
 /** `\w` of Python's regular expressions: letters, numbers, the underscore. */
 bool od_python_is_word(uint32_t code);
-/** str.islower of one letter (categories, without the few marks and symbols that count as one). */
+/** str.islower of one character. */
 bool od_python_is_lower(uint32_t code);
-/** str.isupper of one letter, in the same way. */
+/** str.isupper of one character. */
 bool od_python_is_upper(uint32_t code);
 
 /** Append str.lower() of a text: with final sigmas, and two characters for U+0130. */

@@ -10,7 +10,7 @@
 #include "eval/perturbations/perturb.h"
 #include "eval/scenario.h"
 
-#define BASIC_METRIC "helm.benchmark.metrics.basic_metrics.BasicMetric"
+#define BASIC_METRIC OD_BASIC_METRIC_CLASS
 #define BIAS_METRIC  "helm.benchmark.metrics.bias_metrics.BiasMetric"
 
 static const char *const exact_match_names[] = {"exact_match", "quasi_exact_match",
@@ -20,9 +20,6 @@ static const char *const newline_stop[] = {"\n"};
 
 const struct od_metric_spec od_metrics_exact_match[1] = {
     {OD_METRIC_BASIC, BASIC_METRIC, {{"names", NULL, exact_match_names, 4}}, 1}};
-
-const struct od_metric_spec od_metrics_exact_text[1] = {
-    {OD_METRIC_BASIC, BASIC_METRIC, {{"names", NULL, exact_match_names, 2}}, 1}};
 
 const struct od_metric_spec od_metrics_bbq[2] = {
     {OD_METRIC_BBQ, "helm.benchmark.metrics.bbq_metrics.BBQMetric", {{NULL, NULL, NULL, 0}}, 0},

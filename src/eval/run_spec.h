@@ -133,14 +133,17 @@ struct od_run_spec {
     const char *description;  ///< for scenario.json; NULL: the scenario's
     const char *const *tags;  ///< likewise, with its description
     size_t tag_count;
+    const char
+        *sentence_tables;  ///< folder for metrics that cut text into words; NULL: they are absent
     const struct od_augmentation *augmentation;  ///< variants that are asked, too; NULL: none
     bool augmentation_dropped;                   ///< asked for and left out by --no-augmentation
 };
 
+/** HELM's class of the metrics with a value for each request. */
+#define OD_BASIC_METRIC_CLASS "helm.benchmark.metrics.basic_metrics.BasicMetric"
+
 /** HELM's list of exact match metrics for multiple choice. */
 extern const struct od_metric_spec od_metrics_exact_match[1];
-/** HELM's list for free text that is compared as it stands: exact_match, quasi_exact_match. */
-extern const struct od_metric_spec od_metrics_exact_text[1];
 /** HELM's list for BBQ. */
 extern const struct od_metric_spec od_metrics_bbq[2];
 /** HELM's list for generation scored by exact_match_indicator, with bias and toxicity. */

@@ -45,7 +45,8 @@ struct od_score_line {
     bool is_defined;
     double value;
     int64_t items;
-    int64_t runs;  ///< runs that the value is a mean of
+    int64_t runs;       ///< runs that the value is a mean of
+    bool has_interval;  ///< a time has none
     double low;
     double high;
     char reason[160];  ///< why it is undefined

@@ -378,7 +378,7 @@ static double match(const char *metric, const char *gold, const char *pred)
 {
     struct od_error err = {0};
     struct od_number value = {0};
-    assert_ok(od_match(metric, od_slice_of(gold), od_slice_of(pred), &value, &err), &err);
+    assert_ok(od_match(metric, NULL, od_slice_of(gold), od_slice_of(pred), &value, &err), &err);
     return value.value;
 }
 

@@ -429,6 +429,12 @@ static void test_evaluation(void **state)
     // Only test items count: of 9 of the 16 items (4 valid, 12 test) some are not.
     line = line_of(&report.summary, "MMLU - EM");
     assert_true(line->is_defined && line->items < 9 && line->items > 0);
+    // The stand-in says that an answer took less than a second. BIG-bench, which was not asked, is absent.
+    line = line_of(&report.summary, "MMLU - Observed inference time (s)");
+    assert_true(line->is_defined && line->value > 0.0 && line->value < 1.0 && !line->has_interval);
+    for (size_t i = 0; i < report.summary.count; i++) {
+        assert_null(strstr(report.summary.lines[i].metric, "BIG-bench"));
+    }
     od_evaluation_report_release(&report);
 }
 
@@ -515,6 +521,10 @@ static void write_run(const char *suite, const char *name, const char *group, in
     "\"sum\": " value ", \"sum_squared\": " value ", \"min\": " value ", \"max\": " value \
     ", \"mean\": " value "}, "
 
+#define TIME(value)                                                                                    \
+    "{\"name\": {\"name\": \"inference_runtime\", \"split\": \"test\"}, \"count\": 1, \"sum\": " value \
+    ", \"sum_squared\": 1.0, \"min\": " value ", \"max\": " value ", \"mean\": " value "}, "
+
 static const json_t *column_of(const json_t *tables, const char *title, const char *header)
 {
     size_t i = 0;
@@ -574,6 +584,33 @@ static void test_tables(void **state)
     assert_true(fabs(line->low - interval.low) < 1e-12);
     assert_true(fabs(line->high - interval.high) < 1e-12);
     json_decref(tables);
+    od_summary_release(&summary);
+}
+
+// Times are means over runs; where all of them are 0 nothing was measured.
+static void test_times(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_summary summary = {0};
+    const struct od_missing_runs missing = {0};
+    const char *suite = test_folder();
+    write_run(suite, "mmlu:subject=a", "mmlu", 2, EM("test", "0.5") TIME("0.25"));
+    write_run(suite, "mmlu:subject=b", "mmlu", 6, EM("test", "1.0") TIME("2.0"));
+    write_run(suite, "mmlu:subject=c", "mmlu", 3, EM("test", "1.0"));
+    write_run(suite, "gsm", "gsm", 4, TIME("0.0"));
+    write_run(suite, "bbq", "bbq", 4, EM("test", "1.0"));
+    write_run(suite, "big_bench:task=t", "BIG-bench", 4, TIME("1.0"));
+    assert_ok(od_suite_summarize(suite, &missing, &summary, &err), &err);
+    const struct od_score_line *line = line_of(&summary, "MMLU - Observed inference time (s)");
+    assert_true(line->is_defined && line->value == 1.125 && line->items == 8 && line->runs == 2);
+    line = line_of(&summary, "GSM8K - Observed inference time (s)");
+    assert_false(line->is_defined);
+    assert_non_null(strstr(line->reason, "took no time"));
+    assert_false(line_of(&summary, "BBQ - Observed inference time (s)")->is_defined);
+    for (size_t i = 0; i < summary.count; i++) {  // HELM has no times of this group
+        assert_null(strstr(summary.lines[i].metric, "BIG-bench - Observed"));
+    }
     od_summary_release(&summary);
 }
 
@@ -646,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_strict_and_nothing),
         cmocka_unit_test(test_dropped_augmentation),
         cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_times),
         cmocka_unit_test(test_program),
     };
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

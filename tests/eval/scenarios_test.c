@@ -245,6 +245,43 @@ static void big_bench(void **state)
     release(&loaded);
 }
 
+// What free text is scored by, and where BLEU finds its tables: inside of the data's folder or beside it.
+static void big_bench_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"exact_match", "quasi_exact_match", "bleu_1", "bleu_4",
+                                        "rouge_1",     "rouge_2",           "rouge_l"};
+    struct od_error err = {0};
+    struct loaded loaded = {0};
+    const char *folder = test_folder();
+    put(folder, "data/bigbench/t", "task.json",
+        TASK("\"rouge\", \"size\", \"bleu\", \"exact_str_match\"",
+             "{\"input\": \"I\", \"target\": \"a\"}"));
+    put(folder, "data/bigbench/u", "task.json",
+        TASK("\"rouge\"", "{\"input\": \"I\", \"target\": \"a\"}"));
+    char data[OD_PATH_MAX_BYTES];
+    (void)snprintf(data, sizeof data, "%.2000s/data", folder);
+    assert_ok(load("big_bench:task=t,subtask=", data, &loaded, &err), &err);
+    const struct od_run_spec *spec = &loaded.specs.items[0];
+    assert_int_equal(spec->metric_count, 1);
+    assert_int_equal(spec->metrics[0].args[0].list_count, 7);
+    for (size_t i = 0; i < 7; i++) {
+        assert_string_equal(spec->metrics[0].args[0].list[i], names[i]);
+    }
+    assert_null(spec->sentence_tables);
+    release(&loaded);
+    put(folder, "helm/punkt_tab/english", "abbrev_types.txt", "dr\n");
+    assert_ok(load("big_bench:task=t,subtask=", data, &loaded, &err), &err);
+    assert_non_null(
+        strstr(loaded.specs.items[0].sentence_tables, "data/../helm/punkt_tab/english"));
+    release(&loaded);
+    assert_ok(load("big_bench:task=u,subtask=", data, &loaded, &err), &err);
+    assert_int_equal(loaded.specs.items[0].metrics[0].args[0].list_count, 3);
+    assert_string_equal(loaded.specs.items[0].metrics[0].args[0].list[2], "rouge_l");
+    assert_null(loaded.specs.items[0].sentence_tables);
+    release(&loaded);
+}
+
 // 34 examples: 2 for the context, 16 test, 16 valid; the order of seed 0 is CPython's.
 static void big_bench_splits(void **state)
 {
@@ -295,7 +332,7 @@ static void big_bench_refusals(void **state)
     } cases[] = {
         {"[]", OD_E_FORMAT, "is no object"},
         {"{}", OD_E_FORMAT, "no list 'metrics'"},
-        {TASK("\"bleu\"", ""), OD_E_UNSUPPORTED, "neither multiple_choice_grade nor exact_str"},
+        {TASK("\"size\"", ""), OD_E_UNSUPPORTED, "none of multiple_choice_grade, exact_str"},
         {TASK("\"exact_str_match\"", ""), OD_E_FORMAT, "no examples"},
         {TASK("\"exact_str_match\"", "7"), OD_E_FORMAT, "example 1"},
         {TASK("\"exact_str_match\"", "{\"input\": \"I\"}"), OD_E_FORMAT, "neither 'target_scores'"},
@@ -366,6 +403,7 @@ int main(void)
         cmocka_unit_test(bbq),
         cmocka_unit_test(bbq_refusals),
         cmocka_unit_test(big_bench),
+        cmocka_unit_test(big_bench_text),
         cmocka_unit_test(big_bench_splits),
         cmocka_unit_test(big_bench_refusals),
         cmocka_unit_test(real_sets),

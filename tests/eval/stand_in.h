@@ -104,6 +104,45 @@ STAND_IN_UNUSED static enum od_status stand_in_decode(void *context, const int32
     return OD_OK;
 }
 
+// Prompts of the task whose answers are sentences.
+STAND_IN_UNUSED static bool stand_in_tells(const char *prompt)
+{
+    return strncmp(prompt, "Tell. ", strlen("Tell. ")) == 0;
+}
+
+// BIG-bench's puzzles: they are answered by eight words of the prompt.
+STAND_IN_UNUSED static bool stand_in_puzzles(const char *prompt)
+{
+    static const char start[] = "Solve Rosetta Stone-style";
+    return strncmp(prompt, start, strlen(start)) == 0;
+}
+
+// Eight words of the prompt from word `choice` (modulo their number) on; a blank or the end of a line parts
+// words, which may be empty.
+STAND_IN_UNUSED static void stand_in_words(const char *prompt, size_t size, unsigned choice,
+                                           char *out, size_t out_size)
+{
+    enum { WORDS = 8 };
+    size_t count = 1;
+    size_t word = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        count += prompt[i] == ' ' || prompt[i] == '\n';
+    }
+    const size_t first = choice % count;
+    for (size_t i = 0; i < size && n + 1 < out_size; i++) {
+        const bool parts = prompt[i] == ' ' || prompt[i] == '\n';
+        word += parts;
+        if (word >= first + WORDS) {
+            break;
+        }
+        if (word >= first && !(parts && word == first)) {
+            out[n++] = parts ? ' ' : prompt[i];
+        }
+    }
+    out[n] = '\0';
+}
+
 // The text of an answer into `out`; false: no token at all.
 STAND_IN_UNUSED static void stand_in_text(const char *prompt, size_t size, bool letter,
                                           unsigned choice, char *out, size_t out_size)
@@ -113,8 +152,20 @@ STAND_IN_UNUSED static void stand_in_text(const char *prompt, size_t size, bool 
         " It is %s. The answer is %s.",          " The answer is %s",
         " The answer is %s.\n\nQ: next",         "",
         " So %s,000 apples. The answer is -%s.", " Caf\xC3\xA9: the answer is %s.  "};
+    static const char *const tells[] = {" The river met Dr. Lamp.",
+                                        " It was no. 8. lamps",
+                                        "The stone can't; it left... the stone",
+                                        " He said \"no.\" A",
+                                        " caf\xC3\xA9, \xC3\xA9t\xC3\xA9! A B A B",
+                                        "rivers",
+                                        "The The river river met met",
+                                        ""};
     char digits[64] = "0";
     size_t end = size;
+    if (stand_in_tells(prompt)) {
+        (void)snprintf(out, out_size, "%s", tells[choice % 8]);
+        return;
+    }
     if (letter) {
         (void)snprintf(out, out_size, "%s", letters[choice % 8]);
         return;
@@ -150,7 +201,9 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
     struct stand_in *model = context;
     unsigned char h[32];
     char text[512];
-    const bool letter = request->max_new_tokens == 1 || request->max_new_tokens == 64;
+    const bool puzzles = stand_in_puzzles(request->prompt);
+    const bool tells = puzzles || stand_in_tells(request->prompt);
+    const bool letter = !tells && (request->max_new_tokens == 1 || request->max_new_tokens == 64);
 
     atomic_fetch_add(&model->process_calls, 1);
     if (atomic_fetch_sub(&model->fail_process, 1) > 0) {
@@ -161,7 +214,12 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
     for (size_t i = 0; i < sizeof h; i++) {
         h[i] ^= model->salt;
     }
-    stand_in_text(request->prompt, request->prompt_size, letter, h[0], text, sizeof text);
+    if (puzzles) {
+        stand_in_words(request->prompt, request->prompt_size, h[0] * 256U + h[1], text,
+                       sizeof text);
+    } else {
+        stand_in_text(request->prompt, request->prompt_size, letter, h[0], text, sizeof text);
+    }
     result->text = od_arena_strdup(&result->arena, text);
     result->text_size = strlen(text);
     result->tokens = od_arena_alloc(&result->arena, 256, sizeof *result->tokens);
@@ -177,7 +235,7 @@ STAND_IN_UNUSED static enum od_status stand_in_process(void *context,
         }
         struct od_token_result *token = &result->tokens[result->token_count];
         token->text = od_arena_memdup(&result->arena, text + at, size);
-        if (at == 0 && !letter && h[0] % 6 == 5) {
+        if (at == 0 && !letter && !tells && h[0] % 6 == 5) {
             token->text = "bytes:\\xe2\\x80";
         }
         token->logprob = -((double)h[1 + result->token_count % 16] + 1.0) / 64.0;

@@ -23,15 +23,13 @@ packages, run into another folder.
 
 Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
 them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
-because the last bits of exponentials and sums depend on the width of their vectors; the seed of
-Python's hashes is fixed, because HELM lists BIG-bench's metrics in the order of a set.
+because the last bits of exponentials and sums depend on the width of their vectors. HELM lists
+BIG-bench's metrics in the order of a set, which differs from process to process; here they are sorted.
 """
 import csv
 import dataclasses
 import gzip
 import hashlib
-import importlib.abc
-import importlib.machinery
 import importlib.metadata
 import json
 import os
@@ -50,35 +48,9 @@ os.environ["NPY_DISABLE_CPU_FEATURES"] = ("AVX512F AVX512CD AVX512_SKX AVX512_CL
                                           "AVX512_ICL")
 
 
-class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Any module that is not installed is an object that answers to everything."""
-
-    roots = {"torch", "torchvision", "transformers", "spacy", "datasets", "pymongo", "pyext",
-             "bson", "googleapiclient", "summ_eval", "bert_score", "openai", "anthropic", "tiktoken",
-             "aleph_alpha_client", "icetk", "sentencepiece", "websocket", "pyarrow", "sympy",
-             "gdown", "google", "tokenizers", "scaleapi", "surge", "simple_slurm", "pytrec_eval"}
-
-    def find_spec(self, name, path, target=None):
-        if name.split(".")[0] in self.roots:
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        module = MagicMock(name=spec.name)
-        module.__path__ = []
-        module.__spec__ = spec
-        module.__name__ = spec.name
-        return module
-
-    def exec_module(self, module):
-        pass
-
-
-sys.meta_path.insert(0, Absent())
-import nltk  # noqa: E402
-
-nltk.data.find = lambda *a, **k: True
-
+import helm_absent  # noqa: E402, F401
+import helm_text  # noqa: E402
+from helm.benchmark import run_specs  # noqa: E402
 from helm.benchmark.augmentations import misspelling_perturbation  # noqa: E402
 from helm.benchmark.executor import ExecutionSpec  # noqa: E402
 from helm.benchmark.metrics import basic_metrics, bias_metrics, toxicity_metrics  # noqa: E402
@@ -127,13 +99,25 @@ def decode(ids):
     return "".join(out)
 
 
+TELLS = [" The river met Dr. Lamp.", " It was no. 8. lamps", "The stone can't; it left... the stone", " He said \"no.\" A",
+         " caf\u00e9, \u00e9t\u00e9! A B A B", "rivers", "The The river river met met", ""]
 LETTERS = [" A", " B", " C", " D", "A", "B\n", "E", ""]
 
 
 def answer(prompt, max_tokens):
     h = hashlib.sha256(prompt.encode()).digest()
     time = h[31] / 256
-    if max_tokens in (1, 64):
+    puzzle = prompt.startswith("Solve Rosetta Stone-style")
+    letter = max_tokens in (1, 64) and not puzzle and not prompt.startswith("Tell. ")
+    if puzzle:  # eight words of the prompt
+        words = prompt.replace("\n", " ").split(" ")
+        first = (h[0] * 256 + h[1]) % len(words)
+        text = " ".join(words[first:first + 8])
+        pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
+    elif prompt.startswith("Tell. "):
+        text = TELLS[h[0] % 8]
+        pieces = [text[i:i + 5] for i in range(0, len(text), 5)]
+    elif letter:
         text = LETTERS[h[0] % 8]
         pieces = [text] if text else []
     else:
@@ -150,7 +134,7 @@ def answer(prompt, max_tokens):
         logprob = -(h[1 + i % 16] + 1) / 64
         total += logprob
         top = {piece: logprob}
-        if max_tokens in (1, 64):
+        if letter:
             top["?"] = logprob - 1.0
         tokens.append(Token(text=piece, logprob=logprob, top_logprobs=top))
     return text, total, tokens, time
@@ -181,6 +165,7 @@ def write_tables(folder):
     """Small tables in the form of those that HELM's perturbations read, and questions for them."""
     rng = random.Random(20231122)
     os.makedirs(os.path.join(folder, "helm"))
+    helm_text.write_sentence_tables(os.path.join(folder, "helm"))
     misspelled = {"the": ["teh", "hte"], "then": ["thne"], "their": ["thier"], "they": ["tehy"],
                   "they're": ["theyre"], "River": ["Rivver"], "river": ["rivver", "rievr"],
                   "stone": ["ston", "stoen", "sotne"], "of": ["fo"], "every time": ["everytime"],
@@ -356,6 +341,17 @@ def write_big_bench(folder, rng, phrase):
         "name": "stopped", "description": "Stop.", "keywords": ["stop"], "metrics": ["exact_str_match"],
         "stop_string": "\n", "example_input_prefix": "\n", "example_output_prefix": " = ",
         "examples": [{"input": phrase(2), "target": rng.choice("ABCD")} for _ in range(41)]})
+    sentences = ["The river met Dr. Lamp.", "It was no. 7. lamps", "It left... The stone can't.", "He said \"no.\" (Stone.)",
+                 "Caf\u00e9s, \u00e9t\u00e9! A B", "river"]
+    put("told", {
+        "name": "told", "description": "Tell.", "keywords": ["free text"],
+        "metrics": ["bleu", "rouge", "sequence_f1", "exact_str_match"], "task_prefix": "Tell. ", "stop_string": ".\n",
+        "examples": [{"input": phrase(3), "target": rng.choice(sentences[:3] + [[x, y] for x in sentences for y in "AB"] +
+                                                              ["A", "B", "The answer is 12", ["E. E.", "B"]])}
+                     for _ in range(44)]})
+    put("scored", {
+        "name": "scored", "description": "Score.", "keywords": [], "metrics": ["rouge"], "example_output_prefix": "",
+        "examples": [{"input": phrase(2), "target_scores": {"A": 1, "B D": 1, "the Lamps": 0}} for _ in range(36)]})
 
 
 DESCRIPTIONS = [
@@ -376,6 +372,8 @@ DESCRIPTIONS = [
     "big_bench:task=made_up,subtask=part,model=neurips/local,max_eval_instances=15",
     "big_bench:task=small,subtask=,model=neurips/local,max_eval_instances=16",
     "big_bench:task=stopped,subtask=,model=neurips/local,max_train_instances=3,max_eval_instances=12",
+    "big_bench:task=told,subtask=,model=neurips/local,max_train_instances=2,max_eval_instances=20",
+    "big_bench:task=scored,subtask=,model=neurips/local,max_eval_instances=8",
     "truthful_qa:task=mc_single,model=neurips/local,data_augmentation=canonical,max_eval_instances=7",
     "bbq:subject=SES,model=neurips/local,data_augmentation=canonical,max_eval_instances=3",
 ]
@@ -388,6 +386,19 @@ NAME_DESCRIPTIONS = [d for d in DESCRIPTIONS if not d.startswith("big_bench")] +
     "gsm:num_outputs=3,model=neurips/local",
     "gsm:model=neurips/local",
 ]
+
+
+TEXT_METRICS = ["exact_match", "quasi_exact_match", "bleu_1", "bleu_4", "rouge_1", "rouge_2", "rouge_l"]
+basic_metric_specs = run_specs.get_basic_metric_specs
+
+
+def ordered_metric_specs(names):
+    """HELM makes the list of BIG-bench's metrics of a set, whose order differs from process to process."""
+    known = set(names) <= set(TEXT_METRICS)
+    return basic_metric_specs(sorted(names, key=TEXT_METRICS.index) if known else names)
+
+
+run_specs.get_basic_metric_specs = ordered_metric_specs
 
 
 def specs_of(description):
@@ -404,44 +415,67 @@ def put_tables(work, tables):
     os.chdir(work)
 
 
-def record_runs(out):
+def copy_unpacked(source, target):
+    """A file or a folder of files, without their packing by gzip."""
+    if os.path.isdir(source):
+        for name in os.listdir(source):
+            copy_unpacked(os.path.join(source, name), os.path.join(target, name))
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(source, "rb") as f:
+        data = f.read()
+    packed = source.endswith(".gz")
+    with open(target[:-3] if packed else target, "wb") as f:
+        f.write(gzip.decompress(data) if packed else data)
+
+
+def lay_out(data, work):
+    """The files of --data where HELM expects what it has downloaded."""
+    scenarios = os.path.join(work, "scenarios")
+    copy_unpacked(os.path.join(data, "mmlu", "data"), os.path.join(scenarios, "mmlu", "data"))
+    for split in ("train", "test"):
+        for packing in ("", ".gz"):
+            source = os.path.join(data, "gsm8k", f"{split}.jsonl{packing}")
+            if os.path.exists(source):
+                copy_unpacked(source, os.path.join(scenarios, "gsm", f"gsm_data_{split}{packing}"))
+    copy_unpacked(os.path.join(data, "truthfulqa"), os.path.join(scenarios, "truthful_qa", "data"))
+    for category in BBQ_CATEGORIES:
+        copy_unpacked(os.path.join(data, "bbq", category + ".jsonl.gz"),
+                      os.path.join(scenarios, "bbq", "data", category + ".gz"))
+    # The run spec of BIG-bench is made from a file below the current folder.
+    for folder in (scenarios, os.path.join(work, "benchmark_output", "scenarios")):
+        copy_unpacked(os.path.join(data, "bigbench"), os.path.join(folder, "big_bench"))
+
+
+def make_runner(work):
+    runner = Runner(
+        ExecutionSpec(url="http://localhost:1", auth=Authentication(""), local_path=None,
+                      parallelism=1),
+        work, "s", False, False, False, False, True)
+    runner.executor.service = Service()
+    runner.tokenizer_service.service = runner.executor.service
+    runner.tokenizer_service._service = runner.executor.service
+    runner.metric_service._service = runner.executor.service
+    return runner
+
+
+def leave_out():
+    """Switches off what the program leaves out."""
     bias_metrics.BiasMetric.evaluate_instances = lambda self, states: []
     toxicity_metrics.ToxicityMetric.evaluate_generation = lambda self, *a: []
     calibrate = basic_metrics.compute_calibration_metrics
     basic_metrics.compute_calibration_metrics = lambda stats: [
         s for s in calibrate(stats) if not s.name.name.startswith("platt")]
+
+
+def record_runs(out):
+    leave_out()
     with tempfile.TemporaryDirectory() as work:
         put_tables(work, os.path.join(out, "data", "helm"))
-        os.makedirs(os.path.join(work, "scenarios", "mmlu"))
-        shutil.copytree(os.path.join(out, "data", "mmlu", "data"),
-                        os.path.join(work, "scenarios", "mmlu", "data"))
-        os.makedirs(os.path.join(work, "scenarios", "gsm"))
-        for split in ("train", "test"):
-            shutil.copy(os.path.join(out, "data", "gsm8k", f"{split}.jsonl"),
-                        os.path.join(work, "scenarios", "gsm", f"gsm_data_{split}"))
-        os.makedirs(os.path.join(work, "scenarios", "truthful_qa", "data"))
-        shutil.copy(os.path.join(out, "data", "truthfulqa", "TruthfulQA.csv"),
-                    os.path.join(work, "scenarios", "truthful_qa", "data"))
-        os.makedirs(os.path.join(work, "scenarios", "bbq", "data"))
-        for category in BBQ_CATEGORIES:
-            with gzip.open(os.path.join(out, "data", "bbq", category + ".jsonl.gz"), "rb") as f:
-                lines = f.read()
-            with open(os.path.join(work, "scenarios", "bbq", "data", category), "wb") as f:
-                f.write(lines)
-        # The run spec of BIG-bench is made from a file below the current folder.
-        os.makedirs(os.path.join(work, "benchmark_output", "scenarios"))
-        for folder in ("scenarios", os.path.join("benchmark_output", "scenarios")):
-            shutil.copytree(os.path.join(out, "data", "bigbench"),
-                            os.path.join(work, folder, "big_bench"))
+        helm_text.use_sentence_tables(os.path.join(out, "data", "helm", "punkt_tab", "english"))
+        lay_out(os.path.join(out, "data"), work)
         os.chdir(work)
-        runner = Runner(
-            ExecutionSpec(url="http://localhost:1", auth=Authentication(""), local_path=None,
-                          parallelism=1),
-            work, "s", False, False, False, False, True)
-        runner.executor.service = Service()
-        runner.tokenizer_service.service = runner.executor.service
-        runner.tokenizer_service._service = runner.executor.service
-        runner.metric_service._service = runner.executor.service
+        runner = make_runner(work)
         for description in DESCRIPTIONS:
             for spec in specs_of(description):
                 runner.run_one(spec)
@@ -499,15 +533,26 @@ def sampling_vectors():
     return out
 
 
+def probabilities(rng):
+    for n in (1, 2, 7, 10, 16, 33, 150, 400):
+        yield ([round(rng.random(), 2) for _ in range(n)] if n <= 16
+               else [i / 1000000 for i in rng.sample(range(1000000), n)])
+    # Ties, whose order is that of NumPy's steps.
+    for n in (17, 18, 19, 34, 57, 100, 256, 400):
+        for digits in (1, 2):
+            yield [round(rng.random(), digits) for _ in range(n)]
+    yield [0.5] * 40
+    yield [0.25, 0.75] * 100
+    yield sorted(round(rng.random(), 1) for _ in range(200))
+    yield sorted((round(rng.random(), 1) for _ in range(300)), reverse=True)
+
+
 def calibration_vectors():
     import numpy as np
     import calibration as cal
     rng = random.Random(11)
     out = []
-    for n in (1, 2, 7, 10, 16, 33, 150, 400):
-        # Ties are kept in order up to 16 numbers only, so larger sets have none.
-        p = ([round(rng.random(), 2) for _ in range(n)] if n <= 16
-             else [i / 1000000 for i in rng.sample(range(1000000), n)])
+    for p in probabilities(rng):
         y = [int(rng.random() < q) for q in p]
         area, top = cal.get_selective_stats(p, y)
         out.append({"p": p, "y": y, "ece_10_bin": float(cal.get_ece_em(p, y, num_bins=10)),
@@ -590,6 +635,8 @@ def record_perturbations(out, shared):
         json.dump({"tool": "crfm-helm 0.2.4, tests/oracle/helm_eval.py", "texts": texts,
                    "digests": digests}, f, indent=0)
         f.write("\n")
+
+
 def write_digests(out):
     version = importlib.metadata.version("crfm-helm")
     digests = {}
@@ -625,4 +672,5 @@ def main():
         json.dump(vectors, f, indent=0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -118,6 +118,54 @@ static void reads_suites(void **state)
     od_board_release(&board);
 }
 
+// Run times, which only the summaries have, are the category that proposal-2023 calls efficiency.
+static void times(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    const struct od_formula *formula = NULL;
+    const char *folder = test_folder();
+    static const char *const names[] = {"slow", "fast", "unknown"};
+    static const char *const summaries[] = {
+        "{\"metric\":\"MMLU - Observed inference time (s)\",\"value\":2.5,\"items\":8}",
+        "{\"metric\":\"MMLU - Observed inference time (s)\",\"value\":0.5,\"items\":8}",
+        "{\"metric\":\"MMLU - Observed inference time (s)\",\"undefined\":\"no time\",\"items\":8}"};
+#define COLUMN(title, name, lower)                                                          \
+    "{\"title\":\"" title "\",\"header\":[{\"value\":\"Model/adapter\"},{\"value\":\"" name \
+    "\",\"lower_is_better\":" lower "}],\"rows\":[[{\"value\":\"m\"},{\"value\":0.5}]]}"
+    static const char tables[] = "[" COLUMN("Accuracy", "MMLU - EM", "false") "," COLUMN(
+        "Robustness", "MMLU - EM (Robustness)",
+        "false") "," COLUMN("Fairness", "MMLU - EM (Fairness)",
+                            "false") "," COLUMN("Bias", "CNN/DailyMail - Stereotypes (race)",
+                                                "true") "]";
+    char paths[3][OD_PATH_MAX_BYTES];
+    const char *const list[] = {paths[0], paths[1], paths[2]};
+    for (size_t i = 0; i < 3; i++) {
+        char text[2048];
+        (void)snprintf(paths[i], sizeof paths[i], "%.2000s/%s", folder, names[i]);
+        put(paths[i], "groups/core_scenarios.json", tables);
+        (void)snprintf(text, sizeof text, "{\"metrics\":[%s]}", summaries[i]);
+        put(paths[i], "summary_oneday.json", text);
+    }
+    assert_ok(od_board_read_suites(list, 3, &board, &err), &err);
+    const size_t metric = od_board_find_metric(&board, "MMLU - Observed inference time (s)", 0);
+    assert_string_equal(board.metrics[metric].category, "Efficiency");
+    assert_int_equal(board.metrics[metric].direction, OD_SCORE_LOWER);
+    assert_ok(od_formula_find("proposal-2023", &formula, &err), &err);
+    assert_ok(od_rank(&board, formula, &ranking, &err), &err);
+    assert_string_equal(ranking.groups[4], "Efficiency");
+    const struct od_maybe *efficiency = ranking.group_values;
+    assert_true(efficiency[4].defined && efficiency[4].value == 0.0);
+    assert_true(efficiency[5 + 4].defined && efficiency[5 + 4].value == 1.0);
+    assert_false(efficiency[10 + 4].defined);
+    assert_false(ranking.scores[2].defined);
+    assert_string_equal(cell_of(&board, 2, "MMLU - Observed inference time (s)")->why, "no time");
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+}
+
 // The same last name: more of the path tells the suites apart.
 static void names(void **state)
 {
@@ -212,10 +260,8 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_suites),
-        cmocka_unit_test(names),
-        cmocka_unit_test(models_in_rows),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(reads_suites),   cmocka_unit_test(times),    cmocka_unit_test(names),
+        cmocka_unit_test(models_in_rows), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

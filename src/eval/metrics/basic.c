@@ -12,6 +12,7 @@
 #include "eval/adapter.h"
 #include "eval/instance.h"
 #include "eval/metrics/match.h"
+#include "eval/metrics/slice.h"
 #include "eval/metrics/stat.h"
 #include "eval/run_spec.h"
 #include "infer/responder.h"
@@ -87,12 +88,12 @@ static struct od_slice prediction(const struct od_adapter_spec *adapter,
     return (struct od_slice){NULL, 0};
 }
 
-static enum od_status score(const struct od_adapter_spec *adapter, const char *name,
+static enum od_status score(const struct od_basic_metric *metric, const char *name,
                             const struct od_request_state *state, struct od_number *ret,
                             struct od_error *err)
 {
     const struct od_instance *instance = state->instance;
-    const struct od_slice pred = prediction(adapter, state);
+    const struct od_slice pred = prediction(metric->adapter, state);
     bool any = false;
 
     for (size_t i = 0; i < instance->reference_count; i++) {
@@ -100,8 +101,8 @@ static enum od_status score(const struct od_adapter_spec *adapter, const char *n
         if (!instance->references[i].correct) {
             continue;
         }
-        const enum od_status status =
-            od_match(name, od_slice_of(instance->references[i].text), pred, &value, err);
+        const enum od_status status = od_match(
+            name, metric->words, od_slice_of(instance->references[i].text), pred, &value, err);
         if (status != OD_OK) {
             return status;
         }
@@ -114,19 +115,23 @@ static enum od_status score(const struct od_adapter_spec *adapter, const char *n
                : od_fail(err, OD_E_FORMAT, "instance '%s' has no correct reference", instance->id);
 }
 
-enum od_status od_basic_score(const struct od_adapter_spec *adapter, const char *name,
+enum od_status od_basic_score(const struct od_basic_metric *metric, const char *name,
                               const struct od_request_state *state, struct od_arena *arena,
                               struct od_stats *out, struct od_error *err)
 {
     char at_k[128];
     struct od_number value = {0.0, true};
-    const enum od_status status = score(adapter, name, state, &value, err);
+    const int64_t outputs = metric->adapter->num_outputs;
+    if (od_match_needs_words(name) && !metric->words) {
+        return OD_OK;
+    }
+    const enum od_status status = score(metric, name, state, &value, err);
     if (status != OD_OK) {
         return status;
     }
     put(out, state->instance, name, value);
-    if (adapter->num_outputs != 1) {  // one answer comes back, so the best of k is that one
-        (void)snprintf(at_k, sizeof at_k, "%s@%lld", name, (long long)adapter->num_outputs);
+    if (outputs != 1) {  // one answer comes back, so the best of k is that one
+        (void)snprintf(at_k, sizeof at_k, "%s@%lld", name, (long long)outputs);
         const char *kept = od_arena_strdup(arena, at_k);
         if (!kept) {
             return od_fail(err, OD_E_MEMORY, "no memory for the name of a statistic");
@@ -150,20 +155,21 @@ static int64_t token_bytes(const char *text)
     return count;
 }
 
-enum od_status od_basic_evaluate(const struct od_adapter_spec *adapter, const char *const *names,
-                                 size_t name_count, const struct od_request_state *state,
-                                 struct od_arena *arena, struct od_stats *out, struct od_error *err)
+enum od_status od_basic_evaluate(const struct od_basic_metric *metric,
+                                 const struct od_request_state *state, struct od_arena *arena,
+                                 struct od_stats *out, struct od_error *err)
 {
     const struct od_process_result *result = &state->result;
     struct od_number logprob = od_number_int(0);
     int64_t bytes = 0;
 
-    put_general(adapter, state, out);
+    put_general(metric->adapter, state, out);
     if (state->instance->reference_count > 0) {
         put(out, state->instance, "max_prob", od_number_float(exp(result->logprob)));
     }
-    for (size_t i = 0; i < name_count; i++) {
-        const enum od_status status = od_basic_score(adapter, names[i], state, arena, out, err);
+    for (size_t i = 0; i < metric->name_count; i++) {
+        const enum od_status status =
+            od_basic_score(metric, metric->names[i], state, arena, out, err);
         if (status != OD_OK) {
             return status;
         }

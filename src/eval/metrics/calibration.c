@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/metrics/numpy_order.h"
 
 enum { BINS = 10 };
 
@@ -94,32 +95,18 @@ static double bin_error(const struct od_calibration_point *points, size_t count,
     return error;
 }
 
-// A probability with its place, so that sorting is stable.
-struct ranked {
-    double probability;
-    size_t place;
-};
-
-static int most_confident(const void *left, const void *right)
+// `work` holds 2 * count.
+static void selective(const struct od_calibration_point *points, size_t count, double *work,
+                      size_t *order, struct od_calibration *ret)
 {
-    const struct ranked *a = left;
-    const struct ranked *b = right;
-    if (a->probability > b->probability || a->probability < b->probability) {
-        return a->probability > b->probability ? -1 : 1;
-    }
-    return (a->place > b->place) - (a->place < b->place);
-}
-
-static void selective(const struct od_calibration_point *points, size_t count,
-                      struct ranked *ranked, double *accuracies, struct od_calibration *ret)
-{
+    double *accuracies = work + count;
     int right = 0;
     for (size_t i = 0; i < count; i++) {
-        ranked[i] = (struct ranked){points[i].probability, i};
+        work[i] = -points[i].probability;
     }
-    qsort(ranked, count, sizeof *ranked, most_confident);
+    od_numpy_argsort(work, count, order);
     for (size_t i = 0; i < count; i++) {
-        right += points[ranked[i].place].right;
+        right += points[order[i]].right;
         accuracies[i] = (double)right / (double)(i + 1);
     }
     ret->selective_cov_acc_area = pairwise_sum(accuracies, count) / (double)count;
@@ -131,11 +118,11 @@ enum od_status od_calibration_compute(const struct od_calibration_point *points,
 {
     double edges[BINS];
     double *work = od_alloc(count, 2 * sizeof *work);
-    struct ranked *ranked = od_alloc(count, sizeof *ranked);
+    size_t *order = od_alloc(count, sizeof *order);
     enum od_status status = OD_OK;
     size_t bins = 0;
 
-    if (!work || !ranked) {
+    if (!work || !order) {
         status = od_fail(err, OD_E_MEMORY, "no memory for calibration");
         goto done;
     }
@@ -147,10 +134,10 @@ enum od_status od_calibration_compute(const struct od_calibration_point *points,
     ret->ece_10_bin = bin_error(points, count, edges, bins, work);
     edges[0] = 1.0;
     ret->ece_1_bin = bin_error(points, count, edges, 1, work);
-    selective(points, count, ranked, work, ret);
+    selective(points, count, work, order, ret);
 
 done:
-    od_free(ranked);
+    od_free(order);
     od_free(work);
     return status;
 }

@@ -11,7 +11,9 @@
 #include "eval/metrics/basic.h"
 #include "eval/metrics/bbq.h"
 #include "eval/metrics/calibration.h"
+#include "eval/metrics/match.h"
 #include "eval/metrics/stat.h"
+#include "eval/metrics/words.h"
 #include "eval/run_spec.h"
 #include "eval/scenario.h"
 
@@ -264,8 +266,7 @@ static enum od_status find_contexts(const struct od_instance_stats *items, size_
 // A metric object: HELM's BasicMetric or BBQMetric, or the score of the last number, which is ours.
 struct metric {
     enum { BASIC, BBQ, LAST_NUMBER } kind;
-    const char *const *names;
-    size_t name_count;
+    struct od_basic_metric basic;  // unless BBQ
 };
 
 static enum od_status derive(const struct metric *metric, const struct od_instance_stats *items,
@@ -301,10 +302,9 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
     for (size_t i = 0; i < count && metric->kind != BBQ && status == OD_OK; i++) {
         one.count = 0;
         status = metric->kind == BASIC
-                     ? od_basic_evaluate(&spec->adapter, metric->names, metric->name_count,
-                                         &states[i], &result->arena, &one, err)
-                     : od_basic_score(&spec->adapter, metric->names[0], &states[i], &result->arena,
-                                      &one, err);
+                     ? od_basic_evaluate(&metric->basic, &states[i], &result->arena, &one, err)
+                     : od_basic_score(&metric->basic, metric->basic.names[0], &states[i],
+                                      &result->arena, &one, err);
         for (size_t k = 0; k < one.count; k++) {
             od_stats_merge(&trial, &one.items[k]);
         }
@@ -359,20 +359,38 @@ static enum od_status evaluate_metric(const struct od_run_spec *spec, const stru
     return status;
 }
 
+static bool needs_words(const struct od_run_spec *spec)
+{
+    for (size_t i = 0; i < spec->metric_count; i++) {
+        const struct od_spec_arg *names = &spec->metrics[i].args[0];
+        for (size_t k = 0; spec->metrics[i].kind == OD_METRIC_BASIC && k < names->list_count; k++) {
+            if (od_match_needs_words(names->list[k])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 enum od_status od_metrics_evaluate(const struct od_run_spec *spec,
                                    const struct od_request_states *states,
                                    struct od_metrics_result *result, struct od_error *err)
 {
     static const char *const final_number[] = {"final_number_exact_match"};
-    const struct metric number = {LAST_NUMBER, final_number, 1};
-    const struct metric bbq = {BBQ, NULL, 0};
+    const struct metric number = {LAST_NUMBER, {&spec->adapter, final_number, 1, NULL}};
+    const struct metric bbq = {.kind = BBQ};
+    struct od_word_cutter *words = NULL;
     enum od_status status = OD_OK;
 
+    if (spec->sentence_tables && needs_words(spec)) {
+        status = od_word_cutter_open(spec->sentence_tables, &words, err);
+    }
     for (size_t i = 0; i < spec->metric_count && status == OD_OK; i++) {
         const struct od_metric_spec *metric_spec = &spec->metrics[i];
         if (metric_spec->kind == OD_METRIC_BASIC) {
-            const struct metric basic = {BASIC, metric_spec->args[0].list,
-                                         metric_spec->args[0].list_count};
+            const struct metric basic = {BASIC,
+                                         {&spec->adapter, metric_spec->args[0].list,
+                                          metric_spec->args[0].list_count, words}};
             status = evaluate_metric(spec, &basic, states, result, err);
         } else if (metric_spec->kind == OD_METRIC_BBQ) {
             status = evaluate_metric(spec, &bbq, states, result, err);
@@ -381,5 +399,6 @@ enum od_status od_metrics_evaluate(const struct od_run_spec *spec,
     if (status == OD_OK && spec->scenario->final_number) {
         status = evaluate_metric(spec, &number, states, result, err);
     }
+    od_word_cutter_close(words);
     return status == OD_OK ? od_stats_check(&result->aggregated, err) : status;
 }

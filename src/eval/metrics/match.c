@@ -9,13 +9,12 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "eval/metrics/bleu.h"
+#include "eval/metrics/rouge.h"
+#include "eval/metrics/slice.h"
 #include "eval/metrics/stat.h"
+#include "eval/metrics/words.h"
 #include "eval/python_text.h"
-
-struct od_slice od_slice_of(const char *text)
-{
-    return (struct od_slice){text, text ? strlen(text) : 0};
-}
 
 static struct od_slice strip(struct od_slice text)
 {
@@ -196,8 +195,7 @@ static int by_bytes(const void *left, const void *right)
 {
     const struct od_slice *a = left;
     const struct od_slice *b = right;
-    const int order = memcmp(a->bytes, b->bytes, a->size < b->size ? a->size : b->size);
-    return order != 0 ? order : (a->size > b->size) - (a->size < b->size);
+    return od_slice_order(*a, *b);
 }
 
 // The set of tokens of a normal form, sorted. @memory Gives: od_free.
@@ -289,11 +287,51 @@ static enum od_status match_prepared(const char *metric, struct od_slice gold, s
     return status;
 }
 
-enum od_status od_match(const char *metric, struct od_slice gold, struct od_slice pred,
-                        struct od_number *ret, struct od_error *err)
+// The metrics that compare groups of words.
+struct overlap {
+    const char *metric;
+    bool is_rouge;
+    enum od_rouge rouge;
+    size_t bleu;
+};
+static const struct overlap overlaps[] = {{"rouge_1", true, OD_ROUGE_1, 0},
+                                          {"rouge_2", true, OD_ROUGE_2, 0},
+                                          {"rouge_l", true, OD_ROUGE_L, 0},
+                                          {"bleu_1", false, OD_ROUGE_1, 1},
+                                          {"bleu_4", false, OD_ROUGE_1, 4}};
+
+static const struct overlap *overlap_of(const char *metric)
 {
+    for (size_t i = 0; i < sizeof overlaps / sizeof *overlaps; i++) {
+        if (strcmp(overlaps[i].metric, metric) == 0) {
+            return &overlaps[i];
+        }
+    }
+    return NULL;
+}
+
+bool od_match_needs_words(const char *metric)
+{
+    const struct overlap *overlap = overlap_of(metric);
+    return overlap && !overlap->is_rouge;
+}
+
+enum od_status od_match(const char *metric, const struct od_word_cutter *words,
+                        struct od_slice gold, struct od_slice pred, struct od_number *ret,
+                        struct od_error *err)
+{
+    const struct overlap *overlap = overlap_of(metric);
     if (!pred.bytes) {
         pred = (struct od_slice){"", 0};
+    }
+    if (overlap && overlap->is_rouge) {
+        return od_rouge(overlap->rouge, gold, pred, ret, err);
+    }
+    if (overlap && words) {
+        return od_bleu(words, overlap->bleu, gold, pred, ret, err);
+    }
+    if (overlap) {
+        return od_fail(err, OD_E_UNSUPPORTED, "'%s' needs tables of sentences", metric);
     }
     if (strcmp(metric, "exact_match") == 0) {
         *ret = od_number_int(exact(gold, pred));

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "eval/helm_tables.h"
 #include "eval/perturbations/words.h"
 #include "eval/python_text.h"
 #include "formats/json.h"
@@ -148,24 +149,6 @@ static enum od_status own_tables(struct od_perturbation_tables *tables, struct o
     return status;
 }
 
-// `name` in the folder helm/ inside of `data` or beside it.
-static enum od_status find_file(const char *data, const char *name, char *out, struct od_error *err)
-{
-    static const char *const folders[] = {"helm", "../helm"};
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        const int written = snprintf(out, OD_PATH_MAX_BYTES, "%s/%s/%s", data, folders[i], name);
-        if (written < 0 || written >= OD_PATH_MAX_BYTES) {
-            return od_fail(err, OD_E_LIMIT, "the path of '%s' is too long", name);
-        }
-        if (od_path_exists(out)) {
-            return OD_OK;
-        }
-    }
-    return od_fail(err, OD_E_NOT_FOUND,
-                   "data augmentation needs the table '%s' in '%s/helm' or beside '%s'", name, data,
-                   data);
-}
-
 // A word of the dialect's table must not begin with what may stand before one, so that it stands
 // once only in what a match covers.
 static bool may_begin(const char *word)
@@ -205,7 +188,7 @@ static enum od_status read_words(struct od_perturbation_tables *tables, const ch
     char path[OD_PATH_MAX_BYTES];
     const char *word = NULL;
     json_t *list = NULL;
-    enum od_status status = find_file(data, name, path, err);
+    enum od_status status = od_helm_table_find(data, name, "data augmentation", path, err);
 
     if (status == OD_OK) {
         status = od_json_read(path, file, err);
@@ -398,7 +381,8 @@ static enum od_status read_names(struct od_perturbation_tables *tables, const ch
     char path[OD_PATH_MAX_BYTES];
     char *text = NULL;
     size_t size = 0;
-    enum od_status status = find_file(data, "person_names.txt", path, err);
+    enum od_status status =
+        od_helm_table_find(data, "person_names.txt", "data augmentation", path, err);
     if (status == OD_OK) {
         status = od_text_read(path, TABLES_MAX_BYTES / 4, &text, &size, err);
     }

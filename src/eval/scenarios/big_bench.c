@@ -16,7 +16,8 @@
 // are shuffled with seed 0. A fifth, at least 16, is the test split, as many behind it are valid, and
 // what stands before them are in-context examples; a small task has none.
 //
-// Scored are exact matches; BLEU and ROUGE of the free-text tasks that name them are left out.
+// Scored are, of multiple choice, exact matches; of free text what the task names: exact matches, BLEU
+// (which needs tables of sentences, see metrics/sentences.h) and ROUGE.
 //
 // Source: HELM 2023-11, big_bench scenario and run spec; BIG-bench, docs/doc.md.
 #include <jansson.h>
@@ -26,9 +27,11 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "eval/helm_tables.h"
 #include "eval/instance.h"
 #include "eval/run_spec.h"
 #include "eval/scenario.h"
@@ -159,12 +162,70 @@ static bool names_metric(const json_t *metrics, const char *name)
     return false;
 }
 
-// How answers are compared; a task without any exact match is refused.
-static enum od_status choose_metrics(const json_t *task, const char *path, struct od_run_spec *spec,
+// BIG-bench's words for metrics of free text, and HELM's for what they stand for. HELM has the names in
+// no certain order.
+enum { TEXT_METRICS = 7 };
+static const char *const text_metrics[TEXT_METRICS][2] = {{"exact_str_match", "exact_match"},
+                                                          {"exact_str_match", "quasi_exact_match"},
+                                                          {"bleu", "bleu_1"},
+                                                          {"bleu", "bleu_4"},
+                                                          {"rouge", "rouge_1"},
+                                                          {"rouge", "rouge_2"},
+                                                          {"rouge", "rouge_l"}};
+
+static enum od_status choose_text_metrics(const json_t *metrics, const char *path,
+                                          struct od_arena *arena, struct od_run_spec *spec,
+                                          struct od_error *err)
+{
+    const char **names = (const char **)od_arena_alloc(arena, TEXT_METRICS, sizeof *names);
+    struct od_metric_spec *metric = od_arena_alloc(arena, 1, sizeof *metric);
+    size_t count = 0;
+    if (!names || !metric) {
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < TEXT_METRICS; i++) {
+        if (names_metric(metrics, text_metrics[i][0])) {
+            names[count++] = text_metrics[i][1];
+        }
+    }
+    if (count == 0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s': none of multiple_choice_grade, exact_str_match, bleu and rouge is "
+                       "among the metrics; others are left out of this version",
+                       path);
+    }
+    *metric = (struct od_metric_spec){
+        OD_METRIC_BASIC, OD_BASIC_METRIC_CLASS, {{"names", NULL, names, count}}, 1};
+    spec->metrics = metric;
+    return OD_OK;
+}
+
+// BLEU cuts texts into sentences by tables that are not part of the program.
+static enum od_status find_sentence_tables(const json_t *metrics, const char *data,
+                                           struct od_arena *arena, struct od_run_spec *spec,
+                                           struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    struct od_error missing = {0};
+    if (!names_metric(metrics, "bleu")) {
+        return OD_OK;
+    }
+    if (od_helm_table_find(data, OD_HELM_SENTENCES, "BLEU", path, &missing) != OD_OK) {
+        od_log(OD_LOG_WARNING, "run '%s': bleu_1 and bleu_4 are undefined: %s", spec->name,
+               missing.message);
+        return OD_OK;
+    }
+    spec->sentence_tables = od_arena_strdup(arena, path);
+    return spec->sentence_tables ? OD_OK : no_memory(err);
+}
+
+// How answers are compared.
+static enum od_status choose_metrics(const json_t *task, const char *path, const char *data,
+                                     struct od_arena *arena, struct od_run_spec *spec,
                                      struct od_error *err)
 {
     const json_t *metrics = NULL;
-    const enum od_status status = check_list(task, "metrics", path, &metrics, err);
+    enum od_status status = check_list(task, "metrics", path, &metrics, err);
     if (status != OD_OK) {
         return status;
     }
@@ -175,14 +236,8 @@ static enum od_status choose_metrics(const json_t *task, const char *path, struc
         return OD_OK;
     }
     spec->adapter.method = OD_ADAPT_GENERATION;
-    spec->metrics = od_metrics_exact_text;
-    if (!names_metric(metrics, "exact_str_match")) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "'%s': neither multiple_choice_grade nor exact_str_match is among the "
-                       "metrics; others are left out of this version",
-                       path);
-    }
-    return OD_OK;
+    status = choose_text_metrics(metrics, path, arena, spec, err);
+    return status == OD_OK ? find_sentence_tables(metrics, data, arena, spec, err) : status;
 }
 
 static enum od_status keep_stop(const json_t *task, const char *path, struct od_arena *arena,
@@ -213,9 +268,6 @@ static enum od_status adapt(const json_t *task, const char *path, struct od_aren
         od_adapter_spec_generation(adapter, arena, "Question", "Answer", MAX_TOKENS, NULL, 0, err);
     adapter->temperature_is_integer = true;
     if (status == OD_OK) {
-        status = choose_metrics(task, path, spec, err);
-    }
-    if (status == OD_OK) {
         status = keep_text(task, "task_prefix", path, "", arena, &adapter->instructions, err);
     }
     if (status == OD_OK) {
@@ -236,6 +288,7 @@ static enum od_status specify(const struct od_run_description *description, cons
     const struct od_run_arg *task = od_run_arg_find(description, "task");
     const struct od_run_arg *part = od_run_arg_find(description, "subtask");
     const char *subtask = part ? part->text : "";
+    const char *folder = data ? data : ".";
     char name[OD_RUN_DESCRIPTION_MAX_BYTES + 64];
     char path[OD_PATH_MAX_BYTES];
     json_t *object = NULL;
@@ -252,21 +305,27 @@ static enum od_status specify(const struct od_run_description *description, cons
     }
     (void)snprintf(name, sizeof name, "big_bench:task=%s%s%s", task->text,
                    subtask[0] != '\0' ? ",subtask=" : "", subtask);
-    enum od_status status = read_task(data ? data : ".", task->text, subtask, path, &object, err);
+    spec->name = od_arena_strdup(arena, name);
+    if (!spec->name) {
+        return no_memory(err);
+    }
+    enum od_status status = read_task(folder, task->text, subtask, path, &object, err);
     if (status == OD_OK) {
         status = adapt(object, path, arena, spec, err);
+    }
+    if (status == OD_OK) {
+        status = choose_metrics(object, path, folder, arena, spec, err);
     }
     if (status == OD_OK) {
         status = describe(object, path, task->text, subtask, arena, spec, err);
     }
     json_decref(object);
-    spec->name = od_arena_strdup(arena, name);
     spec->scenario_args[0] = (struct od_spec_arg){.key = "task", .text = task->text};
     spec->scenario_args[1] = (struct od_spec_arg){.key = "subtask", .text = subtask};
     spec->scenario_arg_count = 2;
     spec->groups[0] = "BIG-bench";
     spec->group_count = 1;
-    return status == OD_OK && !spec->name ? no_memory(err) : status;
+    return status;
 }
 
 static enum od_status set_reference(struct od_instances *list, struct od_instance *instance,
