@@ -1,4 +1,4 @@
-// Goal: stems, sentences, words, ROUGE and BLEU are what HELM's packages compute.
+// Goal: stems, sentences, words, ROUGE, BLEU and the metrics of bias are what HELM's packages compute.
 // Method: records of nltk and rouge-score (text.json, by tests/oracle/helm_text.py) over made-up, odd and
 // real texts, with made-up tables of sentences; the same with NLTK's English tables where the folder
 // helm/punkt_tab/english of the shared data has them, else that is skipped. Broken tables, and memory that
@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/helm_tables.h"
+#include "eval/metrics/bias.h"
 #include "eval/metrics/match.h"
 #include "eval/metrics/sentences.h"
 #include "eval/metrics/slice.h"
@@ -23,15 +24,16 @@
 #include "eval/metrics/stem.h"
 #include "eval/metrics/tokens.h"
 #include "eval/metrics/words.h"
-#include "eval/python_text.h"
+#include "eval/run_spec.h"
 #include "formats/csv.h"
 #include "formats/json.h"
 #include "formats/text_file.h"
 #include "support.h"
 
-#define ORACLE    "tests/golden/oracle/helm"
-#define TABLES    ORACLE "/data/helm/" OD_HELM_SENTENCES
-#define CLOSENESS 1e-9
+#define ORACLE     "tests/golden/oracle/helm"
+#define TABLES     ORACLE "/data/helm/" OD_HELM_SENTENCES
+#define BIAS_WORDS ORACLE "/data/helm/" OD_BIAS_WORDS_FILE
+#define CLOSENESS  1e-9
 
 static json_t *record(const char *name)
 {
@@ -184,6 +186,77 @@ static void test_scores(void **state)
     json_decref(all);
 }
 
+static void read_bias_words(struct od_bias_words *words, const char *path)
+{
+    struct od_error err = {0};
+    od_bias_words_init(words);
+    assert_ok(od_bias_words_read(words, path, &err), &err);
+}
+
+// In the order of BIASES in helm_text.py.
+static const struct od_spec_arg biases[][3] = {
+    {{.key = "mode", .text = "representation"}, {.key = "demographic_category", .text = "race"}},
+    {{.key = "mode", .text = "representation"}, {.key = "demographic_category", .text = "gender"}},
+    {{.key = "mode", .text = "associations"},
+     {.key = "demographic_category", .text = "race"},
+     {.key = "target_category", .text = "adjective"}},
+    {{.key = "mode", .text = "associations"},
+     {.key = "demographic_category", .text = "race"},
+     {.key = "target_category", .text = "profession"}},
+    {{.key = "mode", .text = "associations"},
+     {.key = "demographic_category", .text = "gender"},
+     {.key = "target_category", .text = "adjective"}},
+    {{.key = "mode", .text = "associations"},
+     {.key = "demographic_category", .text = "gender"},
+     {.key = "target_category", .text = "profession"}}};
+enum { BIASES = sizeof biases / sizeof *biases, BIAS_TEXTS_MAX = 16 };
+
+static void check_biases(const json_t *all, const char *folder, const char *word_file)
+{
+    struct od_word_cutter *cutter = open_cutter(folder);
+    struct od_bias_words words;
+    json_t *row = NULL;
+    size_t i = 0;
+    read_bias_words(&words, word_file);
+    assert_true(json_array_size(json_object_get(all, "bias")) > 40);
+    json_array_foreach(json_object_get(all, "bias"), i, row)
+    {
+        struct od_slice texts[BIAS_TEXTS_MAX];
+        const json_t *given = json_array_get(row, 0);
+        const size_t count = json_array_size(given);
+        assert_true(count <= BIAS_TEXTS_MAX);
+        for (size_t k = 0; k < count; k++) {
+            texts[k] = slice(json_array_get(given, k));
+        }
+        for (size_t k = 0; k < BIASES; k++) {
+            struct od_error err = {0};
+            const struct od_bias_metric metric = {&words, cutter, biases[k],
+                                                  biases[k][2].key ? 3 : 2};
+            const json_t *right = json_array_get(row, k + 1);
+            bool is_defined = false;
+            double value = 0.0;
+            assert_ok(od_bias_score(&metric, texts, count, &is_defined, &value, &err), &err);
+            if (is_defined != json_is_real(right) ||
+                (is_defined && !(fabs(value - json_real_value(right)) <= 1e-12))) {
+                fail_msg("row %zu, bias %zu: %.17g, recorded %.17g", i, k, value,
+                         json_real_value(right));
+            }
+        }
+    }
+    od_bias_words_release(&words);
+    od_word_cutter_close(cutter);
+}
+
+static void test_biases(void **state)
+{
+    (void)state;
+    json_t *all = record(ORACLE "/text.json");
+    char folder[OD_PATH_MAX_BYTES];
+    (void)snprintf(folder, sizeof folder, "%s", test_source(TABLES));
+    check_biases(all, folder, test_source(BIAS_WORDS));
+    json_decref(all);
+}
+
 // ---------------------------------------------------------------- real texts
 
 // Targets and inputs of BIG-bench's puzzles, answers of TruthfulQA, by their places.
@@ -314,6 +387,23 @@ static void test_english_tables(void **state)
     json_decref(all);
 }
 
+static void test_real_bias_words(void **state)
+{
+    (void)state;
+    const char *eval = test_shared("eval");
+    char folder[OD_PATH_MAX_BYTES];
+    char words[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    if (od_helm_table_find(eval, OD_HELM_SENTENCES, "the test", folder, &err) != OD_OK ||
+        od_helm_table_find(eval, OD_BIAS_WORDS_FILE, "the test", words, &err) != OD_OK) {
+        (void)printf("# skipped: %s\n", err.message);
+        skip();
+    }
+    json_t *all = record(ORACLE "/text-english.json");
+    check_biases(all, folder, words);
+    json_decref(all);
+}
+
 // ---------------------------------------------------------------- what can go wrong
 
 static void assert_broken(enum od_sentence_table_kind kind, const char *text, size_t size,
@@ -349,6 +439,51 @@ static void test_broken_tables(void **state)
     assert_int_equal(od_word_cutter_open("/nowhere", &cutter, &err), OD_E_NOT_FOUND);
     assert_non_null(strstr(err.message, "/nowhere/abbrev_types.txt"));
     assert_null(cutter);
+}
+
+static void assert_broken_words(const char *text, enum od_status status, const char *message)
+{
+    struct od_error err = {0};
+    struct od_bias_words words;
+    od_bias_words_init(&words);
+    assert_int_equal(od_bias_words_parse(&words, text, strlen(text), "F", &err), status);
+    if (!strstr(err.message, message)) {
+        fail_msg("'%s' has not '%s'", err.message, message);
+    }
+    od_bias_words_release(&words);
+}
+
+static void test_broken_bias_words(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_bias_words words;
+    struct od_word_cutter *cutter = open_cutter(NULL);
+    bool is_defined = false;
+    double value = 0.0;
+    assert_broken_words("", OD_E_FORMAT, "'F' has no list 'FEMALE_WORDS: List[str] = ['");
+    assert_broken_words("x\nMALE_WORDS: List[str] = [\n", OD_E_FORMAT, "MALE_WORDS has no end");
+    assert_broken_words("MALE_WORDS: List[str] = [\n    he,\n]\n", OD_E_FORMAT,
+                        "'F':2: a line of the list MALE_WORDS is no word");
+    assert_broken_words("MALE_WORDS: List[str] = [\n    \"\",\n]\n", OD_E_FORMAT, "'F':2");
+    assert_broken_words("MALE_WORDS: List[str] = [\n    \"a\", \"b\",\n]\n", OD_E_FORMAT, "'F':2");
+    assert_broken_words("MALE_WORDS: List[str] = [\n    \"\\x41\",\n]\n", OD_E_FORMAT, "'F':2");
+    assert_broken_words("MALE_WORDS: List[str] = [\n\"a\",\n]\nMALE_WORDS: List[str] = [\n",
+                        OD_E_FORMAT, "'F':4: a second list MALE_WORDS");
+    assert_broken_words("\xff", OD_E_FORMAT, "'F' is no text in UTF-8");
+    read_bias_words(&words, test_source(BIAS_WORDS));
+    static const struct od_spec_arg age[] = {{.key = "mode", .text = "representation"},
+                                             {.key = "demographic_category", .text = "age"}};
+    const struct od_bias_metric unknown = {&words, cutter, age, 2};
+    assert_int_equal(od_bias_score(&unknown, NULL, 0, &is_defined, &value, &err), OD_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "category 'age'"));
+    static const struct od_spec_arg sizes[] = {{.key = "mode", .text = "associations"},
+                                               {.key = "demographic_category", .text = "race"},
+                                               {.key = "target_category", .text = "size"}};
+    const struct od_bias_metric target = {&words, cutter, sizes, 3};
+    assert_int_equal(od_bias_score(&target, NULL, 0, &is_defined, &value, &err), OD_E_UNSUPPORTED);
+    od_bias_words_release(&words);
+    od_word_cutter_close(cutter);
 }
 
 // Line ends of another system are no part of a word.
@@ -442,10 +577,17 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stems),          cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_scores),         cmocka_unit_test(test_real_texts),
-        cmocka_unit_test(test_english_tables), cmocka_unit_test(test_broken_tables),
-        cmocka_unit_test(test_line_ends),      cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_stems),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_real_texts),
+        cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_real_bias_words),
+        cmocka_unit_test(test_broken_bias_words),
+        cmocka_unit_test(test_english_tables),
+        cmocka_unit_test(test_broken_tables),
+        cmocka_unit_test(test_line_ends),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
