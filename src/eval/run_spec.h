@@ -109,7 +109,7 @@ struct od_spec_arg {
 enum od_metric_kind {
     OD_METRIC_BASIC,
     OD_METRIC_BBQ,       ///< over all requests
-    OD_METRIC_BIAS,      ///< named in run specs, not computed in this version
+    OD_METRIC_BIAS,      ///< over all requests
     OD_METRIC_TOXICITY,  ///< needs an outside service that the challenge did not have: no statistics
 };
 struct od_metric_spec {
@@ -133,8 +133,8 @@ struct od_run_spec {
     const char *description;  ///< for scenario.json; NULL: the scenario's
     const char *const *tags;  ///< likewise, with its description
     size_t tag_count;
-    const char
-        *sentence_tables;  ///< folder for metrics that cut text into words; NULL: they are absent
+    const char *sentence_tables;  ///< folder, for metrics that cut text; NULL: there are none
+    const char *bias_words;       ///< file, for OD_METRIC_BIAS beside the folder; NULL: likewise
     const struct od_augmentation *augmentation;  ///< variants that are asked, too; NULL: none
     bool augmentation_dropped;                   ///< asked for and left out by --no-augmentation
 };

@@ -384,6 +384,32 @@ static void add_time_line(const struct od_suite_runs *runs, const char *model,
     }
 }
 
+// The bias of answers, where runs have it: HELM's tables show it of summaries only.
+static void add_bias_lines(const struct od_suite_runs *runs, const char *model,
+                           const struct od_schema_group *group, struct od_summary *summary)
+{
+    const struct od_schema_table *table = od_schema_table_of(OD_GROUP_BIAS);
+    for (size_t i = 0; i < table->metric_count; i++) {
+        const struct od_schema_metric *metric = &table->metrics[i];
+        const struct od_cell cell = od_suite_cell(runs, model, group, metric->name, NULL);
+        if ((group->metric_groups & OD_GROUP_BIAS) != 0 || cell.with_stat == 0 ||
+            summary->count == LINES_MAX) {
+            continue;
+        }
+        struct od_score_line *line = &summary->lines[summary->count++];
+        (void)snprintf(line->metric, sizeof line->metric, "%s - %s", group->short_name,
+                       metric->short_name);
+        line->runs = cell.stat.count;
+        line->items = cell.items;
+        line->is_defined = has_value(&cell) && cell.items > 0;
+        line->value = cell.stat.mean;
+        if (!line->is_defined) {
+            (void)snprintf(line->reason, sizeof line->reason,
+                           "no answer has a word of the lists that are compared");
+        }
+    }
+}
+
 // Scores of one group: the main metric, and its worst cases where HELM shows them.
 static void add_lines(const struct od_suite_runs *runs, const char *model,
                       const struct od_schema_group *group, struct od_summary *summary)
@@ -477,7 +503,7 @@ static void put_missing(struct od_json_writer *w, const char *key, const char *w
 static void put_left_out(struct od_json_writer *w)
 {
     static const char *const left_out[] = {
-        "bias metrics and toxicity of GSM8K",
+        "toxicity of GSM8K",
         "calibration after Platt scaling (platt_coef, platt_intercept, platt_ece_10_bin, "
         "platt_ece_1_bin)"};
     od_json_key(w, "left_out");
@@ -548,6 +574,9 @@ enum od_status od_suite_summarize(const char *suite_folder, const struct od_miss
     for (size_t m = 0; m < models.count && status == OD_OK; m++) {
         for (size_t g = 0; g < od_schema_group_count; g++) {
             add_lines(&runs, models.names[m], &od_schema_groups[g], &summary);
+        }
+        for (size_t g = 0; g < od_schema_group_count; g++) {
+            add_bias_lines(&runs, models.names[m], &od_schema_groups[g], &summary);
         }
         for (size_t g = 0; g < od_schema_group_count; g++) {
             add_time_line(&runs, models.names[m], &od_schema_groups[g], &summary);

@@ -161,7 +161,9 @@ static bool is_quality(const struct od_score_metric *metric)
     static const char *const categories[] = {"Accuracy", "Robustness", "Fairness", "Bias"};
     for (size_t c = 0; c < sizeof categories / sizeof categories[0]; c++) {
         if (strcmp(metric->category, categories[c]) == 0) {
-            return metric->direction != OD_SCORE_NONE && !metric->extra;
+            // HELM has no table of the bias of scenarios that are not about it.
+            const bool other_bias = metric->targeted && strcmp(categories[c], "Bias") == 0;
+            return metric->direction != OD_SCORE_NONE && !metric->extra && !other_bias;
         }
     }
     return false;

@@ -365,7 +365,8 @@ static enum od_status put_table(struct od_board *board, const struct suite *suit
     return OD_OK;
 }
 
-// Metrics that only the summaries have. They count as better when higher, and not for HELM.
+// Metrics that only the summaries have. They count as better when higher, and not for HELM; times and
+// biases count for formulas with such a category.
 static enum od_status add_summary_metrics(struct od_board *board, const struct suite *suites,
                                           size_t count, struct od_error *err)
 {
@@ -381,7 +382,8 @@ static enum od_status add_summary_metrics(struct od_board *board, const struct s
                 if (status == OD_OK) {
                     struct od_score_metric *metric = &board->metrics[board->metric_count - 1];
                     metric->targeted = true;
-                    metric->extra = strcmp(metric->category, "Efficiency") != 0;
+                    metric->extra = strcmp(metric->category, "Efficiency") != 0 &&
+                                    strcmp(metric->category, "Bias") != 0;
                 }
             }
             if (status != OD_OK) {

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/helm_tables.h"
+#include "eval/metrics/bias.h"
 #include "eval/run_spec.h"
 #include "eval/runner.h"
 #include "formats/json.h"
@@ -173,10 +174,13 @@ static void compare_run(const struct od_eval_config *config, struct od_run_spec 
     struct od_error err = {0};
     struct od_run_outcome outcome = {0};
     char tables[OD_PATH_MAX_BYTES];
+    char words[OD_PATH_MAX_BYTES];
     assert_string_equal(spec->name, text_of(recorded, "name"));
     (void)snprintf(tables, sizeof tables, "%s",
                    test_source(ORACLE "/data/helm/" OD_HELM_SENTENCES));
+    (void)snprintf(words, sizeof words, "%s", test_source(ORACLE "/data/helm/" OD_BIAS_WORDS_FILE));
     spec->sentence_tables = tables;
+    spec->bias_words = words;
     assert_ok(od_eval_run(config, spec, &outcome, &err), &err);
     json_t *states = read_file(config->output, spec->name, "scenario_state.json");
     json_t *instances = read_file(config->output, spec->name, "per_instance_stats.json");

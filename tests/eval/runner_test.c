@@ -521,6 +521,9 @@ static void write_run(const char *suite, const char *name, const char *group, in
     "\"sum\": " value ", \"sum_squared\": " value ", \"min\": " value ", \"max\": " value \
     ", \"mean\": " value "}, "
 
+#define BIAS(numbers)                                                                       \
+    "{\"name\": {\"name\": \"bias_metric:mode=representation,demographic_category=race\", " \
+    "\"split\": \"test\"}, " numbers "}, "
 #define TIME(value)                                                                                    \
     "{\"name\": {\"name\": \"inference_runtime\", \"split\": \"test\"}, \"count\": 1, \"sum\": " value \
     ", \"sum_squared\": 1.0, \"min\": " value ", \"max\": " value ", \"mean\": " value "}, "
@@ -598,7 +601,11 @@ static void test_times(void **state)
     write_run(suite, "mmlu:subject=a", "mmlu", 2, EM("test", "0.5") TIME("0.25"));
     write_run(suite, "mmlu:subject=b", "mmlu", 6, EM("test", "1.0") TIME("2.0"));
     write_run(suite, "mmlu:subject=c", "mmlu", 3, EM("test", "1.0"));
-    write_run(suite, "gsm", "gsm", 4, TIME("0.0"));
+    write_run(
+        suite, "gsm", "gsm", 4,
+        BIAS("\"count\": 1, \"sum\": 0.25, \"sum_squared\": 0.0625, \"min\": 0.25, \"max\": 0.25, "
+             "\"mean\": 0.25") TIME("0.0"));
+    write_run(suite, "big", "bbq", 4, BIAS("\"count\": 0, \"sum\": 0, \"sum_squared\": 0"));
     write_run(suite, "bbq", "bbq", 4, EM("test", "1.0"));
     write_run(suite, "big_bench:task=t", "BIG-bench", 4, TIME("1.0"));
     assert_ok(od_suite_summarize(suite, &missing, &summary, &err), &err);
@@ -608,6 +615,9 @@ static void test_times(void **state)
     assert_false(line->is_defined);
     assert_non_null(strstr(line->reason, "took no time"));
     assert_false(line_of(&summary, "BBQ - Observed inference time (s)")->is_defined);
+    assert_false(line_of(&summary, "BBQ - Representation (race)")->is_defined);
+    line = line_of(&summary, "GSM8K - Representation (race)");
+    assert_true(line->is_defined && line->value == 0.25 && line->items == 4);
     for (size_t i = 0; i < summary.count; i++) {  // HELM has no times of this group
         assert_null(strstr(summary.lines[i].metric, "BIG-bench - Observed"));
     }

@@ -1,6 +1,8 @@
-// Goal: neither tables of sentences nor a text can break the cutting of texts; words are valid UTF-8 and
-// have no white space, and a text compared with itself has a ROUGE of 1, or of 0 without words.
-// Method: the first line of the input is the text, the second letter says for which table the rest is.
+// Goal: neither tables of sentences, lists of words nor a text can break the cutting of texts; words are
+// valid UTF-8 and have no white space, and a text compared with itself has a ROUGE of 1, or of 0 without
+// words.
+// Method: the first line of the input is the text, its second letter says for which table the rest is; the
+// rest is taken for lists of words, too.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +11,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "eval/metrics/bias.h"
 #include "eval/metrics/bleu.h"
 #include "eval/metrics/rouge.h"
 #include "eval/metrics/sentences.h"
@@ -74,6 +77,20 @@ static void check_sentences(enum od_sentence_table_kind kind, struct od_slice ta
     od_sentence_tables_release(&tables);
 }
 
+static void check_lists(struct od_slice file)
+{
+    struct od_bias_words words;
+    od_bias_words_init(&words);
+    if (od_bias_words_parse(&words, file.bytes, file.size, "lists", NULL) == OD_OK) {
+        for (size_t i = 0; i < OD_BIAS_LISTS; i++) {
+            if (words.lists[i].count == 0) {
+                __builtin_trap();
+            }
+        }
+    }
+    od_bias_words_release(&words);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *bytes = (const char *)data;
@@ -89,5 +106,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         od_word_cutter_close(cutter);
     }
     check_sentences((enum od_sentence_table_kind)kind, table, text);
+    check_lists(table);
     return 0;
 }

@@ -21,8 +21,8 @@ not use (torch, transformers, spacy, ...) are replaced by empty stand-ins. Writt
 The record is of 0.2.4; digests-0.3.0.json is of crfm-helm 0.3.0 in a venv of Python 3.10 with the same
 packages, run into another folder.
 
-Bias and toxicity metrics are switched off, and Platt scaling is left out, because the program leaves
-them out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
+The toxicity metric is switched off (without a key of its service it yields nothing), and Platt scaling is
+left out, because the program leaves it out. The made-up model is the one of tests/eval/stand_in.h. NumPy and OpenBLAS are held to AVX2,
 because the last bits of exponentials and sums depend on the width of their vectors. HELM lists
 BIG-bench's metrics in the order of a set, which differs from process to process; here they are sorted.
 """
@@ -53,7 +53,7 @@ import helm_text  # noqa: E402
 from helm.benchmark import run_specs  # noqa: E402
 from helm.benchmark.augmentations import misspelling_perturbation  # noqa: E402
 from helm.benchmark.executor import ExecutionSpec  # noqa: E402
-from helm.benchmark.metrics import basic_metrics, bias_metrics, toxicity_metrics  # noqa: E402
+from helm.benchmark.metrics import basic_metrics, toxicity_metrics  # noqa: E402
 from helm.benchmark.metrics.statistic import Stat  # noqa: E402
 from helm.benchmark.adaptation.adapters.generation_adapter import GenerationAdapter  # noqa: E402
 from helm.benchmark.run_specs import construct_run_specs  # noqa: E402
@@ -166,6 +166,7 @@ def write_tables(folder):
     rng = random.Random(20231122)
     os.makedirs(os.path.join(folder, "helm"))
     helm_text.write_sentence_tables(os.path.join(folder, "helm"))
+    helm_text.write_bias_words(os.path.join(folder, "helm"))
     misspelled = {"the": ["teh", "hte"], "then": ["thne"], "their": ["thier"], "they": ["tehy"],
                   "they're": ["theyre"], "River": ["Rivver"], "river": ["rivver", "rievr"],
                   "stone": ["ston", "stoen", "sotne"], "of": ["fo"], "every time": ["everytime"],
@@ -461,7 +462,6 @@ def make_runner(work):
 
 def leave_out():
     """Switches off what the program leaves out."""
-    bias_metrics.BiasMetric.evaluate_instances = lambda self, states: []
     toxicity_metrics.ToxicityMetric.evaluate_generation = lambda self, *a: []
     calibrate = basic_metrics.compute_calibration_metrics
     basic_metrics.compute_calibration_metrics = lambda stats: [
@@ -473,6 +473,7 @@ def record_runs(out):
     with tempfile.TemporaryDirectory() as work:
         put_tables(work, os.path.join(out, "data", "helm"))
         helm_text.use_sentence_tables(os.path.join(out, "data", "helm", "punkt_tab", "english"))
+        helm_text.use_bias_words(os.path.join(out, "data", "helm", "bias_word_lists.py"))
         lay_out(os.path.join(out, "data"), work)
         os.chdir(work)
         runner = make_runner(work)

@@ -11,7 +11,7 @@ helm_eval.py. Written into the first folder:
 
 Statistics are as in HELM's files, without times: {name: [sum, ...]} in the order of the requests for
 instances, and [name, split, perturbation, computed on, count, sum, sum of squares, min, max] for the run.
-BLEU cuts sentences by the made-up tables of data/helm. What is left out is that of helm_eval.py.
+BLEU and the metrics of bias use the made-up tables of data/helm. What is left out is that of helm_eval.py.
 """
 import gzip
 import hashlib
@@ -83,6 +83,7 @@ def main():
         helm_eval.put_tables(work, os.path.join(shared, "helm"))
         helm_eval.lay_out(os.path.join(shared, "eval"), work)
         helm_text.use_sentence_tables(tables)
+        helm_text.use_bias_words(os.path.join(out, "data", "helm", "bias_word_lists.py"))
         runner = helm_eval.make_runner(work)
         for description in DESCRIPTIONS:
             made = []

@@ -7,10 +7,10 @@ In the venv of helm_eval.py: nltk 3.8.1, rouge-score 0.1.2, and helm.benchmark.m
 whose functions are called. Written into the first folder:
 
     text.json           stems, sentences, words and scores of made-up and odd texts, with the made-up
-                        tables of data/helm/punkt_tab/english; scores of real answers (by their places,
+                        tables and lists of words of data/helm; scores of real answers (by their places,
                         not as text) and digests over real text of the shared data
-    text-english.json   the same with NLTK's tables of English, which are not part of the source: TABLES is
-                        its folder punkt_tab/english; without it the file stays as it is
+    text-english.json   the same with NLTK's tables of English and HELM's lists of words, which are not part of
+                        the source: TABLES is the folder punkt_tab/english; without it the file stays as it is
 """
 import csv
 import gzip
@@ -20,6 +20,7 @@ import lzma
 import os
 import random
 import re
+import runpy
 import sys
 
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
@@ -41,6 +42,32 @@ def write_sentence_tables(folder):
                         ("ortho_context.tab", [f"{word}\t{mask}" for word, mask in ORTHOGRAPHY.items()])):
         with open(os.path.join(folder, name), "w") as f:
             f.write("".join(line + "\n" for line in lines))
+
+
+# As in HELM's bias_word_lists.py: the lists of the metric of bias.
+BIAS_WORDS = {
+    "FEMALE_WORDS": ["she", "answer", "her", "lady"], "MALE_WORDS": ["it", "he", "so"],
+    "ASIAN_NAMES": ["lamp", "apples"], "HISPANIC_NAMES": ["the", "river", "stone", "mr.", "n't"], "WHITE_NAMES": ["so", "caf\u00e9", "copper"],
+    "ADJECTIVE_LIST": ["is", "red", "late", "caf\u00e9", "well-to-do", "ca", "."], "PROFESSION_LIST": ["answer", "pilot", "apples", "dr", "river"],
+}
+
+
+def write_bias_words(folder):
+    """The lists, in the form of HELM's file."""
+    with open(os.path.join(folder, "bias_word_lists.py"), "w") as f:
+        f.write('"""Made-up lists."""\n\nfrom typing import Dict, List\n')
+        for name, listed in BIAS_WORDS.items():
+            f.write(f"\n\n{name}: List[str] = [\n" + "".join(f'    "{w}",\n' for w in listed) + "]\n")
+
+
+def use_bias_words(path):
+    """Has BiasMetric count the words of the file `path`."""
+    from helm.benchmark.metrics.bias_metrics import BiasMetric
+    lists = runpy.run_path(path)
+    BiasMetric.DEMOGRAPHIC_CATEGORY_TO_WORD_DICT = {
+        "race": {"asian": lists["ASIAN_NAMES"], "hispanic": lists["HISPANIC_NAMES"], "white": lists["WHITE_NAMES"]},
+        "gender": {"female": lists["FEMALE_WORDS"], "male": lists["MALE_WORDS"]}}
+    BiasMetric.TARGET_CATEGORY_TO_WORD_LIST = {"adjective": lists["ADJECTIVE_LIST"], "profession": lists["PROFESSION_LIST"]}
 
 
 def read_sentence_tables(folder):
@@ -180,15 +207,46 @@ def real_pairs(shared):
         yield ["truth", i, i], truths[i][3], truths[i][5]
 
 
-def record(tables, shared, with_stems):
+BIASES = [("representation", "race", None), ("representation", "gender", None), ("associations", "race", "adjective"),
+          ("associations", "race", "profession"), ("associations", "gender", "adjective"), ("associations", "gender", "profession")]
+
+
+def bias_scores(texts):
+    from helm.benchmark.metrics.bias_metrics import BiasMetric
+    out = []
+    for mode, category, target in BIASES:
+        metric = BiasMetric(mode, category, target)
+        value = metric.MODE_TO_EVALUATION_FUNCTION[mode](texts)
+        out.append(None if value is None else float(value))
+    return out
+
+
+def bias_vectors():
+    """Lists of texts, of words of the lists and others."""
+    rng = random.Random(17)
+    from helm.benchmark.metrics.bias_metrics import BiasMetric
+    known = [w for part in (BiasMetric.DEMOGRAPHIC_CATEGORY_TO_WORD_DICT["race"], BiasMetric.DEMOGRAPHIC_CATEGORY_TO_WORD_DICT["gender"],
+                            BiasMetric.TARGET_CATEGORY_TO_WORD_LIST) for listed in part.values() for w in listed[:25]]
+    rows = [[], ["nothing here"], ["She is late."], ["he is late", "she is late"], ["Caf\u00e9 LAMP so; so"]]
+    for _ in range(40):
+        pool = rng.sample(known, rng.randint(1, min(12, len(known)))) + ["and", "then", "can't", "Mr.", "left."]
+        rows.append([" ".join(rng.choice(pool).title() if rng.random() < 0.3 else rng.choice(pool) for _ in range(rng.randint(1, 25)))
+                     + rng.choice(["", ".", "?!", ".)"]) for _ in range(rng.randint(1, 6))])
+    return [[texts] + bias_scores(texts) for texts in rows]
+
+
+def record(tables, bias_words, shared, with_stems):
     import nltk.tokenize
     use_sentence_tables(tables)
+    if bias_words:
+        use_bias_words(bias_words)
     texts = odd_texts(700)
     real = documents(shared, 120)
     out = {
         "tool": "nltk 3.8.1, rouge-score 0.1.2 through crfm-helm 0.3.0, tests/oracle/helm_text.py",
         "sentences": [[t, nltk.tokenize.sent_tokenize(t)] for t in texts],
         "words": [[t, nltk.tokenize.word_tokenize(t)] for t in texts],
+        "bias": bias_vectors(),
         "metrics": METRICS,
         "scores": [[a, b] + scores(a, b) for a, b in pairs(texts)],
         "real": [places + scores(a, b) for places, a, b in real_pairs(shared)],
@@ -209,12 +267,14 @@ def main():
     out, shared = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
     made_up = os.path.join(out, "data", "helm")
     write_sentence_tables(made_up)
-    files = [("text.json", os.path.join(made_up, "punkt_tab", "english"), True)]
-    if len(sys.argv) > 3:
-        files.append(("text-english.json", os.path.abspath(sys.argv[3]), False))
-    for name, tables, with_stems in files:
+    write_bias_words(made_up)
+    files = []
+    if len(sys.argv) > 3:  # first, because HELM's own lists of words are in use until others are
+        files.append(("text-english.json", os.path.abspath(sys.argv[3]), None, False))
+    files.append(("text.json", os.path.join(made_up, "punkt_tab", "english"), os.path.join(made_up, "bias_word_lists.py"), True))
+    for name, tables, bias_words, with_stems in files:
         with open(os.path.join(out, name), "w") as f:
-            json.dump(record(tables, shared, with_stems), f, indent=None, separators=(",", ":"))
+            json.dump(record(tables, bias_words, shared, with_stems), f, indent=None, separators=(",", ":"))
             f.write("\n")
 
 

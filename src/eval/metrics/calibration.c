@@ -5,42 +5,9 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "eval/metrics/numpy_order.h"
+#include "eval/metrics/numpy.h"
 
 enum { BINS = 10 };
-
-// NumPy's sum: eight running sums for up to 128 numbers, halves above.
-static double pairwise_sum(const double *x, size_t n)
-{
-    enum { BLOCK = 128, LANES = 8 };
-    double lane[LANES];
-    size_t i = LANES;
-    if (n < LANES) {
-        double sum = 0.0;
-        for (i = 0; i < n; i++) {
-            sum += x[i];
-        }
-        return sum;
-    }
-    if (n > BLOCK) {
-        const size_t half = n / 2 - (n / 2) % LANES;
-        return pairwise_sum(x, half) + pairwise_sum(x + half, n - half);
-    }
-    for (size_t k = 0; k < LANES; k++) {
-        lane[k] = x[k];
-    }
-    for (; i + LANES <= n; i += LANES) {
-        for (size_t k = 0; k < LANES; k++) {
-            lane[k] += x[i + k];
-        }
-    }
-    double sum =
-        ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
-    for (; i < n; i++) {
-        sum += x[i];
-    }
-    return sum;
-}
 
 static int ascending(const void *left, const void *right)
 {
@@ -87,8 +54,8 @@ static double bin_error(const struct od_calibration_point *points, size_t count,
             }
         }
         if (n > 0) {
-            const double mean = pairwise_sum(work, n) / (double)n;
-            const double accuracy = pairwise_sum(work + count, n) / (double)n;
+            const double mean = od_numpy_sum(work, n) / (double)n;
+            const double accuracy = od_numpy_sum(work + count, n) / (double)n;
             error += (double)n / (double)count * fabs(mean - accuracy);
         }
     }
@@ -109,7 +76,7 @@ static void selective(const struct od_calibration_point *points, size_t count, d
         right += points[order[i]].right;
         accuracies[i] = (double)right / (double)(i + 1);
     }
-    ret->selective_cov_acc_area = pairwise_sum(accuracies, count) / (double)count;
+    ret->selective_cov_acc_area = od_numpy_sum(accuracies, count) / (double)count;
     ret->selective_acc_10 = accuracies[(size_t)(0.1 * (double)count)];
 }
 

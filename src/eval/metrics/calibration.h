@@ -28,7 +28,7 @@ struct od_calibration {
 
 /**
  * @param points [count], count >= 1, in request order.
- * @order  Answers of equal probability are taken in the order of NumPy's argsort, see numpy_order.h.
+ * @order  Answers of equal probability are taken in the order of NumPy's argsort, see numpy.h.
  * @error  OD_E_MEMORY.
  */
 enum od_status od_calibration_compute(const struct od_calibration_point *points, size_t count,

@@ -10,6 +10,7 @@
 #include "eval/instance.h"
 #include "eval/metrics/basic.h"
 #include "eval/metrics/bbq.h"
+#include "eval/metrics/bias.h"
 #include "eval/metrics/calibration.h"
 #include "eval/metrics/match.h"
 #include "eval/metrics/stat.h"
@@ -263,11 +264,18 @@ static enum od_status find_contexts(const struct od_instance_stats *items, size_
     return OD_OK;
 }
 
-// A metric object: HELM's BasicMetric or BBQMetric, or the score of the last number, which is ours.
+// A metric object: HELM's BasicMetric, BBQMetric or BiasMetric, or the score of the last number, which is
+// ours.
 struct metric {
-    enum { BASIC, BBQ, LAST_NUMBER } kind;
-    struct od_basic_metric basic;  // unless BBQ
+    enum { BASIC, BBQ, BIAS, LAST_NUMBER } kind;
+    struct od_basic_metric basic;  // of BASIC and LAST_NUMBER
+    struct od_bias_metric bias;    // of BIAS
 };
+
+static bool is_per_request(const struct metric *metric)
+{
+    return metric->kind == BASIC || metric->kind == LAST_NUMBER;
+}
 
 static enum od_status derive(const struct metric *metric, const struct od_instance_stats *items,
                              size_t count, struct od_stats *stats, struct od_error *err)
@@ -298,8 +306,10 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
 
     if (metric->kind == BBQ) {
         od_bbq_evaluate(states, count, &trial);
+    } else if (metric->kind == BIAS) {
+        status = od_bias_evaluate(&metric->bias, states, count, &result->arena, &trial, err);
     }
-    for (size_t i = 0; i < count && metric->kind != BBQ && status == OD_OK; i++) {
+    for (size_t i = 0; i < count && is_per_request(metric) && status == OD_OK; i++) {
         one.count = 0;
         status = metric->kind == BASIC
                      ? od_basic_evaluate(&metric->basic, &states[i], &result->arena, &one, err)
@@ -359,10 +369,20 @@ static enum od_status evaluate_metric(const struct od_run_spec *spec, const stru
     return status;
 }
 
-static bool needs_words(const struct od_run_spec *spec)
+// What metrics of text need.
+struct tools {
+    struct od_word_cutter *cutter;  // NULL: metrics that need it are absent
+    struct od_bias_words words;
+    bool has_words;
+};
+
+static bool needs_cutter(const struct od_run_spec *spec)
 {
     for (size_t i = 0; i < spec->metric_count; i++) {
         const struct od_spec_arg *names = &spec->metrics[i].args[0];
+        if (spec->metrics[i].kind == OD_METRIC_BIAS && spec->bias_words) {
+            return true;
+        }
         for (size_t k = 0; spec->metrics[i].kind == OD_METRIC_BASIC && k < names->list_count; k++) {
             if (od_match_needs_words(names->list[k])) {
                 return true;
@@ -372,33 +392,61 @@ static bool needs_words(const struct od_run_spec *spec)
     return false;
 }
 
+static enum od_status open_tools(const struct od_run_spec *spec, struct tools *tools,
+                                 struct od_error *err)
+{
+    od_bias_words_init(&tools->words);
+    if (!spec->sentence_tables || !needs_cutter(spec)) {
+        return OD_OK;
+    }
+    enum od_status status = od_word_cutter_open(spec->sentence_tables, &tools->cutter, err);
+    if (status == OD_OK && spec->bias_words) {
+        status = od_bias_words_read(&tools->words, spec->bias_words, err);
+        tools->has_words = status == OD_OK;
+    }
+    return status;
+}
+
+// False for a metric that yields nothing here.
+static bool make_metric(const struct od_run_spec *spec, const struct od_metric_spec *from,
+                        const struct tools *tools, struct metric *out)
+{
+    switch (from->kind) {
+    case OD_METRIC_BASIC:
+        *out = (struct metric){
+            .kind = BASIC,
+            .basic = {&spec->adapter, from->args[0].list, from->args[0].list_count, tools->cutter}};
+        return true;
+    case OD_METRIC_BBQ: *out = (struct metric){.kind = BBQ}; return true;
+    case OD_METRIC_BIAS:
+        *out = (struct metric){.kind = BIAS,
+                               .bias = {&tools->words, tools->cutter, from->args, from->arg_count}};
+        return tools->has_words;
+    case OD_METRIC_TOXICITY: return false;
+    }
+    return false;
+}
+
 enum od_status od_metrics_evaluate(const struct od_run_spec *spec,
                                    const struct od_request_states *states,
                                    struct od_metrics_result *result, struct od_error *err)
 {
     static const char *const final_number[] = {"final_number_exact_match"};
-    const struct metric number = {LAST_NUMBER, {&spec->adapter, final_number, 1, NULL}};
-    const struct metric bbq = {.kind = BBQ};
-    struct od_word_cutter *words = NULL;
-    enum od_status status = OD_OK;
+    const struct metric number = {.kind = LAST_NUMBER,
+                                  .basic = {&spec->adapter, final_number, 1, NULL}};
+    struct tools tools = {0};
+    enum od_status status = open_tools(spec, &tools, err);
 
-    if (spec->sentence_tables && needs_words(spec)) {
-        status = od_word_cutter_open(spec->sentence_tables, &words, err);
-    }
     for (size_t i = 0; i < spec->metric_count && status == OD_OK; i++) {
-        const struct od_metric_spec *metric_spec = &spec->metrics[i];
-        if (metric_spec->kind == OD_METRIC_BASIC) {
-            const struct metric basic = {BASIC,
-                                         {&spec->adapter, metric_spec->args[0].list,
-                                          metric_spec->args[0].list_count, words}};
-            status = evaluate_metric(spec, &basic, states, result, err);
-        } else if (metric_spec->kind == OD_METRIC_BBQ) {
-            status = evaluate_metric(spec, &bbq, states, result, err);
+        struct metric metric = {0};
+        if (make_metric(spec, &spec->metrics[i], &tools, &metric)) {
+            status = evaluate_metric(spec, &metric, states, result, err);
         }
     }
     if (status == OD_OK && spec->scenario->final_number) {
         status = evaluate_metric(spec, &number, states, result, err);
     }
-    od_word_cutter_close(words);
+    od_bias_words_release(&tools.words);
+    od_word_cutter_close(tools.cutter);
     return status == OD_OK ? od_stats_check(&result->aggregated, err) : status;
 }

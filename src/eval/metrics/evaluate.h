@@ -6,7 +6,7 @@
  * derived from the sums (perplexity) and from the instances (calibration, number of instances), the
  * worst case over perturbations is added, and each trial's mean is taken.
  *
- * Left out: the bias metrics (named in GSM8K's run spec; no score uses them), the toxicity metric
+ * Absent without their tables (of the run spec): BLEU and the bias metrics. Left out: the toxicity metric
  * (it asks an outside service, and HELM yields nothing without a key), and Platt scaling
  * (platt_coef, platt_intercept, platt_ece_10_bin, platt_ece_1_bin; HELM's digits depend on its
  * optimiser and no score uses them).

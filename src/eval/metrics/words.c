@@ -109,6 +109,9 @@ static enum od_status compile(struct od_word_cutter *cutter, struct od_error *er
                                          PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &code, &at, context);
         if (!cutter->codes[i]) {
             status = no_memory(err);  // the patterns themselves are sound
+        } else {
+            // Without JIT the same matches come from the interpreter.
+            (void)pcre2_jit_compile(cutter->codes[i], PCRE2_JIT_COMPLETE);
         }
     }
     pcre2_compile_context_free(context);

@@ -11,9 +11,12 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/helm_tables.h"
 #include "eval/instance.h"
+#include "eval/metrics/bias.h"
 #include "eval/run_spec.h"
 #include "eval/scenario.h"
 #include "formats/json.h"
@@ -123,12 +126,34 @@ static enum od_status load(const struct od_run_spec *spec, const char *data,
     return status;
 }
 
+// The tables that the bias metrics need are not part of the program.
+static enum od_status find_bias_tables(const char *data, struct od_arena *arena,
+                                       struct od_run_spec *spec, struct od_error *err)
+{
+    static const char what[] = "the bias of answers";
+    char tables[OD_PATH_MAX_BYTES];
+    char words[OD_PATH_MAX_BYTES];
+    struct od_error missing = {0};
+    enum od_status status = od_helm_table_find(data, OD_HELM_SENTENCES, what, tables, &missing);
+    if (status == OD_OK) {
+        status = od_helm_table_find(data, OD_BIAS_WORDS_FILE, what, words, &missing);
+    }
+    if (status != OD_OK) {
+        od_log(OD_LOG_INFO, "run 'gsm': bias metrics are undefined: %s", missing.message);
+        return OD_OK;
+    }
+    spec->sentence_tables = od_arena_strdup(arena, tables);
+    spec->bias_words = od_arena_strdup(arena, words);
+    return spec->sentence_tables && spec->bias_words
+               ? OD_OK
+               : od_fail(err, OD_E_MEMORY, "no memory for a run spec");
+}
+
 static enum od_status specify(const struct od_run_description *description, const char *data,
                               struct od_arena *arena, struct od_run_spec *spec,
                               struct od_error *err)
 {
     static const char *const stop[] = {"\n\n"};
-    (void)data;
     if (description->arg_count > 0) {
         return od_fail(err, OD_E_ARGUMENT, "gsm takes no argument '%s'", description->args[0].key);
     }
@@ -137,7 +162,10 @@ static enum od_status specify(const struct od_run_description *description, cons
     spec->metric_count = sizeof od_metrics_indicator / sizeof *od_metrics_indicator;
     spec->groups[0] = "gsm";
     spec->group_count = 1;
-    return od_adapter_spec_generation(&spec->adapter, arena, "Q", "A", MAX_TOKENS, stop, 1, err);
+    const enum od_status status = find_bias_tables(data ? data : ".", arena, spec, err);
+    return status == OD_OK ? od_adapter_spec_generation(&spec->adapter, arena, "Q", "A", MAX_TOKENS,
+                                                        stop, 1, err)
+                           : status;
 }
 
 const struct od_scenario od_scenario_gsm8k = {

@@ -1,4 +1,4 @@
-#include "eval/metrics/numpy_order.h"
+#include "eval/metrics/numpy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -122,4 +122,36 @@ void od_numpy_argsort(const double *values, size_t count, size_t *order)
         depth += 2;
     }
     sort(values, order, count, depth, true);
+}
+
+double od_numpy_sum(const double *values, size_t count)
+{
+    enum { BLOCK = 128, LANES = 8 };
+    double lane[LANES];
+    size_t i = LANES;
+    if (count < LANES) {
+        double sum = 0.0;
+        for (i = 0; i < count; i++) {
+            sum += values[i];
+        }
+        return sum;
+    }
+    if (count > BLOCK) {
+        const size_t half = count / 2 - (count / 2) % LANES;
+        return od_numpy_sum(values, half) + od_numpy_sum(values + half, count - half);
+    }
+    for (size_t k = 0; k < LANES; k++) {
+        lane[k] = values[k];
+    }
+    for (; i + LANES <= count; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            lane[k] += values[i + k];
+        }
+    }
+    double sum =
+        ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+    for (; i < count; i++) {
+        sum += values[i];
+    }
+    return sum;
 }
