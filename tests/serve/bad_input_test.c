@@ -16,7 +16,6 @@
 #include "base/status.h"
 #include "formats/json.h"
 #include "infer/engine.h"
-#include "infer/responder.h"
 #include "net/wire.h"
 #include "serve/server.h"
 #include "support.h"

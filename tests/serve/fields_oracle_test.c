@@ -3,7 +3,6 @@
 // listed here: our limits on numbers, and our words about text that is no JSON.
 
 #include <jansson.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
