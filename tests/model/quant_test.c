@@ -89,7 +89,7 @@ static void floats_of_8_bits_stay_near(void **state)
     double error = 0.0;
     double norm = 0.0;
     struct od_spec calm = tiny_spec;  // no attention that is all on one key
-    calm.init_std = 0.05F;
+    calm.init_std = 0.05;
     tiny_build_of(
         &rounded, &calm,
         (struct od_program_options){.mode = OD_PROGRAM_TRAIN_LORA, .quant = OD_QUANT_E4M3});
