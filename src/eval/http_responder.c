@@ -299,8 +299,7 @@ static enum od_status http_process(void *context, const struct od_process_reques
     json_t *reply = NULL;
     od_buf_init(&body, BODY_MAX_BYTES);
     write_process(request, &body);
-    enum od_status status =
-        ask(http, "/process", &body, http->options.process_timeout_s, &reply, err);
+    enum od_status status = ask(http, "/process", &body, http->options.timeout_s, &reply, err);
     if (status == OD_OK) {
         status = read_result(http, reply, result, err);
     }
@@ -325,7 +324,7 @@ static enum od_status http_tokenize(void *context, const char *text, size_t size
     od_json_member_bool(&w, "truncation", truncation);
     od_json_member_int(&w, "max_length", max_length);
     od_json_object_end(&w);
-    enum od_status status = ask(http, "/tokenize", &body, 0.0, &reply, err);
+    enum od_status status = ask(http, "/tokenize", &body, http->options.timeout_s, &reply, err);
     const json_t *tokens = json_object_get(reply, "tokens");
     if (status == OD_OK && !json_is_array(tokens)) {
         status = lacks(http, "/tokenize", "tokens", "a list", err);
@@ -362,7 +361,7 @@ static enum od_status http_decode(void *context, const int32_t *ids, size_t coun
     }
     od_json_array_end(&w);
     od_json_object_end(&w);
-    enum od_status status = ask(http, "/decode", &body, 0.0, &reply, err);
+    enum od_status status = ask(http, "/decode", &body, http->options.timeout_s, &reply, err);
     const json_t *text = json_object_get(reply, "text");
     if (status == OD_OK && !json_is_string(text)) {
         status = od_fail(err, OD_E_IO, "'%s/decode': the reply has no 'text'", http->url);

@@ -24,11 +24,11 @@ enum { OD_HTTP_URL_MAX_BYTES = 2048, OD_HTTP_CONNECTIONS_MAX = 256 };
 
 /** Limits and trust of a client; `ca_bundle` is copied. */
 struct od_http_options {
-    double process_timeout_s;  ///< for /process; 0: none
-    size_t reply_max_bytes;    ///< a longer answer is a failure
-    const char *ca_bundle;     ///< whom https trusts (net/ca_bundle.h); NULL: as libcurl was built
+    double timeout_s;        ///< for an answer, to its last byte; 0: none
+    size_t reply_max_bytes;  ///< a longer answer is a failure
+    const char *ca_bundle;   ///< whom https trusts (net/ca_bundle.h); NULL: as libcurl was built
 };
-#define OD_HTTP_OPTIONS_INIT {.process_timeout_s = 3000.0, .reply_max_bytes = (size_t)256 << 20}
+#define OD_HTTP_OPTIONS_INIT {.timeout_s = 3000.0, .reply_max_bytes = (size_t)256 << 20}
 
 struct od_http_responder;
 

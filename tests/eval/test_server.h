@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,9 @@ struct test_server {
     int sockets[TEST_SERVER_CONNECTIONS_MAX];
     atomic_int connections;
     _Atomic enum test_server_fault fault;
+    /** Sends what it likes in place of an answer to `path`; false: the answer is sent. NULL: never. */
+    bool (*hostile)(void *context, int socket, const char *path);
+    void *hostile_context;
     pthread_mutex_t lock;
     char last_body[1 << 16];  ///< of the last request, cut
     char last_head[4096];
@@ -218,6 +222,11 @@ STAND_IN_UNUSED static void *test_server_connection(void *context)
                        in.bytes + head);
         (void)pthread_mutex_unlock(&server->lock);
         if (server->fault == TEST_SERVER_HANGS_UP) {
+            (void)shutdown(connection.socket, SHUT_RDWR);
+            continue;
+        }
+        if (server->hostile && server->hostile(server->hostile_context, connection.socket,
+                                               strchr(in.bytes, ' ') + 1)) {
             (void)shutdown(connection.socket, SHUT_RDWR);
             continue;
         }
