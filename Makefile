@@ -99,6 +99,7 @@ test-asan: asan
 bench: build
 	$(BUILD)/oneday bench gemm
 	$(BUILD)/oneday bench train --device cpu
+	$(BUILD)/oneday bench infer --shape gpt2-124m --device cpu
 
 install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)

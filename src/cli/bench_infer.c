@@ -216,7 +216,7 @@ static void print_prompts(const struct od_cli *cli, const struct od_bench_prompt
 int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
 {
     struct od_bench_prompts_options bench = {
-        .allow_vector = !cli->no_vector, .subject = "astronomy", .prompts = 32};
+        .allow_vector = !cli->no_vector, .subject = "astronomy", .prompts = 64};
     int64_t callers = 8;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF(0, "shape", "NAME", &bench.shape,
@@ -226,7 +226,7 @@ int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "data", "FOLDER", &bench.data, "folder with mmlu/",
                           "questions are made up"),
         OD_OPTION_TEXT_OF(0, "subject", "NAME", &bench.subject, "of MMLU", "astronomy"),
-        OD_OPTION_INT_OF(0, "prompts", "N", &bench.prompts, "how many at most", "32"),
+        OD_OPTION_INT_OF(0, "prompts", "N", &bench.prompts, "how many at most", "64"),
         OD_OPTION_INT_OF(0, "callers", "N", &callers, "that ask at a time", "8"),
     };
     const struct od_command_spec spec = {

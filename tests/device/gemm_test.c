@@ -142,45 +142,69 @@ static void pack(struct problem *p, enum od_gemm_form form)
 }
 
 // Every other problem has weights that bf16 holds.
-static void drop_digits(struct operand *b, int64_t count)
+static void drop_digits(float *values, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
-        b->memory[i] = od_bf16_to_f32(od_f32_to_bf16(b->memory[i]));
+        values[i] = od_bf16_to_f32(od_f32_to_bf16(values[i]));
     }
 }
 
-static void problem_init(struct problem *p, struct draw *draw, int64_t m, int64_t n, int64_t k)
+// What C was, and what it should become.
+static void expect(struct problem *p, struct draw *draw)
+{
+    p->start = od_alloc((size_t)(p->m * p->ldc), sizeof(float));
+    p->expected = od_alloc((size_t)(p->m * p->ldc), sizeof(float));
+    p->c = od_alloc((size_t)(p->m * p->ldc), sizeof(float));
+    assert_non_null(p->start);
+    assert_non_null(p->expected);
+    assert_non_null(p->c);
+    for (int64_t i = 0; i < p->m * p->ldc; i++) {
+        const bool canary = i % p->ldc >= p->n;
+        p->start[i] = canary || p->accumulate ? draw_value(draw) : NAN;
+    }
+    memcpy(p->expected, p->start, c_bytes(p));
+    od_gemm_ref(p->m, p->n, p->k, p->a.mat, p->b.mat, p->expected, p->ldc, p->accumulate);
+}
+
+static void problem_start(struct problem *p, struct draw *draw, int64_t m, int64_t n, int64_t k,
+                          int a_kind, int b_kind)
 {
     *p = (struct problem){.m = m, .n = n, .k = k};
     p->accumulate = draw_below(draw, 2) == 1;
     p->ldc = n + draw_below(draw, 2) * CANARY_COLS;
-    p->a = operand_create(draw, m, k, (int)draw_below(draw, KINDS));
-    p->b = operand_create(draw, k, n, (int)draw_below(draw, KINDS));
+    p->a = operand_create(draw, m, k, a_kind);
+    p->b = operand_create(draw, k, n, b_kind);
+}
+
+// Plain rows of A, and a weight in both packed forms.
+static void problem_init_packed(struct problem *p, struct draw *draw, int64_t m, int64_t n,
+                                int64_t k)
+{
+    problem_start(p, draw, m, n, k, ROW_MAJOR, COLUMN_MAJOR);
+    p->b.mat.col_stride = k;
+    drop_digits(p->b.memory, n * k);
+    pack(p, OD_GEMM_F32);
+    pack(p, OD_GEMM_BF16);
+    expect(p, draw);
+}
+
+static void problem_init(struct problem *p, struct draw *draw, int64_t m, int64_t n, int64_t k)
+{
+    problem_start(p, draw, m, n, k, (int)draw_below(draw, KINDS), (int)draw_below(draw, KINDS));
     // A packed weight has no gaps.
     if (p->b.mat.row_stride == 1 && k > 0 && draw_below(draw, 4) > 0) {
         p->b.mat.col_stride = k;
     }
     if (p->b.mat.row_stride == 1 && p->b.mat.col_stride == k) {
         if (draw_below(draw, 2) == 1) {
-            drop_digits(&p->b, n * k);
+            drop_digits(p->b.memory, n * k);
         }
         pack(p, OD_GEMM_F32);
         if (od_gemm_form_of(p->b.mat.data, n * k) == OD_GEMM_BF16) {
             pack(p, OD_GEMM_BF16);
         }
     }
-    p->start = od_alloc((size_t)(m * p->ldc), sizeof(float));
-    p->expected = od_alloc((size_t)(m * p->ldc), sizeof(float));
-    p->c = od_alloc((size_t)(m * p->ldc), sizeof(float));
-    assert_non_null(p->start);
-    assert_non_null(p->expected);
-    assert_non_null(p->c);
-    for (int64_t i = 0; i < m * p->ldc; i++) {
-        const bool canary = i % p->ldc >= n;
-        p->start[i] = canary || p->accumulate ? draw_value(draw) : NAN;
-    }
-    memcpy(p->expected, p->start, c_bytes(p));
-    od_gemm_ref(m, n, k, p->a.mat, p->b.mat, p->expected, p->ldc, p->accumulate);
+    expect(p, draw);
 }
 
 static void problem_release(struct problem *p)
@@ -321,6 +345,44 @@ static void beyond_the_blocks(void **state)
     engine_free(&best);
     engine_free(&avx2);
     engine_free(&scalar);
+}
+
+// Few rows against packed weights: every number of rows that is streamed and some that are not, an odd
+// k longer than a block, and a cut panel.
+static void packed_weights(void **state)
+{
+    (void)state;
+    static const int64_t depths[] = {1, 2, 511, 1025};
+    struct draw draw = {test_seed(), 0};
+    struct engine engines[] = {engine_create(2, KIND_BEST), engine_create(2, KIND_AVX2),
+                               engine_create(2, KIND_SCALAR)};
+    for (int64_t m = 1; m <= 27; m++) {
+        for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++) {
+            struct problem problem;
+            problem_init_packed(&problem, &draw, m, 16 * (m % 5) + 1 + m % 16, depths[i]);
+            for (int kind = 0; kind < 3; kind++) {
+                run_way(&engines[kind], &problem, WAY_PACKED, kind_names[2 - kind]);
+                run_way(&engines[kind], &problem, WAY_PACKED_BF16, kind_names[2 - kind]);
+            }
+            problem_release(&problem);
+        }
+    }
+    for (int kind = 0; kind < 3; kind++) {
+        engine_free(&engines[kind]);
+    }
+}
+
+// A single digit too many asks for fp32; special values fit.
+static void forms(void **state)
+{
+    (void)state;
+    float w[] = {1.5F, -0.0F, INFINITY, -3e38F, 1e-40F};
+    drop_digits(w, 5);
+    assert_int_equal(od_gemm_form_of(w, 5), OD_GEMM_BF16);
+    for (int bit = 0; bit < 32; bit++) {
+        w[3] = od_f32_from_bits(UINT32_C(1) << bit);
+        assert_int_equal(od_gemm_form_of(w, 5), bit < 16 ? OD_GEMM_F32 : OD_GEMM_BF16);
+    }
 }
 
 struct heads {
@@ -468,6 +530,8 @@ int main(void)
         cmocka_unit_test(wide_vector_has_the_bits_of_the_loop),
         cmocka_unit_test(scalar_has_the_bits_of_the_loop),
         cmocka_unit_test(beyond_the_blocks),
+        cmocka_unit_test(packed_weights),
+        cmocka_unit_test(forms),
         cmocka_unit_test(one_product_per_item_inside_the_pool),
         cmocka_unit_test(special_values),
         cmocka_unit_test(rounds_once),

@@ -547,6 +547,7 @@ static double now_s(void)
 
 struct spin {
     double seconds;
+    bool wide;
     double rate[OD_THREADS_MAX];
     float sink[OD_THREADS_MAX];
 };
@@ -562,8 +563,8 @@ static void spin_thread(void *context, int64_t first, int64_t last, int thread)
     double flop = 0.0;
     float sink = 0.0F;
     while (end - start < spin->seconds || flop <= 0.0) {
-        sink += od_gemm_spin_avx2(ROUNDS);
-        flop += (double)ROUNDS * (double)OD_GEMM_SPIN_FLOP;
+        sink += spin->wide ? od_gemm_spin_avx512(ROUNDS) : od_gemm_spin_avx2(ROUNDS);
+        flop += (double)ROUNDS * (double)OD_GEMM_SPIN_FLOP * (spin->wide ? 2.0 : 1.0);
         end = now_s();
     }
     spin->sink[thread] = sink;
@@ -572,7 +573,7 @@ static void spin_thread(void *context, int64_t first, int64_t last, int thread)
 
 double od_cpu_fma_peak(struct od_pool *pool, struct od_cpu_features features, double seconds)
 {
-    struct spin spin = {.seconds = seconds};
+    struct spin spin = {.seconds = seconds, .wide = features.avx512};
     double sum = 0.0;
     if (!features.avx2_fma) {
         return 0.0;

@@ -530,8 +530,8 @@ const struct od_gemm_kernels od_gemm_kernels_avx2 = {.block = block_avx2,
                                                      .stream = od_gemm_stream_avx2,
                                                      .unpack = unpack_avx2};
 
-// AVX-512 where it pays.
-const struct od_gemm_kernels od_gemm_kernels_avx512 = {.block = block_avx2,
+// Packing is bound by memory either way.
+const struct od_gemm_kernels od_gemm_kernels_avx512 = {.block = od_gemm_block_avx512,
                                                        .pack_b = pack_b_avx2,
                                                        .pack_a = pack_a_avx2,
                                                        .stream = od_gemm_stream_avx512,

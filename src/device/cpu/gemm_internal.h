@@ -83,6 +83,7 @@ extern const struct od_gemm_kernels od_gemm_kernels_scalar;
 extern const struct od_gemm_kernels od_gemm_kernels_avx2;
 extern const struct od_gemm_kernels od_gemm_kernels_avx512;
 
+void od_gemm_block_avx512(const struct od_gemm_block *block);
 void od_gemm_stream_avx2(const struct od_gemm_stream *stream);
 void od_gemm_stream_avx512(const struct od_gemm_stream *stream);
 
@@ -90,6 +91,8 @@ void od_gemm_stream_avx512(const struct od_gemm_stream *stream);
 enum { OD_GEMM_SPIN_FLOP = 12 * 8 * 2 * 8 };
 /** Run `rounds` rounds of fused multiply-adds; gives a number that depends on all of them. */
 float od_gemm_spin_avx2(int64_t rounds);
+/** The same with twice the FLOP. */
+float od_gemm_spin_avx512(int64_t rounds);
 
 /** Rows of the next group when `left` rows remain: six, and the last two groups alike. */
 static inline int od_gemm_group_rows(int64_t left)
