@@ -15,6 +15,7 @@
 #include "cli/sizes.h"
 #include "flow/bench_gemm.h"
 #include "flow/bench_gpu.h"
+#include "flow/bench_infer_gpu.h"
 #include "flow/bench_train.h"
 #include "flow/bench_train_gpu.h"
 #include "ops/gpu.h"
@@ -430,9 +431,109 @@ static int bench_gpu(struct od_cli *cli, int argc, char **argv)
     return status ? od_command_fail(&spec, status, &err) : 0;
 }
 
+static void print_infer_line(const char *how, const struct od_bench_infer_result *r,
+                             const struct od_bench_infer_speed *s)
+{
+    (void)printf("  %-16s prompts %8.0f tokens/s (%4.1f %% of the products' ceiling)", how,
+                 s->prompt_tokens_per_s, 100.0 * s->prompt_share);
+    for (int i = 0; i < OD_BENCH_INFER_BATCHES; i++) {
+        (void)printf("; %lld at a time %7.0f tokens/s (%4.1f %% of memory's speed)",
+                     (long long)r->batch[i], s->tokens_per_s[i], 100.0 * s->share[i]);
+    }
+    (void)putchar('\n');
+}
+
+static json_t *infer_json(const struct od_bench_infer_result *r, int64_t prompt, bool invariant)
+{
+    const struct od_bench_infer_speed *s = invariant ? &r->invariant : &r->fastest;
+    char name[80];
+    char date[16] = "";
+    const time_t now = time(NULL);
+    struct tm day;
+    if (gmtime_r(&now, &day)) {
+        (void)strftime(date, sizeof date, "%Y-%m-%d", &day);
+    }
+    (void)snprintf(name, sizeof name, "infer %s", r->shape);
+    return json_pack(
+        "{ss sb sI ss ss ss ss sf sf sf sf sI sf sf sI sf sf}", "case", name, "batch_invariant",
+        invariant, "seq_len", (json_int_t)prompt, "date", date, "gpu", r->gpu, "driver", r->driver,
+        "commit", od_commit, "ceiling_tflops", 1e-12 * r->ceiling, "memory_bytes_per_s",
+        r->memory_bytes, "prompt_tokens_per_s", s->prompt_tokens_per_s, "prompt_share_of_ceiling",
+        s->prompt_share, "batch_a", (json_int_t)r->batch[0], "tokens_per_s_a", s->tokens_per_s[0],
+        "share_of_memory_a", s->share[0], "batch_b", (json_int_t)r->batch[1], "tokens_per_s_b",
+        s->tokens_per_s[1], "share_of_memory_b", s->share[1]);
+}
+
+static int bench_infer(struct od_cli *cli, int argc, char **argv)
+{
+    struct od_bench_infer_options bench = {.shape = "llama-3-8b", .prompt = 2048, .steps = 20};
+    const char *vram = NULL;
+    struct od_option options[] = {
+        OD_OPTION_TEXT_OF(0, "shape", "NAME", &bench.shape, "one of those of bench train",
+                          "llama-3-8b"),
+        OD_OPTION_INT_OF(0, "prompt", "N", &bench.prompt,
+                         "tokens of a prompt, and of each sequence when it goes on", "2048"),
+        OD_OPTION_INT_OF(0, "steps", "N", &bench.steps, "passes that are timed", "20"),
+        OD_OPTION_INT_OF(0, "cut", "L", &bench.layers, "so many layers only", "all"),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
+                          "most that the process may take on the card (24GB)", "all of it"),
+        OD_OPTION_FLAG_OF(0, "no-library", &bench.no_library,
+                          "own matrix products even where cuBLASLt is found"),
+    };
+    const struct od_command_spec spec = {
+        .name = "bench infer",
+        .arguments = "[--shape NAME] [--prompt N]",
+        .summary = "prompts and generation on a GPU, on random weights",
+        .details =
+            "Prompts beside the ceiling of large bf16 products, generation for 1 and for 64\n"
+            "sequences beside the speed of memory (a copy); both with batch invariance, as\n"
+            "serving has it, and without, which is what that costs. The sampler is left out.\n"
+            "--json prints a line for each of the two.\n"
+            "\n"
+            "    oneday bench infer --device cuda --shape llama-3-8b",
+        .options = options,
+        .option_count = OD_COUNT_OF(options),
+    };
+    struct od_args args;
+    struct od_error err = {0};
+    struct od_cli_device device = {0};
+    struct od_bench_infer_result result;
+    int exit_code = 0;
+    if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
+        return exit_code;
+    }
+    enum od_status status = od_cli_device(cli, &device, &err);
+    if (status == OD_OK && !device.on_gpu) {
+        status = od_fail(&err, OD_E_NOT_FOUND,
+                         "bench infer needs a GPU, and --device %.20s has none", cli->device);
+    }
+    if (status == OD_OK && vram) {
+        status = od_size_read(vram, &bench.max_bytes, &err);
+    }
+    bench.gpu = device.gpu;
+    if (status == OD_OK) {
+        status = od_bench_infer_gpu(&bench, &result, &err);
+    }
+    for (int i = 0; status == OD_OK && cli->json && i < 2; i++) {
+        json_t *row = infer_json(&result, bench.prompt, i == 0);
+        (void)json_dumpf(row, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+        json_decref(row);
+    }
+    if (status == OD_OK && !cli->json) {
+        (void)printf("%s on %s (driver %s): products %.0f TFLOP/s, memory %.0f GB/s\n",
+                     result.shape, result.gpu, result.driver, 1e-12 * result.ceiling,
+                     1e-9 * result.memory_bytes);
+        print_infer_line("batch-invariant", &result, &result.invariant);
+        print_infer_line("fastest", &result, &result.fastest);
+    }
+    return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
+}
+
 static const struct od_command benches[] = {
     {"gemm", "matrix products beside the peak of multiply-adds", bench_gemm},
     {"gpu", "matrix products on a GPU: cuBLASLt and the own kernel", bench_gpu},
+    {"infer", "prompts and generation on a GPU, on random weights", bench_infer},
     {"train", "training steps on random weights and tokens", bench_train},
 };
 

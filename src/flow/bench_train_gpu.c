@@ -176,8 +176,7 @@ static enum od_status ceiling_run(struct ceiling *c, double *ret, struct od_erro
     return status;
 }
 
-// FLOP/s of large products on normal data.
-static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
+enum od_status od_bench_ceiling(int gpu, double *ret, struct od_error *err)
 {
     struct ceiling c = {0};
     enum od_status status = ceiling_open(&c, gpu, err);
@@ -188,7 +187,7 @@ static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
     return status;
 }
 
-static const struct od_spec *find_shape(const char *name)
+const struct od_spec *od_bench_shape(const char *name)
 {
     for (int i = 0; i < SHAPES; i++) {
         if (strcmp(name, shapes[i].name) == 0) {
@@ -316,7 +315,7 @@ enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *optio
                                   struct od_bench_train_gpu_result *ret, struct od_error *err)
 {
     struct od_bench_train_gpu_result result = {.energy_j = -1.0};
-    const struct od_spec *shape = find_shape(options->shape);
+    const struct od_spec *shape = od_bench_shape(options->shape);
     if (!shape) {
         return od_fail(err, OD_E_ARGUMENT, "shape '%.60s' is not known", options->shape);
     }
@@ -327,12 +326,12 @@ enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *optio
     }
     struct od_spec spec = *shape;
     spec.layers = options->layers > 0 ? options->layers : spec.layers;
-    enum od_status status = ceiling(options->gpu, &result.ceiling_before, err);
+    enum od_status status = od_bench_ceiling(options->gpu, &result.ceiling_before, err);
     if (status == OD_OK) {
         status = run(&spec, options, &result, err);
     }
     if (status == OD_OK) {
-        status = ceiling(options->gpu, &result.ceiling_after, err);
+        status = od_bench_ceiling(options->gpu, &result.ceiling_after, err);
     }
     if (status == OD_OK) {
         result.share = result.flops_per_token * result.tokens_per_s /
