@@ -11,20 +11,14 @@
 // Order: the tensor core adds 64 products to zero, at its own precision; these sums are added in fp32 in
 // the order of k. What the core keeps of a sum does not wander through all of k.
 
-#include <cuda_bf16.h>
 #include <stdint.h>
 
+#include "device/cuda/e4m3.cuh"
 #include "device/cuda/matmul_e4m3.h"
-
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 890
-#define HAS_E4M3 1
-#else
-#define HAS_E4M3 0
-#endif
 
 typedef __nv_bfloat16 bf16;
 
-#if HAS_E4M3
+#if OD_HAS_E4M3
 enum {
     WARP_M = 32,
     WARP_N = 64,
@@ -35,11 +29,6 @@ enum {
     CHUNKS = OD_E4M3_TILE_K / 16,  // of a row of a tile, 16 bytes each
     A_BYTES = OD_E4M3_TILE_M * OD_E4M3_PITCH,
 };
-
-static __device__ __forceinline__ unsigned shared_address(const void *at)
-{
-    return (unsigned)__cvta_generic_to_shared(at);
-}
 
 // Rows [row0, row0 + 128) and columns [k0, k0 + 64) of a matrix into a stage; zeros outside of it.
 static __device__ __forceinline__ void fetch(unsigned to, const uint8_t *from, long long ld,
@@ -53,29 +42,8 @@ static __device__ __forceinline__ void fetch(unsigned to, const uint8_t *from, l
         const int col = piece % CHUNKS * 16;
         const bool inside = row0 + row < rows && k0 + col < k;
         const uint8_t *source = inside ? from + (row0 + row) * ld + k0 + col : from;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(
-                         to + (unsigned)(row * OD_E4M3_PITCH + col)),
-                     "l"(source), "r"(inside ? 16 : 0)
-                     : "memory");
+        od_copy16(to + (unsigned)(row * OD_E4M3_PITCH + col), source, inside);
     }
-}
-
-// Four times 8 rows of 16 bytes; lane l gives the address of row l % 8 of the (l / 8)-th.
-static __device__ __forceinline__ void read4(unsigned to[4], unsigned at)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                 : "r"(at)
-                 : "memory");
-}
-
-static __device__ __forceinline__ void multiply(float sum[4], const unsigned a[4], unsigned b0,
-                                                unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0, %1, %2, %3}, "
-                 "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // One step along k from a stage.
@@ -89,13 +57,13 @@ static __device__ __forceinline__ void step(float sums[FRAGS_M][FRAGS_N][4], uns
 #pragma unroll
         for (int i = 0; i < FRAGS_M; i++) {  // rows 0-7, 8-15 of bytes 0-15; the same of 16-31
             const int row = warp_m + i * 16 + lane % 16;
-            read4(a[h][i], stage + (unsigned)(row * OD_E4M3_PITCH + h * 32 + lane / 16 * 16));
+            od_read4(a[h][i], stage + (unsigned)(row * OD_E4M3_PITCH + h * 32 + lane / 16 * 16));
         }
 #pragma unroll
         for (int j = 0; j < FRAGS_N / 2; j++) {  // bytes 0-15, 16-31 of columns 0-7; then of 8-15
             const int row = warp_n + j * 16 + lane / 16 * 8 + lane % 8;
-            read4(b[h][j], stage + A_BYTES +
-                               (unsigned)(row * OD_E4M3_PITCH + h * 32 + lane / 8 % 2 * 16));
+            od_read4(b[h][j], stage + A_BYTES +
+                                  (unsigned)(row * OD_E4M3_PITCH + h * 32 + lane / 8 % 2 * 16));
         }
     }
 #pragma unroll
@@ -105,7 +73,7 @@ static __device__ __forceinline__ void step(float sums[FRAGS_M][FRAGS_N][4], uns
             float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
             for (int h = 0; h < HALVES; h++) {
-                multiply(part, a[h][i], b[h][j / 2][j % 2 * 2], b[h][j / 2][j % 2 * 2 + 1]);
+                od_multiply_e4m3(part, a[h][i], b[h][j / 2][j % 2 * 2], b[h][j / 2][j % 2 * 2 + 1]);
             }
 #pragma unroll
             for (int e = 0; e < 4; e++) {
@@ -116,14 +84,14 @@ static __device__ __forceinline__ void step(float sums[FRAGS_M][FRAGS_N][4], uns
 }
 #endif
 
-extern "C" __global__ void __launch_bounds__(OD_E4M3_THREADS, 1)
-    od_matmul_e4m3(const uint8_t *a, long long lda, const uint8_t *b, long long ldb, const bf16 *c,
-                   long long ldc, bf16 *d, long long ldd, long long m, long long n, long long k,
-                   const float *a_scale, const float *b_scale, const bf16 *bias)
+OD_E4M3_KERNEL(OD_E4M3_THREADS)
+od_matmul_e4m3(const uint8_t *a, long long lda, const uint8_t *b, long long ldb, const bf16 *c,
+               long long ldc, bf16 *d, long long ldd, long long m, long long n, long long k,
+               const float *a_scale, const float *b_scale, const bf16 *bias)
 {
-#if HAS_E4M3
-    extern __shared__ __align__(128) char shared[];
-    const unsigned ring = shared_address(shared);
+#if OD_HAS_E4M3
+    OD_E4M3_SHARED(shared);
+    const unsigned ring = od_shared_address(shared);
     const int lane = (int)threadIdx.x & 31;
     const int warp = (int)threadIdx.x >> 5;
     const int warp_m = warp % WARPS_M * WARP_M;
@@ -149,11 +117,11 @@ extern "C" __global__ void __launch_bounds__(OD_E4M3_THREADS, 1)
             fetch(stage, a, lda, row0, m, (long long)s * OD_E4M3_TILE_K, k);
             fetch(stage + A_BYTES, b, ldb, col0, n, (long long)s * OD_E4M3_TILE_K, k);
         }
-        asm volatile("cp.async.commit_group;\n" ::: "memory");
+        od_copy_group();
     }
     for (int s = 0; s < steps; s++) {
         // This stage has come, and nobody reads the one before any more.
-        asm volatile("cp.async.wait_group %0;\n" ::"n"(OD_E4M3_STAGES - 2) : "memory");
+        od_copy_wait_but_one();
         __syncthreads();
         const int next = s + OD_E4M3_STAGES - 1;
         if (next < steps) {
@@ -161,11 +129,11 @@ extern "C" __global__ void __launch_bounds__(OD_E4M3_THREADS, 1)
             fetch(stage, a, lda, row0, m, (long long)next * OD_E4M3_TILE_K, k);
             fetch(stage + A_BYTES, b, ldb, col0, n, (long long)next * OD_E4M3_TILE_K, k);
         }
-        asm volatile("cp.async.commit_group;\n" ::: "memory");
+        od_copy_group();
         step(sums, ring + (unsigned)(s % OD_E4M3_STAGES) * OD_E4M3_STAGE_BYTES, warp_m, warp_n,
              lane);
     }
-    asm volatile("cp.async.wait_all;\n" ::: "memory");
+    od_copy_wait();
 #pragma unroll
     for (int i = 0; i < FRAGS_M; i++) {
 #pragma unroll

@@ -1,24 +1,9 @@
 // Rows and weights of eight-bit floats (formats/e4m3.h) for products that take them as they are.
-// Cards below compute capability 8.9 have neither the conversion nor the product: there these kernels
-// are empty, and a program that would need them is refused when it is opened.
 
+#include "device/cuda/e4m3.cuh"
 #include "ops/gpu.cuh"
 
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 890
-#define HAS_E4M3 1
-#else
-#define HAS_E4M3 0
-#endif
-
-#if HAS_E4M3
-// Two codes, the first in the low byte: to the nearest, halfway to even, held to +-448.
-static __device__ __forceinline__ uint32_t codes_of(float first, float second)
-{
-    uint16_t pair;
-    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(second), "f"(first));
-    return pair;
-}
-
+#if OD_HAS_E4M3
 static __device__ __forceinline__ void load(float x[8], const od_bf16 *from, const float *factor,
                                             int64_t c)
 {
@@ -44,7 +29,7 @@ static __device__ __forceinline__ void load(float x[8], const od_bf16 *from, con
 OD_KERNEL od_round_e4m3(uint8_t *codes, float *scales, const od_bf16 *x, int64_t ldx,
                         const float *factor, int64_t cols)
 {
-#if HAS_E4M3
+#if OD_HAS_E4M3
     const od_bf16 *from = x + (int64_t)blockIdx.x * ldx;
     uint8_t *to = codes + (int64_t)blockIdx.x * cols;
     float most = 0.0f;
@@ -66,8 +51,8 @@ OD_KERNEL od_round_e4m3(uint8_t *codes, float *scales, const od_bf16 *x, int64_t
             values[i] = __fmul_rn(values[i], inverse);
         }
         uint2 eight;
-        eight.x = codes_of(values[0], values[1]) | codes_of(values[2], values[3]) << 16;
-        eight.y = codes_of(values[4], values[5]) | codes_of(values[6], values[7]) << 16;
+        eight.x = od_e4m3_pair(values[0], values[1]) | od_e4m3_pair(values[2], values[3]) << 16;
+        eight.y = od_e4m3_pair(values[4], values[5]) | od_e4m3_pair(values[6], values[7]) << 16;
         *(uint2 *)(to + c) = eight;
     }
     if (threadIdx.x == 0) {
@@ -101,30 +86,4 @@ OD_KERNEL od_transpose_codes(uint8_t *to, const uint8_t *from, int64_t rows, int
             *(uint32_t *)(to + (col0 + c) * rows + row0 + r) = word;
         }
     }
-}
-
-// Codes of normal values, four a thread, for weights whose values matter to nobody but a benchmark.
-OD_KERNEL od_random_e4m3(uint32_t *to, int64_t count, uint64_t seed, uint32_t tensor,
-                         float deviation)
-{
-#if HAS_E4M3
-    const int64_t i = (int64_t)blockIdx.x * OD_GPU_THREADS + threadIdx.x;
-    if (i >= count) {
-        return;
-    }
-    const uint4 draw = od_philox_draw(seed, 0x434F4445u, tensor, (uint64_t)i);
-    const uint32_t c[4] = {draw.x, draw.y, draw.z, draw.w};
-    float value[4];
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-        const float u = ((float)c[2 * j] + 0.5f) * 2.3283064365386963e-10f;
-        const float radius = deviation * sqrtf(-2.0f * __logf(fminf(u, 0.99999994f)));
-        float sine;
-        float cosine;
-        __sincosf((float)c[2 * j + 1] * 1.4629180792671596e-9f, &sine, &cosine);
-        value[2 * j] = radius * cosine;
-        value[2 * j + 1] = radius * sine;
-    }
-    to[i] = codes_of(value[0], value[1]) | codes_of(value[2], value[3]) << 16;
-#endif
 }

@@ -1,5 +1,6 @@
 // What surrounds the matrix products: working copies, sums, and weights on their way in.
 
+#include "device/cuda/e4m3.cuh"
 #include "ops/gpu.cuh"
 
 // to[r][c] = from[r][c] * scale, fp32 to bf16. Grid: rows, columns / 256.
@@ -149,6 +150,32 @@ OD_KERNEL od_random_words(uint32_t *to, int64_t count, uint64_t seed, uint32_t t
     for (int j = 0; j < 4 && i + j < count; j++) {
         to[i + j] = c[j];
     }
+}
+
+// Codes of normal values, four a thread, for weights whose values matter to nobody but a benchmark.
+OD_KERNEL od_random_e4m3(uint32_t *to, int64_t count, uint64_t seed, uint32_t tensor,
+                         float deviation)
+{
+#if OD_HAS_E4M3
+    const int64_t i = (int64_t)blockIdx.x * OD_GPU_THREADS + threadIdx.x;
+    if (i >= count) {
+        return;
+    }
+    const uint4 draw = od_philox_draw(seed, 0x434F4445u, tensor, (uint64_t)i);
+    const uint32_t c[4] = {draw.x, draw.y, draw.z, draw.w};
+    float value[4];
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        const float u = ((float)c[2 * j] + 0.5f) * 2.3283064365386963e-10f;
+        const float radius = deviation * sqrtf(-2.0f * __logf(fminf(u, 0.99999994f)));
+        float sine;
+        float cosine;
+        __sincosf((float)c[2 * j + 1] * 1.4629180792671596e-9f, &sine, &cosine);
+        value[2 * j] = radius * cosine;
+        value[2 * j + 1] = radius * sine;
+    }
+    to[i] = od_e4m3_pair(value[0], value[1]) | od_e4m3_pair(value[2], value[3]) << 16;
+#endif
 }
 
 // to[i] = value, fp32.
