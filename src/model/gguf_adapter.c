@@ -218,19 +218,17 @@ enum od_status od_adapter_write_gguf(const struct od_program *program, const cha
 
 // A file of an adapter that is open.
 struct lora {
-    struct od_gguf *gguf;
+    const struct od_gguf *gguf;
     float alpha;
 };
 
-static enum od_status open_lora(const char *path, struct lora *lora, struct od_error *err)
+static enum od_status read_lora(const struct od_gguf *gguf, struct lora *lora, struct od_error *err)
 {
     const char *type = NULL;
     const char *kind = NULL;
     double alpha = 0;
-    enum od_status status = od_gguf_open(path, &lora->gguf, err);
-    if (status == OD_OK) {
-        status = od_gguf_text_or(lora->gguf, "general.type", "", &type, err);
-    }
+    lora->gguf = gguf;
+    enum od_status status = od_gguf_text_or(gguf, "general.type", "", &type, err);
     if (status == OD_OK) {
         status = od_gguf_text_or(lora->gguf, "adapter.type", "", &kind, err);
     }
@@ -239,7 +237,8 @@ static enum od_status open_lora(const char *path, struct lora *lora, struct od_e
     }
     if (status == OD_OK && (strcmp(type, "adapter") != 0 || strcmp(kind, "lora") != 0 ||
                             !(fabs(alpha) > 0) || !isfinite(alpha))) {
-        status = od_fail(err, OD_E_FORMAT, "'%s' is no LoRA adapter with an alpha", path);
+        status =
+            od_fail(err, OD_E_FORMAT, "'%s' is no LoRA adapter with an alpha", od_gguf_name(gguf));
     }
     lora->alpha = (float)alpha;
     return status;
@@ -311,9 +310,13 @@ static enum od_status check_used(const struct lora *lora, size_t used, struct od
 enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_program *program,
                                      float *const *tensors, const char *path, struct od_error *err)
 {
+    struct od_gguf *gguf = NULL;
     struct lora lora = {.gguf = NULL};
     size_t used = 0;
-    enum od_status status = open_lora(path, &lora, err);
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = read_lora(gguf, &lora, err);
+    }
     for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
         const struct od_part *part = &program->weights[i];
         const struct od_gguf_tensor *sides[2] = {NULL, NULL};
@@ -335,7 +338,7 @@ enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_progr
     if (status == OD_OK) {
         status = check_used(&lora, used, err);
     }
-    od_gguf_close(lora.gguf);
+    od_gguf_close(gguf);
     return status;
 }
 
@@ -364,21 +367,23 @@ static enum od_status read_pairs(const struct lora *lora, const struct od_progra
     return status == OD_OK ? check_used(lora, used, err) : status;
 }
 
-enum od_status od_adapter_open_gguf(const struct od_program *program, const char *path,
+enum od_status od_adapter_read_gguf(const struct od_program *program, const struct od_gguf *gguf,
                                     struct od_adapter *ret, struct od_error *err)
 {
     struct lora lora = {.gguf = NULL};
     struct od_adapter adapter = {0};
-    enum od_status status = open_lora(path, &lora, err);
+    enum od_status status = read_lora(gguf, &lora, err);
     if (status == OD_OK) {
         adapter.layers = od_alloc((size_t)program->weight_count, sizeof *adapter.layers);
-        status = adapter.layers ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+        status = adapter.layers
+                     ? OD_OK
+                     : od_fail(err, OD_E_MEMORY, "no memory for '%s'", od_gguf_name(gguf));
     }
     if (status == OD_OK) {
         status = read_pairs(&lora, program, &adapter, err);
     }
     if (status == OD_OK && adapter.layer_count == 0) {
-        status = od_fail(err, OD_E_FORMAT, "'%s' has no matrices", path);
+        status = od_fail(err, OD_E_FORMAT, "'%s' has no matrices", od_gguf_name(gguf));
     }
     if (status == OD_OK) {
         adapter.scale = lora.alpha / (float)adapter.r;
@@ -386,6 +391,17 @@ enum od_status od_adapter_open_gguf(const struct od_program *program, const char
         adapter = (struct od_adapter){0};
     }
     od_adapter_release(&adapter);
-    od_gguf_close(lora.gguf);
+    return status;
+}
+
+enum od_status od_adapter_open_gguf(const struct od_program *program, const char *path,
+                                    struct od_adapter *ret, struct od_error *err)
+{
+    struct od_gguf *gguf = NULL;
+    enum od_status status = od_gguf_open(path, &gguf, err);
+    if (status == OD_OK) {
+        status = od_adapter_read_gguf(program, gguf, ret, err);
+    }
+    od_gguf_close(gguf);
     return status;
 }

@@ -77,5 +77,8 @@ enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_progr
  *  @memory Fills `ret`: od_adapter_release. */
 enum od_status od_adapter_open_gguf(const struct od_program *program, const char *path,
                                     struct od_adapter *ret, struct od_error *err) OD_MUST_CHECK;
+/** The same out of an open file. */
+enum od_status od_adapter_read_gguf(const struct od_program *program, const struct od_gguf *gguf,
+                                    struct od_adapter *ret, struct od_error *err) OD_MUST_CHECK;
 
 #endif

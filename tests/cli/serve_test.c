@@ -25,8 +25,9 @@ struct child {
     int port;
 };
 
-/** Start `oneday serve MODEL --port 0 --port-file FILE` and wait for the line that it listens. */
-static struct child serve(const char *model, const char *port_file)
+/** Start `oneday serve MODEL --port 0 --port-file FILE --adapters LIST` and wait for the line that it
+ *  listens. */
+static struct child serve(const char *model, const char *port_file, const char *adapters)
 {
     int ends[2];
     char line[256] = "";
@@ -40,7 +41,8 @@ static struct child serve(const char *model, const char *port_file)
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && nothing >= 0 && dup2(nothing, 1) == 1 &&
             dup2(ends[1], 2) == 2) {
             (void)execl(test_binary(), test_binary(), "serve", model, "--port", "0", "--port-file",
-                        port_file, "--threads", "1", "--stop", "high.\\nLily", (char *)NULL);
+                        port_file, "--threads", "1", "--adapters", adapters, "--stop",
+                        "high.\\nLily", (char *)NULL);
         }
         _exit(127);
     }
@@ -66,6 +68,37 @@ static int wait_for(struct child *child)
     return WIFEXITED(state) ? WEXITSTATUS(state) : -1;
 }
 
+/** The answer to a prompt by the adapter of that name, up to its time. Caller frees. */
+static char *answer_of(struct wire *wire, const char *adapter)
+{
+    char body[256];
+    (void)snprintf(body, sizeof body,
+                   "{\"prompt\": \"Once upon a time\", \"temperature\": 0, \"max_new_tokens\": 20, "
+                   "\"adapter\": %s}",
+                   adapter);
+    struct wire_answer answer = wire_ask(wire, "POST", "/process", body);
+    assert_int_equal(answer.code, 200);
+    const char *end = strstr(answer.body, ",\"request_time\"");
+    assert_non_null(end);
+    char *text = strndup(answer.body, (size_t)(end - answer.body));
+    assert_non_null(text);
+    wire_answer_release(&answer);
+    return text;
+}
+
+/** An adapter as a folder and as a GGUF file, beside each other and the base. */
+static void chooses_adapters(struct wire *wire)
+{
+    char *base = answer_of(wire, "null");
+    char *folder = answer_of(wire, "\"folder\"");
+    char *file = answer_of(wire, "\"file\"");
+    assert_string_equal(folder, file);
+    assert_string_not_equal(folder, base);
+    free(file);
+    free(folder);
+    free(base);
+}
+
 static void serves_and_stops(void **state)
 {
     (void)state;
@@ -76,7 +109,16 @@ static void serves_and_stops(void **state)
     size_t size = 0;
     struct od_error err = {0};
     assert_ok(od_path_join(port_file, test_folder(), "port", &err), &err);
-    struct child child = serve(model, port_file);
+    const char *folder = test_source("tests/golden/oracle/llama_cpp/adapter");
+    char file[OD_PATH_MAX_BYTES];
+    char adapters[2 * OD_PATH_MAX_BYTES + 32];
+    assert_ok(od_path_join(file, test_folder(), "adapter.gguf", &err), &err);
+    struct program made =
+        program_run("model", "convert", model, "--adapter", folder, "-o", file, "--no-check");
+    assert_int_equal(made.exit_code, 0);
+    program_release(&made);
+    (void)snprintf(adapters, sizeof adapters, "folder=%s,file=%s", folder, file);
+    struct child child = serve(model, port_file, adapters);
     assert_ok(od_file_read(port_file, 100, &text, &size, &err), &err);
     assert_int_equal(strtol(text, NULL, 10), child.port);
     od_free(text);
@@ -103,6 +145,8 @@ static void serves_and_stops(void **state)
     answer = wire_ask(&wire, "POST", "/process", "{\"prompt\": \"x\", \"max_new_tokens\": -1}");
     assert_int_equal(answer.code, 422);
     wire_answer_release(&answer);
+
+    chooses_adapters(&wire);
 
     // The port is taken now.
     char port[16];
@@ -132,6 +176,8 @@ static void refuses_what_cannot_work(void **state)
                          "--max-body must be between 1 and 1073741824 bytes");
     program_assert_usage(program_run("serve", "x", "--max-clients", "0"), "--max-clients");
     program_assert_usage(program_run("serve", "x", "--grace", "soon"), "soon");
+    program_assert_usage(program_run("serve", "x", "--adapters", "a.gguf"),
+                         "--adapters wants NAME=PATH,NAME=PATH,...");
     program_assert_usage(program_run("serve", "/nowhere", "--port", "0"), "/nowhere");
 }
 
