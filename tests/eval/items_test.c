@@ -113,20 +113,26 @@ static void assert_interval(const struct od_item_interval *found, const struct o
     assert_true(found->low == interval.low && found->high == interval.high);
 }
 
-// Two runs ask a and b (in another order), a third one has the same ids of another data set.
+// Two runs ask a to f (in another order), a third one has the same ids of another data set.
 static void test_drawn_together(void **state)
 {
     (void)state;
     static const double half[] = {0.5, 0.5, 0.5};
-    static const double one[] = {1.0, 1.0, 1.0};
-    static const double both[] = {(1.0 + 1.0) / 3, (0.0 + 1.0) / 3};
-    static const double other[] = {1.0 / 3, 0.0};
-    const struct od_stratum strata[] = {{both, 2}, {other, 2}};
+    static const double third[] = {2.0 / 6, 2.0 / 6, 2.0 / 6};
+    static const double both[] = {2.0 / 3, 0.0, 2.0 / 3, 1.0 / 3, 0.0, 1.0 / 3};
+    static const double other[] = {0.0, 1.0 / 3, 0.0, 0.0, 1.0 / 3, 0.0};
+    const struct od_stratum strata[] = {{both, 6}, {other, 6}};
     const char *suite = test_folder();
     struct od_summary summary = {0};
-    write_run(suite, "r1", "mmlu", "x", half, 2, "[" PLAIN("b", "0") "," PLAIN("a", "1") "]");
-    write_run(suite, "r2", "mmlu", "x", one, 2, "[" PLAIN("a", "1") "," PLAIN("b", "1") "]");
-    write_run(suite, "r3", "mmlu", "y", half, 2, "[" PLAIN("a", "1") "," PLAIN("b", "0") "]");
+    write_run(suite, "r1", "mmlu", "x", half, 6,
+              "[" PLAIN("b", "0") "," PLAIN("a", "1") "," PLAIN("f", "1") "," PLAIN(
+                  "d", "0") "," PLAIN("c", "1") "," PLAIN("e", "0") "]");
+    write_run(suite, "r2", "mmlu", "x", half, 6,
+              "[" PLAIN("a", "1") "," PLAIN("b", "0") "," PLAIN("c", "1") "," PLAIN(
+                  "d", "1") "," PLAIN("e", "0") "," PLAIN("f", "0") "]");
+    write_run(suite, "r3", "mmlu", "y", third, 6,
+              "[" PLAIN("a", "0") "," PLAIN("b", "1") "," PLAIN("c", "0") "," PLAIN(
+                  "d", "0") "," PLAIN("e", "1") "," PLAIN("f", "0") "]");
     summarize(suite, &summary);
     assert_interval(&line_of(&summary, "MMLU - EM")->bootstrap, strata, 2);
     od_summary_release(&summary);
