@@ -175,10 +175,11 @@ static enum od_status check_request(const struct request *request, struct od_err
 static enum od_status print_table(const struct od_evaluation_report *report, struct od_error *err)
 {
     struct od_table table;
-    od_table_init(&table, 5);
+    od_table_init(&table, 6);
     od_table_cell(&table, "metric");
     od_table_cell(&table, "value");
     od_table_cell(&table, "95 %% interval");
+    od_table_cell(&table, "bootstrap");
     od_table_cell(&table, "items");
     od_table_cell(&table, "runs");
     for (size_t i = 0; i < report->summary.count; i++) {
@@ -191,6 +192,11 @@ static enum od_status print_table(const struct od_evaluation_report *report, str
         }
         if (line->has_interval) {
             od_table_cell(&table, "%.4f - %.4f", line->low, line->high);
+        } else {
+            od_table_cell(&table, "-");
+        }
+        if (line->bootstrap.is_defined) {
+            od_table_cell(&table, "%.4f - %.4f", line->bootstrap.low, line->bootstrap.high);
         } else {
             od_table_cell(&table, "-");
         }
@@ -324,8 +330,9 @@ static const char details[] =
     "Runs HELM run specs (MMLU as 'mmlu', GSM8K as 'gsm', TruthfulQA as 'truthful_qa', BBQ as 'bbq',\n"
     "BIG-bench as 'big_bench') against a model and writes HELM's files to OUTPUT/runs/SUITE: five\n"
     "files a run, groups/core_scenarios.json and groups/targeted_evaluations.json, and\n"
-    "summary_oneday.json, in which every score has its number of items and a 95 % interval, or says\n"
-    "why it is undefined.\n"
+    "summary_oneday.json, in which every score has its number of items and two 95 % intervals\n"
+    "(Wilson's, and a bootstrap over the items), or says why it is undefined, and in which the forms\n"
+    "of the answers are counted.\n"
     "\n"
     "The target is a server's URL (the challenge's /process, /tokenize, /decode), a model or a\n"
     "run; without one HELM_HTTP_MODEL_BASE_URL is taken.\n"

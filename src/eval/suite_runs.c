@@ -19,6 +19,7 @@ void od_suite_runs_release(struct od_suite_runs *runs)
     for (size_t i = 0; runs->items && i < runs->count; i++) {
         json_decref(runs->items[i].spec);
         json_decref(runs->items[i].stats);
+        json_decref(runs->items[i].replies);
     }
     od_free(runs->items);
     od_names_free(runs->names, runs->name_count);
@@ -48,6 +49,9 @@ static enum od_status read_run(const char *folder, const char *name, struct od_s
     if (status == OD_OK && run->spec) {
         status = read_part(folder, name, "stats.json", &run->stats, err);
     }
+    if (status == OD_OK && run->stats) {
+        status = read_part(folder, name, "replies_oneday.json", &run->replies, err);
+    }
     if (status == OD_OK && run->spec && run->stats) {
         run->name = name;
         run->model =
@@ -62,6 +66,7 @@ static enum od_status read_run(const char *folder, const char *name, struct od_s
     }
     json_decref(run->spec);
     json_decref(run->stats);
+    json_decref(run->replies);
     *run = (struct od_suite_run){0};
     return status;
 }

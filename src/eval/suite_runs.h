@@ -22,6 +22,7 @@ struct od_suite_run {
     const char *name;   ///< of its folder
     json_t *spec;       ///< run_spec.json
     json_t *stats;      ///< stats.json
+    json_t *replies;    ///< replies_oneday.json; NULL: it is not there
     const char *model;  ///< adapter_spec.model
 };
 

@@ -5,9 +5,9 @@
 // A cell: value, description, style, markdown; a cell of the header also lower_is_better and
 // metadata. What is null is left out. A row per model.
 //
-// summary_oneday.json: {"metrics": [{metric, value, items, runs, low, high} or {metric, items, runs,
-// undefined}], "runs": [...], "not_run": [{description, reason}], "failed": [{run, reason}],
-// "left_out": [...]}.
+// summary_oneday.json: {"metrics": [{metric, value, items, runs, low, high, bootstrap: {low, high} or
+// {undefined}} or {metric, items, runs, undefined}], "replies": [{group, runs, answers, readable, ...}],
+// "runs": [...], "not_run": [{description, reason}], "failed": [{run, reason}], "left_out": [...]}.
 //
 // Source: HELM 2023-11, summarize.
 #include "eval/summarize.h"
@@ -21,6 +21,8 @@
 #include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/items.h"
+#include "eval/metrics/form.h"
 #include "eval/metrics/stat.h"
 #include "eval/run_spec.h"
 #include "eval/schema.h"
@@ -410,34 +412,64 @@ static void add_bias_lines(const struct od_suite_runs *runs, const char *model,
     }
 }
 
+// A score, with its intervals.
+static enum od_status add_line(struct od_items *items, const char *model, const char *title,
+                               const struct od_schema_group *group, const char *name,
+                               const char *perturbation, struct od_summary *summary,
+                               struct od_error *err)
+{
+    enum od_item_case which = OD_ITEM_PLAIN;
+    const struct od_cell cell = od_suite_cell(items->runs, model, group, name, perturbation);
+    struct od_score_line *line = &summary->lines[summary->count++];
+    (void)snprintf(line->metric, sizeof line->metric, "%s", title);
+    set_line(line, &cell, perturbation && cell.with_stat == 0);
+    if (perturbation) {
+        which = strcmp(perturbation, "robustness") == 0 ? OD_ITEM_ROBUSTNESS : OD_ITEM_FAIRNESS;
+    }
+    return line->is_defined
+               ? od_items_interval(items, model, group, name, which, &cell, &line->bootstrap, err)
+               : OD_OK;
+}
+
 // Scores of one group: the main metric, and its worst cases where HELM shows them.
-static void add_lines(const struct od_suite_runs *runs, const char *model,
-                      const struct od_schema_group *group, struct od_summary *summary)
+static enum od_status add_lines(struct od_items *items, const char *model,
+                                const struct od_schema_group *group, struct od_summary *summary,
+                                struct od_error *err)
 {
     static const unsigned bits[] = {OD_GROUP_ACCURACY, OD_GROUP_ROBUSTNESS, OD_GROUP_FAIRNESS};
-    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+    enum od_status status = OD_OK;
+    if (od_suite_cell(items->runs, model, group, group->main_name, NULL).matching_runs == 0) {
+        return OD_OK;
+    }
+    for (size_t i = 0; i < sizeof bits / sizeof *bits && status == OD_OK; i++) {
         const struct od_schema_table *table = od_schema_table_of(bits[i]);
         struct column column = {.group = group, .metric = &table->metrics[0]};
-        if ((group->metric_groups & bits[i]) == 0 || summary->count == LINES_MAX) {
-            continue;
+        if ((group->metric_groups & bits[i]) != 0 && summary->count < LINES_MAX) {
+            set_header(&column);
+            status = add_line(items, model, column.header, group, group->main_name,
+                              column.metric->perturbation, summary, err);
         }
-        const struct od_cell cell =
-            od_suite_cell(runs, model, group, group->main_name, column.metric->perturbation);
-        if (cell.matching_runs == 0) {
-            return;
-        }
-        struct od_score_line *line = &summary->lines[summary->count++];
-        set_header(&column);
-        (void)snprintf(line->metric, sizeof line->metric, "%s", column.header);
-        set_line(line, &cell, column.metric->perturbation && cell.with_stat == 0);
     }
-    if (strcmp(group->name, "gsm") == 0 && summary->count < LINES_MAX) {
-        const struct od_cell cell =
-            od_suite_cell(runs, model, group, "final_number_exact_match", NULL);
-        struct od_score_line *line = &summary->lines[summary->count++];
-        (void)snprintf(line->metric, sizeof line->metric, "%s - final number", group->short_name);
-        set_line(line, &cell, false);
+    if (status == OD_OK && strcmp(group->name, "gsm") == 0 && summary->count < LINES_MAX) {
+        char title[96];
+        (void)snprintf(title, sizeof title, "%s - final number", group->short_name);
+        status =
+            add_line(items, model, title, group, "final_number_exact_match", NULL, summary, err);
     }
+    return status;
+}
+
+static void put_bootstrap(struct od_json_writer *w, const struct od_item_interval *interval)
+{
+    od_json_key(w, "bootstrap");
+    od_json_object_begin(w);
+    if (interval->is_defined) {
+        od_json_member_number(w, "low", interval->low);
+        od_json_member_number(w, "high", interval->high);
+    } else {
+        od_json_member_text(w, "undefined", interval->reason);
+    }
+    od_json_object_end(w);
 }
 
 static void put_line(struct od_json_writer *w, const struct od_score_line *line)
@@ -454,6 +486,7 @@ static void put_line(struct od_json_writer *w, const struct od_score_line *line)
     if (line->has_interval) {
         od_json_member_number(w, "low", line->low);
         od_json_member_number(w, "high", line->high);
+        put_bootstrap(w, &line->bootstrap);
     }
     od_json_object_end(w);
 }
@@ -483,6 +516,40 @@ static void put_run(struct od_json_writer *w, const struct od_suite_run *run,
                        group->main_split);
         od_json_member_text(w, "undefined", reason);
     }
+    od_json_object_end(w);
+}
+
+// What the answers of a group's runs look like, where replies_oneday.json says it.
+static void put_replies(struct od_json_writer *w, const struct od_suite_runs *runs,
+                        const struct od_schema_group *group)
+{
+    static const char *const ends[] = {"answers", "cut_by_length"};
+    int64_t sums[OD_FORMS + 2] = {0};
+    int64_t count = 0;
+    for (size_t i = 0; i < runs->count; i++) {
+        const json_t *replies = runs->items[i].replies;
+        if (!replies || !od_suite_run_has_group(&runs->items[i], group->name)) {
+            continue;
+        }
+        count++;
+        for (int k = 0; k < OD_FORMS; k++) {
+            sums[k] += json_integer_value(json_object_get(replies, od_form_name((enum od_form)k)));
+        }
+        for (int k = 0; k < 2; k++) {
+            sums[OD_FORMS + k] += json_integer_value(json_object_get(replies, ends[k]));
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    od_json_object_begin(w);
+    od_json_member_text(w, "group", group->name);
+    od_json_member_int(w, "runs", count);
+    od_json_member_int(w, "answers", sums[OD_FORMS]);
+    for (int k = 0; k < OD_FORMS; k++) {
+        od_json_member_int(w, od_form_name((enum od_form)k), sums[k]);
+    }
+    od_json_member_int(w, "cut_by_length", sums[OD_FORMS + 1]);
     od_json_object_end(w);
 }
 
@@ -524,10 +591,18 @@ static enum od_status write_summary(const char *folder, const struct od_suite_ru
     od_json_writer_init(&w, &buf, OD_JSON_INDENT_2, true);
     od_json_object_begin(&w);
     od_json_member_text(&w, "interval", "Wilson, 95 %");
+    od_json_member_text(&w, "bootstrap",
+                        "BCa, 95 %, the same items of several runs drawn together");
     od_json_key(&w, "metrics");
     od_json_array_begin(&w);
     for (size_t i = 0; i < summary->count; i++) {
         put_line(&w, &summary->lines[i]);
+    }
+    od_json_array_end(&w);
+    od_json_key(&w, "replies");
+    od_json_array_begin(&w);
+    for (size_t g = 0; g < od_schema_group_count; g++) {
+        put_replies(&w, runs, &od_schema_groups[g]);
     }
     od_json_array_end(&w);
     od_json_key(&w, "runs");
@@ -555,6 +630,31 @@ void od_summary_release(struct od_summary *summary)
     *summary = (struct od_summary){0};
 }
 
+// The scores of every model and group.
+static enum od_status add_all_lines(const char *suite_folder, const struct od_suite_runs *runs,
+                                    const struct models *models, struct od_summary *summary,
+                                    struct od_error *err)
+{
+    struct od_items items = {0};
+    enum od_status status = od_items_init(&items, suite_folder, runs, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    for (size_t m = 0; m < models->count && status == OD_OK; m++) {
+        for (size_t g = 0; g < od_schema_group_count && status == OD_OK; g++) {
+            status = add_lines(&items, models->names[m], &od_schema_groups[g], summary, err);
+        }
+        for (size_t g = 0; g < od_schema_group_count && status == OD_OK; g++) {
+            add_bias_lines(runs, models->names[m], &od_schema_groups[g], summary);
+        }
+        for (size_t g = 0; g < od_schema_group_count && status == OD_OK; g++) {
+            add_time_line(runs, models->names[m], &od_schema_groups[g], summary);
+        }
+    }
+    od_items_release(&items);
+    return status;
+}
+
 enum od_status od_suite_summarize(const char *suite_folder, const struct od_missing_runs *missing,
                                   struct od_summary *ret, struct od_error *err)
 {
@@ -571,16 +671,8 @@ enum od_status od_suite_summarize(const char *suite_folder, const struct od_miss
     if (!summary.lines) {
         status = od_fail(err, OD_E_MEMORY, "no memory for a summary");
     }
-    for (size_t m = 0; m < models.count && status == OD_OK; m++) {
-        for (size_t g = 0; g < od_schema_group_count; g++) {
-            add_lines(&runs, models.names[m], &od_schema_groups[g], &summary);
-        }
-        for (size_t g = 0; g < od_schema_group_count; g++) {
-            add_bias_lines(&runs, models.names[m], &od_schema_groups[g], &summary);
-        }
-        for (size_t g = 0; g < od_schema_group_count; g++) {
-            add_time_line(&runs, models.names[m], &od_schema_groups[g], &summary);
-        }
+    if (status == OD_OK) {
+        status = add_all_lines(suite_folder, &runs, &models, &summary, err);
     }
     if (status == OD_OK) {
         status = write_groups(suite_folder, &runs, &models, err);

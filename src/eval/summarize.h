@@ -9,7 +9,8 @@
  *
  * The interval of a score is Wilson's at 95 %. For a mean p over R runs with n_i items its number of
  * items is R^2 / sum(1 / n_i): that many items of one share p vary as much as the mean does. With
- * equally large runs that is the number of all items.
+ * equally large runs that is the number of all items. Beside it stands a bootstrap interval over the
+ * items (items.h), which knows that runs ask the same questions and does not take values for shares.
  *
  * @source HELM 2023-11: summarize. E. B. Wilson, "Probable inference", 1927.
  * @thread Re-entrant: no state outside the arguments.
@@ -24,6 +25,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "eval/items.h"
 
 /** Something that was asked for and is not in the suite. */
 struct od_missing_run {
@@ -47,9 +49,10 @@ struct od_score_line {
     int64_t items;
     int64_t runs;       ///< runs that the value is a mean of
     bool has_interval;  ///< a time has none
-    double low;
+    double low;         ///< Wilson's interval
     double high;
-    char reason[160];  ///< why it is undefined
+    char reason[160];                   ///< why it is undefined
+    struct od_item_interval bootstrap;  ///< undefined, too, when the score is
 };
 
 /** The scores of a suite. @memory Gives: od_summary_release. */
