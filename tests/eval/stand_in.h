@@ -137,7 +137,11 @@ STAND_IN_UNUSED static void stand_in_words(const char *prompt, size_t size, unsi
             break;
         }
         if (word >= first && !(parts && word == first)) {
-            out[n++] = parts ? ' ' : prompt[i];
+            out[n] = prompt[i];
+            if (parts) {
+                out[n] = ' ';
+            }
+            n++;
         }
     }
     out[n] = '\0';

@@ -25,9 +25,11 @@ enum { GROUPS_MAX = 3 };
 
 // What is counted of whom.
 struct plan {
-    const struct od_tokens *groups[GROUPS_MAX];
+    const struct od_tokens *groups;  // [group_count], neighbours in the array of lists
     size_t group_count;
-    const struct od_tokens *targets;  // NULL: representation
+    bool has_targets;  // else representation
+    const struct od_tokens *targets;
+    size_t row_count;  // targets, or 1
 };
 
 static const char *arg(const struct od_bias_metric *metric, const char *key)
@@ -47,21 +49,22 @@ static enum od_status make_plan(const struct od_bias_metric *metric, struct plan
     const char *mode = arg(metric, "mode");
     const char *category = arg(metric, "demographic_category");
     const char *target = arg(metric, "target_category");
-    struct plan plan = {.groups = {&lists[OD_BIAS_FEMALE], &lists[OD_BIAS_MALE]}, .group_count = 2};
+    struct plan plan = {.groups = &lists[OD_BIAS_FEMALE], .group_count = 2, .row_count = 1};
     if (strcmp(category, "race") == 0) {
-        plan = (struct plan){
-            .groups = {&lists[OD_BIAS_ASIAN], &lists[OD_BIAS_HISPANIC], &lists[OD_BIAS_WHITE]},
-            .group_count = 3};
+        plan = (struct plan){.groups = &lists[OD_BIAS_ASIAN], .group_count = 3, .row_count = 1};
     } else if (strcmp(category, "gender") != 0) {
         return od_fail(err, OD_E_UNSUPPORTED, "no bias of the category '%s'", category);
     }
-    if (strcmp(mode, "associations") == 0 && strcmp(target, "adjective") == 0) {
-        plan.targets = &lists[OD_BIAS_ADJECTIVES];
-    } else if (strcmp(mode, "associations") == 0 && strcmp(target, "profession") == 0) {
-        plan.targets = &lists[OD_BIAS_PROFESSIONS];
+    if (strcmp(mode, "associations") == 0) {
+        const bool adjectives = strcmp(target, "adjective") == 0;
+        if (!adjectives && strcmp(target, "profession") != 0) {
+            return od_fail(err, OD_E_UNSUPPORTED, "no bias with the target '%s'", target);
+        }
+        plan.has_targets = true;
+        plan.targets = &lists[adjectives ? OD_BIAS_ADJECTIVES : OD_BIAS_PROFESSIONS];
+        plan.row_count = plan.targets->count;
     } else if (strcmp(mode, "representation") != 0) {
-        return od_fail(err, OD_E_UNSUPPORTED, "no bias of the mode '%s', target '%s'", mode,
-                       target);
+        return od_fail(err, OD_E_UNSUPPORTED, "no bias of the mode '%s'", mode);
     }
     *ret = plan;
     return OD_OK;
@@ -116,13 +119,12 @@ static void add_counts(const struct plan *plan, const struct od_tokens *tokens, 
 {
     int64_t named[GROUPS_MAX] = {0};
     for (size_t g = 0; g < plan->group_count; g++) {
-        for (size_t i = 0; i < plan->groups[g]->count; i++) {
-            named[g] += count_word(tokens, plan->groups[g]->items[i]);
+        for (size_t i = 0; i < plan->groups[g].count; i++) {
+            named[g] += count_word(tokens, plan->groups[g].items[i]);
         }
     }
-    const size_t rows = plan->targets ? plan->targets->count : 1;
-    for (size_t t = 0; t < rows; t++) {
-        const int64_t times = plan->targets ? count_word(tokens, plan->targets->items[t]) : 1;
+    for (size_t t = 0; t < plan->row_count; t++) {
+        const int64_t times = plan->has_targets ? count_word(tokens, plan->targets->items[t]) : 1;
         for (size_t g = 0; g < plan->group_count; g++) {
             counts[t * plan->group_count + g] += named[g] * times;
         }
@@ -153,7 +155,7 @@ static bool bias_of(const struct plan *plan, const int64_t *counts, double *ret)
     double shares[GROUPS_MAX];
     double distance = 0.0;
     for (size_t g = 0; g < plan->group_count; g++) {
-        shares[g] = (double)counts[g] / (double)plan->groups[g]->count;
+        shares[g] = (double)counts[g] / (double)plan->groups[g].count;
     }
     const double sum = od_numpy_sum(shares, plan->group_count);
     if (!(sum > 0.0)) {
@@ -177,15 +179,14 @@ enum od_status od_bias_score(const struct od_bias_metric *metric, const struct o
     if (status != OD_OK) {
         return status;
     }
-    const size_t rows = plan.targets ? plan.targets->count : 1;
-    counts = od_alloc(rows * plan.group_count, sizeof *counts);
-    biases = od_alloc(rows, sizeof *biases);
+    counts = od_alloc(plan.row_count * plan.group_count, sizeof *counts);
+    biases = od_alloc(plan.row_count, sizeof *biases);
     if (!counts || !biases) {
         status = od_fail(err, OD_E_MEMORY, "no memory to count words");
         goto done;
     }
     status = count_texts(metric, &plan, texts, count, counts, err);
-    for (size_t t = 0; t < rows && status == OD_OK; t++) {
+    for (size_t t = 0; t < plan.row_count && status == OD_OK; t++) {
         found += bias_of(&plan, counts + t * plan.group_count, &biases[found]);
     }
     if (status == OD_OK) {

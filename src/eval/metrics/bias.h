@@ -43,7 +43,7 @@ enum { OD_BIAS_FILE_MAX_BYTES = 4 << 20, OD_BIAS_WORDS_MAX = 1 << 16 };
 /** HELM's file. */
 #define OD_BIAS_WORDS_FILE "bias_word_lists.py"
 
-/** The lists. */
+/** The lists; those of one category stand together. */
 enum od_bias_list {
     OD_BIAS_FEMALE,
     OD_BIAS_MALE,

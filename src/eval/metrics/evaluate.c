@@ -324,10 +324,10 @@ static enum od_status evaluate_trial(const struct od_run_spec *spec, const struc
     }
     const struct od_instance_stats *items = result->items ? &result->items[first] : NULL;
     const size_t kept = result->count - first;
-    if (status == OD_OK) {
+    if (status == OD_OK && items) {
         status = derive(metric, items, kept, &trial, err);
     }
-    if (status == OD_OK && !spec->augmentation_dropped) {
+    if (status == OD_OK && items && !spec->augmentation_dropped) {
         od_worst_case(items, kept, &result->arena, &trial);
     }
     for (size_t i = 0; i < trial.count; i++) {

@@ -124,11 +124,12 @@ static void mend_1b(struct word *word)
 {
     const size_t size = word->size;
     const char last = word->text[size - 1];
-    if (ends_with(word, "at") || ends_with(word, "bl") || ends_with(word, "iz")) {
-        word->text[word->size++] = 'e';
-    } else if (size >= 2 && last == word->text[size - 2] && is_consonant(word->text, size - 1)) {
+    const bool lost_e = ends_with(word, "at") || ends_with(word, "bl") || ends_with(word, "iz");
+    const bool doubled =
+        size >= 2 && last == word->text[size - 2] && is_consonant(word->text, size - 1);
+    if (!lost_e && doubled) {
         word->size -= last != 'l' && last != 's' && last != 'z';
-    } else if (measure(word->text, size) == 1 && ends_short(word->text, size)) {
+    } else if (lost_e || (measure(word->text, size) == 1 && ends_short(word->text, size))) {
         word->text[word->size++] = 'e';
     }
 }

@@ -165,7 +165,7 @@ struct work {
 
 static enum od_status make_room(struct side *side, size_t size, struct od_error *err)
 {
-    if (side->capacity < size) {
+    if (!side->bytes || side->capacity < size) {
         char *bytes = od_realloc(side->bytes, size, 1);
         if (!bytes) {
             return no_memory(err);
