@@ -130,8 +130,8 @@ enum od_status od_bootstrap_mean(const struct od_stratum *strata, size_t count, 
     }
     qsort(scores, OD_BOOTSTRAP_RESAMPLES, sizeof *scores, by_value);
     // A share of 0 or 1 has no quantile; half a draw does.
-    below = fmin(fmax(below, 0.5), OD_BOOTSTRAP_RESAMPLES - 0.5);
-    const double bias = normal_quantile(below / OD_BOOTSTRAP_RESAMPLES);
+    below = fmin(fmax(below, 0.5), (double)OD_BOOTSTRAP_RESAMPLES - 0.5);
+    const double bias = normal_quantile(below / (double)OD_BOOTSTRAP_RESAMPLES);
     const double low = end_of(scores, bias, moments.acceleration, -OD_INTERVAL_Z95);
     const double high = end_of(scores, bias, moments.acceleration, OD_INTERVAL_Z95);
     *ret = (struct od_interval){fmin(low, high), fmax(low, high)};

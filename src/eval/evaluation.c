@@ -1,6 +1,7 @@
 #include "eval/evaluation.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -267,17 +267,18 @@ static enum od_status draw(const struct together *list, size_t count, double sco
     return status;
 }
 
-// The statistic that the cell took from the run: HELM takes exact_match where there is no other.
-static const char *name_in_run(const struct od_suite_run *run, const char *name, const char *split)
+// The statistic that the cell took from the run: HELM takes exact_match where there is no other. False
+// when there is neither.
+static bool name_in_run(const struct od_suite_run *run, const char *name, const char *split,
+                        const char **ret)
 {
     double ignored = 0.0;
     if (od_suite_run_mean(run, name, split, &ignored)) {
-        return name;
+        *ret = name;
+        return true;
     }
-    return strcmp(name, "quasi_exact_match") == 0 &&
-                   od_suite_run_mean(run, "exact_match", split, &ignored)
-               ? "exact_match"
-               : NULL;
+    *ret = "exact_match";
+    return strcmp(name, "quasi_exact_match") == 0 && od_suite_run_mean(run, *ret, split, &ignored);
 }
 
 enum od_status od_items_interval(struct od_items *items, const char *model,
@@ -299,7 +300,7 @@ enum od_status od_items_interval(struct od_items *items, const char *model,
         const struct od_suite_run *run = &items->runs->items[i];
         const char *own = NULL;
         if (strcmp(run->model, model) != 0 || !od_suite_run_has_group(run, group->name) ||
-            !(own = name_in_run(run, name, group->main_split))) {
+            !name_in_run(run, name, group->main_split, &own)) {
             continue;
         }
         status = read_items(items, i, own, group->main_split, err);

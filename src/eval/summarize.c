@@ -12,6 +12,7 @@
 // Source: HELM 2023-11, summarize.
 #include "eval/summarize.h"
 
+#include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -62,8 +62,8 @@ static void test_scipy(void **state)
                 od_bootstrap_mean(sample.strata, sample.count, seed, &defined, &interval, &err),
                 &err);
             assert_true(defined);
-            mean.low += interval.low / SEEDS;
-            mean.high += interval.high / SEEDS;
+            mean.low += interval.low / (double)SEEDS;
+            mean.high += interval.high / (double)SEEDS;
         }
         if (fabs(mean.low - low) > 0.03 * (high - low) ||
             fabs(mean.high - high) > 0.03 * (high - low)) {
@@ -118,7 +118,7 @@ static void test_undefined(void **state)
 {
     (void)state;
     static const double same[] = {0.1, 0.1, 0.1};
-    static const double broken[] = {0.0, NAN, 1.0};
+    static const double broken[] = {0.0, (double)NAN, 1.0};
     static const double one[] = {0.5};
     const struct od_stratum cases[][2] = {{{same, 3}, {same, 3}},
                                           {{broken, 3}, {same, 3}},

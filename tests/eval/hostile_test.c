@@ -19,7 +19,6 @@
 #include "eval/http_responder.h"
 #include "eval/runner.h"
 #include "eval/summarize.h"
-#include "infer/responder.h"
 #include "stand_in.h"
 #include "support.h"
 #include "test_server.h"

@@ -21,7 +21,6 @@
 #include "base/status.h"
 #include "eval/answers.h"
 #include "eval/evaluation.h"
-#include "eval/run_spec.h"
 #include "eval/runner.h"
 #include "infer/responder.h"
 #include "stand_in.h"

@@ -15,11 +15,11 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "eval/evaluation.h"
-#include "eval/run_spec.h"
 #include "eval/runner.h"
 #include "infer/responder.h"
 #include "stand_in.h"
 #include "support.h"
+#include "text/tokenizer.h"
 
 enum { ASKED_MAX = 256, PATIENCE_MS = 60000, SHORT_MS = 300 };
 
@@ -47,7 +47,7 @@ static enum od_status watched(void *context, const struct od_process_request *re
     struct timespec until = {0};
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += watcher->patience_ms / 1000;
-    until.tv_nsec += watcher->patience_ms % 1000 * 1000000;
+    until.tv_nsec += watcher->patience_ms % 1000 * 1000000L;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;

@@ -133,19 +133,47 @@ static int64_t cached_at(const struct od_cached_head *head, int64_t at, int64_t 
     return head->pages[at / head->page_rows] * head->page_stride + row * d;
 }
 
+// out[i .. i + 8 * vectors) += sum of `count` rows of values, each times its weight, in order. The sums
+// stay in registers: through memory each would wait for the one before.
+static inline __attribute__((always_inline)) void add_columns(float *out, const float *values,
+                                                              const float *weights, int64_t count,
+                                                              int64_t d, int vectors)
+{
+    od_v8 sum[8];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+        sum[v] = od_v8_load(out + 8 * v);
+    }
+    for (int64_t j = 0; j < count; j++) {
+        const float *row = values + j * d;
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            sum[v] += od_v8_load(row + 8 * v) * weights[j];
+        }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+        od_v8_store(out + 8 * v, sum[v]);
+    }
+}
+
 // out += sum of `count` rows of values, each times its weight, in order.
 static void add_weighted(float *out, const float *values, const float *weights, int64_t count,
                          int64_t d)
 {
-    for (int64_t j = 0; j < count; j++) {
-        const float *row = values + j * d;
-        const float p = weights[j];
-        int64_t i = 0;
-        for (; i + 8 <= d; i += 8) {
-            od_v8_store(out + i, od_v8_load(out + i) + od_v8_load(row + i) * p);
-        }
-        for (; i < d; i++) {
-            out[i] += row[i] * p;
+    int64_t i = 0;
+    for (; i + 64 <= d; i += 64) {
+        add_columns(out + i, values + i, weights, count, d, 8);
+    }
+    for (; i + 32 <= d; i += 32) {
+        add_columns(out + i, values + i, weights, count, d, 4);
+    }
+    for (; i + 8 <= d; i += 8) {
+        add_columns(out + i, values + i, weights, count, d, 1);
+    }
+    for (; i < d; i++) {
+        for (int64_t j = 0; j < count; j++) {
+            out[i] += values[j * d + i] * weights[j];
         }
     }
 }
