@@ -161,7 +161,10 @@ void od_build_head(struct od_builder *b, int32_t x, int32_t embedding)
         op->slot[OD_SLOT_WORK] =
             od_build_tensor(b, OD_ROLE_WORK, options->logit_rows, spec->channels, "head.work");
         op->slot[OD_SLOT_Y] = b->program.io.logits =
-            od_build_tensor(b, OD_ROLE_ACTIVATION, options->logit_rows, spec->vocab, "logits");
+            od_build_float(b, OD_ROLE_ACTIVATION, options->logit_rows, spec->vocab, "logits");
+        if (options->half) {  // rows start at 16 bytes
+            od_build_pad(b, b->program.io.logits, od_head_columns(spec->vocab) - spec->vocab);
+        }
         return;
     }
     if (options->half && !b->failed) {

@@ -515,9 +515,6 @@ static enum od_status check_options(const struct od_spec *spec,
         return od_fail(err, OD_E_ARGUMENT, "a pass of %lld tokens is not possible",
                        (long long)options->tokens);
     }
-    if (infer && options->half) {
-        return od_fail(err, OD_E_UNSUPPORTED, "generation on a GPU is not there yet: --device cpu");
-    }
     if (options->threads < 1) {
         return od_fail(err, OD_E_ARGUMENT, "a program needs at least one thread");
     }

@@ -97,8 +97,9 @@ struct od_gpu_layout {
     int64_t tokens;
     size_t persistent_bytes;  ///< cleared at the start
     size_t plan_bytes;
-    size_t host_bytes;  ///< pinned, for the tensors that lie there
-    bool use_library;   ///< cuBLASLt where it is found
+    size_t host_bytes;   ///< pinned, for the tensors that lie there
+    size_t extra_bytes;  ///< for the caller's use (od_gpu_extra), behind all else
+    bool use_library;    ///< cuBLASLt where it is found
 };
 
 /** Bytes that a layout takes on the card, without the driver's context: the one allocation, and what the
@@ -110,6 +111,8 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
                            struct od_gpu **ret, struct od_error *err) OD_MUST_CHECK;
 void od_gpu_close(struct od_gpu *gpu);
 struct od_matmul *od_gpu_matmul(struct od_gpu *gpu);
+/** The layout's extra bytes; they start as NaN. */
+od_dev od_gpu_extra(const struct od_gpu *gpu);
 /** Where tensor `number` lies now. */
 struct od_gpu_tensor od_gpu_tensor(const struct od_gpu *gpu, int32_t number);
 

@@ -145,6 +145,7 @@ struct od_gpu {
     od_dev parts;  ///< fp32 sums of OD_NORM_SPLITS parts of the rows, until they are added up
     od_dev ones;   ///< fp32, as many as the widest input of a weight of eight-bit floats
     od_dev queue;  ///< of attention's tiles: two words, zero between launches
+    od_dev extra;  ///< the caller's
     int64_t chunk_count;
     bool has_codes;  ///< some moments are 8-bit codes
     struct od_gpu_now now;

@@ -175,6 +175,7 @@ struct extras {
     size_t parts;
     size_t ones;
     size_t ring;
+    size_t extra;
     size_t end;
 };
 
@@ -193,7 +194,8 @@ static struct extras lay_out(const struct od_gpu_layout *layout)
     at.parts = at.queue + round_up(2 * sizeof(int32_t));
     at.ones = at.parts + round_up((size_t)parts_floats(layout) * sizeof(float));
     at.ring = at.ones + round_up((size_t)ones_of(layout) * sizeof(float));
-    at.end = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
+    at.extra = at.ring + 2u * (size_t)OD_GPU_PIECE_BYTES;
+    at.end = at.extra + round_up(layout->extra_bytes);
     return at;
 }
 
@@ -403,12 +405,14 @@ enum od_status od_gpu_open(struct od_cuda *cuda, const struct od_gpu_layout *lay
     gpu->ones = gpu->memory + extras.ones;
     gpu->ring.device[0] = gpu->memory + extras.ring;
     gpu->ring.device[1] = gpu->ring.device[0] + OD_GPU_PIECE_BYTES;
+    gpu->extra = gpu->memory + extras.extra;
     // Weights' spare rows and columns stay zero; what is written before it is read starts as NaN, so
     // that a gap shows.
     od_cuda_fill(cuda, gpu->memory, 0, layout->persistent_bytes);
     od_cuda_fill(cuda, gpu->memory + layout->persistent_bytes, 0xFF,
                  extras.stats - layout->persistent_bytes);
     od_cuda_fill(cuda, gpu->stats, 0, extras.ring - extras.stats);
+    od_cuda_fill(cuda, gpu->extra, 0xFF, extras.end - extras.extra);
     set_ones(gpu, ones_of(layout));
     status = od_matmul_create(cuda, gpu->memory + extras.workspace, layout->use_library,
                               &gpu->matmul, err);
@@ -463,6 +467,11 @@ void od_gpu_close(struct od_gpu *gpu)
 struct od_matmul *od_gpu_matmul(struct od_gpu *gpu)
 {
     return gpu->matmul;
+}
+
+od_dev od_gpu_extra(const struct od_gpu *gpu)
+{
+    return gpu->extra;
 }
 
 struct od_gpu_tensor od_gpu_tensor(const struct od_gpu *gpu, int32_t number)

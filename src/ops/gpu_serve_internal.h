@@ -1,0 +1,83 @@
+/**
+ * @file
+ * Shared by the files of serving on a GPU: gpu_serve.c opens, gpu_serve_pass.c runs passes.
+ *
+ * @thread One owner.
+ */
+#ifndef OD_OPS_GPU_SERVE_INTERNAL_H
+#define OD_OPS_GPU_SERVE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul_rows.h"
+#include "ops/gpu.h"
+#include "ops/gpu_serve.h"
+#include "ops/paged/paged.h"
+
+/** Units of single rows that are split at a time; windows that a model's layers have; warps on a
+ *  multiprocessor that attention should have before rows are left whole. */
+enum { OD_SERVE_PARTS_MAX = 2048, OD_SERVE_WINDOWS_MAX = 2, OD_SERVE_WARPS = 8 };
+
+/** Kernels by name; the order of names in gpu_serve.c. */
+enum od_serve_kernel {
+    OD_SERVE_PAGED_APPEND,
+    OD_SERVE_LORA_INPUTS,
+    OD_SERVE_LORA_OUTPUTS,
+    OD_SERVE_LORA_MERGE,
+    OD_SERVE_KERNEL_COUNT
+};
+
+/** The lists of a pass, one behind another, in pinned memory and on the device. */
+struct od_serve_pen {
+    char *host;
+    od_dev device;
+    size_t used;
+    size_t capacity;
+};
+
+/** What the operations of a pass read of its lists. */
+struct od_serve_now {
+    int64_t rows;
+    od_dev tables;
+    od_dev row_table;
+    od_dev cache_row;
+    od_dev adapter;
+    od_dev logit_row;
+    od_dev counts;  ///< rows, logit rows
+    bool any_adapter;
+    od_dev items[OD_SERVE_WINDOWS_MAX];
+    od_dev joins[OD_SERVE_WINDOWS_MAX];
+    struct od_paged_lists lists[OD_SERVE_WINDOWS_MAX];
+};
+
+struct od_gpu_serve {
+    struct od_gpu *gpu;
+    struct od_gpu_serve_shape shape;
+    struct od_matmul_rows *products;
+    struct od_cuda_kernel *kernel[OD_SERVE_KERNEL_COUNT];
+    struct od_cuda_kernel *attend;
+    struct od_cuda_kernel *join;
+    int64_t rows_max;
+    size_t extra_bytes;
+    od_dev hidden;  ///< [pages, OD_PAGED_ROWS, hidden_stride] bf16: what the head reads
+    int64_t hidden_stride;
+    od_dev parts;
+    od_dev entries;  ///< [operations, adapters, OD_ADAPTER_PARTS_MAX] of struct od_lora_entry
+    od_dev inner;    ///< fp32 [rows, OD_ADAPTER_PARTS_MAX, rank_max]
+    od_dev adapter_next;
+    od_dev adapter_end;
+    int32_t *entry_count;  ///< [operations, adapters]
+    bool *op_has_adapter;  ///< [operations]
+    int32_t window[OD_SERVE_WINDOWS_MAX];
+    int window_count;
+    struct od_serve_pen pen;
+    struct od_paged_run *run_room;  ///< [rows]
+    float *logits;                  ///< pinned [logit_rows, logits_stride]
+    int64_t logits_stride;
+    struct od_serve_now now;
+};
+
+#endif

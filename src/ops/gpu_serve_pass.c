@@ -1,0 +1,326 @@
+// A pass of serving on a GPU: its lists on the way in, the operations, the head, the logits on the way
+// out.
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda/matmul.h"
+#include "device/cuda/matmul_rows.h"
+#include "ops/gpu.h"
+#include "ops/gpu_internal.h"
+#include "ops/gpu_serve.h"
+#include "ops/gpu_serve_internal.h"
+#include "ops/linear/lora_cuda.h"
+#include "ops/op.h"
+#include "ops/paged/paged.h"
+
+// Room for `bytes` in the lists of the pass; where they will lie on the device.
+static void *take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
+{
+    struct od_serve_pen *pen = &serve->pen;
+    assert(pen->used + bytes <= pen->capacity);
+    void *taken = pen->host + pen->used;
+    *ret_device = pen->device + pen->used;
+    pen->used += (bytes + 15u) & ~(size_t)15u;
+    return taken;
+}
+
+static int32_t *take_words(struct od_gpu_serve *serve, int64_t count, od_dev *ret_device)
+{
+    return take(serve, (size_t)count * sizeof(int32_t), ret_device);
+}
+
+// Words of the caller; an input of the program lies where they will be.
+static void take_input(struct od_gpu_serve *serve, int32_t tensor, const int32_t *from,
+                       int64_t count)
+{
+    od_dev device = 0;
+    int32_t *to = take_words(serve, count, &device);
+    memcpy(to, from, (size_t)count * sizeof *to);
+    if (tensor >= 0) {
+        serve->gpu->tensors[tensor].at = device;
+    }
+}
+
+// Where the rows lie in the cache. The page numbers come last: their number is known afterwards.
+static void take_rows(struct od_gpu_serve *serve, const struct od_gpu_serve_pass *pass,
+                      struct od_paged_rows *rows)
+{
+    struct od_serve_now *now = &serve->now;
+    rows->runs = serve->run_room;
+    rows->row_table = take_words(serve, pass->rows, &now->row_table);
+    rows->cache_row = take_words(serve, pass->rows, &now->cache_row);
+    rows->tables = take_words(serve, 0, &now->tables);
+    od_paged_look_up(pass->rows, pass->positions, pass->slot, pass->page_table,
+                     serve->shape.table_pages, rows);
+    (void)take_words(serve, rows->table_count, &now->tables);
+}
+
+// The work lists of attention, for each window that layers have.
+static void take_items(struct od_gpu_serve *serve, const struct od_paged_rows *rows)
+{
+    struct od_serve_now *now = &serve->now;
+    const struct od_gpu *gpu = serve->gpu;
+    const struct od_op *attention = NULL;
+    for (int32_t i = 0; i < gpu->op_count && !attention; i++) {
+        attention = gpu->ops[i].kind == OD_OP_ATTENTION_CACHED ? &gpu->ops[i] : NULL;
+    }
+    for (int w = 0; w < serve->window_count; w++) {
+        const struct od_paged_shape shape = {.heads = attention->heads,
+                                             .kv_heads = attention->kv_heads,
+                                             .window = serve->window[w],
+                                             .parts_max = OD_SERVE_PARTS_MAX,
+                                             .warps = OD_SERVE_WARPS *
+                                                      od_cuda_info(gpu->cuda)->multiprocessors};
+        struct od_paged_lists *lists = &now->lists[w];
+        lists->joins = take(serve, (size_t)rows->run_count * sizeof *lists->joins, &now->joins[w]);
+        lists->items = take(serve, 0, &now->items[w]);
+        od_paged_plan(&shape, rows->runs, rows->run_count, lists);
+        (void)take(serve, (size_t)lists->item_count * sizeof *lists->items, &now->items[w]);
+    }
+}
+
+static void take_adapters(struct od_gpu_serve *serve, const struct od_gpu_serve_pass *pass)
+{
+    int32_t *to = take_words(serve, pass->rows, &serve->now.adapter);
+    serve->now.any_adapter = false;
+    for (int64_t t = 0; t < pass->rows; t++) {
+        to[t] = pass->adapter[t];
+        serve->now.any_adapter = serve->now.any_adapter || to[t] >= 0;
+    }
+}
+
+static void send_lists(struct od_gpu_serve *serve, const struct od_gpu_serve_pass *pass)
+{
+    const struct od_gpu_inputs *inputs = &serve->gpu->inputs;
+    struct od_paged_rows rows;
+    serve->pen.used = 0;
+    serve->now.rows = pass->rows;
+    int32_t *counts = take_words(serve, 2, &serve->now.counts);
+    counts[0] = (int32_t)pass->rows;
+    counts[1] = (int32_t)pass->logit_rows;
+    int32_t *logit_row = take_words(serve, pass->logit_rows, &serve->now.logit_row);
+    for (int64_t i = 0; i < pass->logit_rows; i++) {
+        const int32_t position = pass->logit_position[i];
+        const int32_t *pages = pass->page_table + pass->logit_slot[i] * serve->shape.table_pages;
+        logit_row[i] = pages[position / OD_PAGED_ROWS] * OD_PAGED_ROWS + position % OD_PAGED_ROWS;
+    }
+    if (pass->rows > 0) {
+        take_input(serve, inputs->ids, pass->ids, pass->rows);
+        take_input(serve, inputs->positions, pass->positions, pass->rows);
+        take_adapters(serve, pass);
+        take_rows(serve, pass, &rows);
+        take_items(serve, &rows);
+    }
+    od_cuda_upload(serve->gpu->cuda, serve->pen.device, serve->pen.host, serve->pen.used);
+}
+
+// Own products, whose rows do not know of each other, or the library's for many rows. Those are rounded
+// up: rows behind those in use are garbage that nobody reads.
+static void product(struct od_gpu_serve *serve, const struct od_matmul_call *call)
+{
+    struct od_matmul_call rounded = *call;
+    const int64_t step =
+        serve->rows_max / 16 > OD_GPU_SERVE_FEW ? serve->rows_max / 16 : OD_GPU_SERVE_FEW;
+    rounded.m = (call->m + step - 1) / step * step;
+    rounded.m = rounded.m < serve->rows_max ? rounded.m : serve->rows_max;
+    if (serve->shape.batch_invariant || call->m <= OD_GPU_SERVE_FEW) {
+        od_matmul_rows_run(serve->products, call);
+    } else {
+        od_matmul_run(serve->gpu->matmul, &rounded);
+    }
+}
+
+static void linear(struct od_gpu_serve *serve, const struct od_op *op)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
+    const struct od_gpu_tensor bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS);
+    product(serve, &(struct od_matmul_call){.m = serve->now.rows,
+                                            .n = op->n,
+                                            .k = op->k,
+                                            .a = x.at,
+                                            .lda = x.stride,
+                                            .b = w.at,
+                                            .ldb = w.stride,
+                                            .b_transposed = true,
+                                            .c = res.at,
+                                            .ldc = res.stride,
+                                            .bias = bias.at,
+                                            .d = y.at,
+                                            .ldd = y.stride,
+                                            .alpha = 1.0F});
+}
+
+// Adapters of the rows beside a linear layer.
+static void adapt(struct od_gpu_serve *serve, const struct od_op *op)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    const int64_t index = op - gpu->ops;
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    if (!serve->now.any_adapter || !serve->op_has_adapter[index]) {
+        return;
+    }
+    struct od_lora_call call = {
+        .entries =
+            serve->entries + (uint64_t)(index * serve->shape.adapters * OD_ADAPTER_PARTS_MAX) *
+                                 sizeof(struct od_lora_entry),
+        .adapter = serve->now.adapter,
+        .x = x.at,
+        .y = y.at,
+        .xa = serve->inner,
+        .ldx = x.stride,
+        .ldy = y.stride,
+        .k = op->k,
+        .rank_max = (int32_t)serve->shape.rank_max};  // at most a layer's width
+    void *args[] = {&call};
+    struct od_cuda_grid grid = {.x = (unsigned)serve->now.rows,
+                                .y = OD_ADAPTER_PARTS_MAX,
+                                .threads = OD_GPU_THREADS_PER_BLOCK};
+    od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_LORA_INPUTS], grid, args);
+    grid.z = od_gpu_blocks(op->n, OD_LORA_SPAN);
+    od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_LORA_OUTPUTS], grid, args);
+}
+
+static void append(struct od_gpu_serve *serve, const struct od_op *op)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    od_dev cache = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at;
+    od_dev positions = od_gpu_input(gpu, gpu->inputs.positions);
+    int32_t heads = op->heads;
+    int32_t kv_heads = op->kv_heads;
+    int32_t d = op->head_dim;
+    void *args[] = {
+        &cache, &x.at,     &x.stride, &serve->now.tables, &serve->now.row_table, &positions,
+        &heads, &kv_heads, &d};
+    od_cuda_launch(
+        gpu->cuda, serve->kernel[OD_SERVE_PAGED_APPEND],
+        (struct od_cuda_grid){.x = (unsigned)serve->now.rows, .threads = OD_GPU_THREADS_PER_BLOCK},
+        args);
+}
+
+static void *address(od_dev at)
+{
+    return (void *)(uintptr_t)at;
+}
+
+static void attention(struct od_gpu_serve *serve, const struct od_op *op)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
+    int w = 0;
+    while (serve->window[w] != op->window) {
+        w++;
+    }
+    const struct od_paged_lists *lists = &serve->now.lists[w];
+    struct od_paged_args args = {.qkv = address(x.at),
+                                 .o = address(y.at),
+                                 .cache = address(od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at),
+                                 .tables = address(serve->now.tables),
+                                 .items = address(serve->now.items[w]),
+                                 .joins = address(serve->now.joins[w]),
+                                 .parts = address(serve->parts),
+                                 .ld_qkv = x.stride,
+                                 .ld_o = y.stride,
+                                 .item_count = lists->item_count,
+                                 .heads = op->heads,
+                                 .kv_heads = op->kv_heads,
+                                 .window = op->window,
+                                 .scale = op->scale};
+    void *arguments[] = {&args};
+    const int32_t tiles = od_paged_head_tiles(op->heads, op->kv_heads);
+    append(serve, op);
+    od_cuda_launch(gpu->cuda, serve->attend,
+                   (struct od_cuda_grid){.x = od_gpu_blocks(lists->item_count, OD_PAGED_WARPS),
+                                         .y = (unsigned)(op->kv_heads * tiles),
+                                         .threads = OD_PAGED_WARPS * 32},
+                   arguments);
+    if (lists->join_count > 0) {
+        od_cuda_launch(gpu->cuda, serve->join,
+                       (struct od_cuda_grid){.x = (unsigned)lists->join_count,
+                                             .y = (unsigned)op->heads,
+                                             .threads = 32},
+                       arguments);
+    }
+}
+
+static void run_op(struct od_gpu_serve *serve, const struct od_op *op)
+{
+    if (op->kind == OD_OP_LINEAR) {
+        linear(serve, op);
+        adapt(serve, op);
+    } else if (op->kind == OD_OP_ATTENTION_CACHED) {
+        attention(serve, op);
+    } else {
+        od_gpu_run_rows(serve->gpu, op);
+    }
+}
+
+// What the head will read of these rows, into the cache.
+static void keep_hidden(struct od_gpu_serve *serve, const struct od_op *head)
+{
+    struct od_gpu_tensor x = od_gpu_slot_tensor(serve->gpu, head, OD_SLOT_X);
+    int64_t first = 0;
+    int64_t cols = head->k;
+    void *args[] = {&serve->hidden,        &serve->hidden_stride, &x.at,  &x.stride,
+                    &serve->now.cache_row, &serve->now.counts,    &first, &cols};
+    od_gpu_launch(serve->gpu, OD_GPU_SCATTER_ROWS, (unsigned)serve->now.rows, 1, args);
+}
+
+static void run_head(struct od_gpu_serve *serve, const struct od_op *head, int64_t rows)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, head, OD_SLOT_WORK);
+    const struct od_gpu_tensor w = od_gpu_slot_tensor(gpu, head, OD_SLOT_W);
+    const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, head, OD_SLOT_Y);
+    od_dev count = serve->now.counts + sizeof(int32_t);
+    int64_t first = 0;
+    int64_t cols = head->k;
+    void *args[] = {&x.at,  &x.stride, &serve->hidden, &serve->hidden_stride, &serve->now.logit_row,
+                    &count, &first,    &cols};
+    od_gpu_launch(serve->gpu, OD_GPU_GATHER_ROWS, (unsigned)rows, 1, args);
+    od_matmul_rows_run(serve->products, &(struct od_matmul_call){.m = rows,
+                                                                 .n = head->n,
+                                                                 .k = head->k,
+                                                                 .a = x.at,
+                                                                 .lda = x.stride,
+                                                                 .b = w.at,
+                                                                 .ldb = w.stride,
+                                                                 .b_transposed = true,
+                                                                 .d = y.at,
+                                                                 .ldd = y.stride,
+                                                                 .d_is_float = true,
+                                                                 .alpha = 1.0F});
+    od_cuda_download(gpu->cuda, serve->logits, y.at,
+                     (size_t)(rows * y.stride) * sizeof *serve->logits);
+}
+
+enum od_status od_gpu_serve_run(struct od_gpu_serve *serve, const struct od_gpu_serve_pass *pass,
+                                struct od_error *err)
+{
+    struct od_gpu *gpu = serve->gpu;
+    const struct od_op *head = &gpu->ops[gpu->op_count - 1];
+    assert(pass->rows <= serve->rows_max && pass->logit_rows <= serve->shape.logit_rows);
+    send_lists(serve, pass);
+    gpu->tokens = pass->rows;  // what kernels that work row by row are launched for
+    if (pass->rows > 0) {
+        for (const struct od_op *op = gpu->ops; op < head; op++) {
+            run_op(serve, op);
+        }
+        keep_hidden(serve, head);
+    }
+    if (pass->logit_rows > 0) {
+        run_head(serve, head, pass->logit_rows);
+    }
+    return od_cuda_sync(gpu->cuda, err);
+}

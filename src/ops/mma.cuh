@@ -1,0 +1,50 @@
+/**
+ * @file
+ * What kernels on the tensor cores share: one product of fragments, pairs of bf16, reductions over the
+ * four lanes of a row.
+ */
+#ifndef OD_OPS_MMA_CUH
+#define OD_OPS_MMA_CUH
+
+#include <stdint.h>
+
+#define OD_MMA_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+
+/** c[16, 8] += a[16, 16] b[16, 8], bf16 with fp32 sums. */
+static __device__ __forceinline__ void od_mma(float c[4], const uint32_t a[4], uint32_t b0,
+                                              uint32_t b1)
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, "
+        "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/** Two bf16, rounded to the nearest. */
+static __device__ __forceinline__ uint32_t od_pair(float low, float high)
+{
+    uint32_t pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+static __device__ __forceinline__ float od_power2(float x)
+{
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(power) : "f"(x));
+    return power;
+}
+
+static __device__ __forceinline__ float od_quad_max(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, 2));
+}
+
+static __device__ __forceinline__ float od_quad_sum(float x)
+{
+    x += __shfl_xor_sync(0xFFFFFFFFu, x, 1);
+    return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
+}
+
+#endif

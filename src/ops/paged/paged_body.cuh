@@ -1,0 +1,378 @@
+// for (j = lowest(p); j <= p; j++) s[j] = scale * dot(q, k[j], D);
+// for (j) p[j] = exp(s[j]) / sum(exp(s));   for (j) for (e) o[e] += p[j] * v[j][e];
+//
+// Launch: paged.h. A warp has up to 16 query rows (positions x heads of one key head) in the rows of an
+// mma tile, and walks through units of 64 keys. Keys and values come from memory straight into the
+// layout of the tensor core, 16 bytes a lane, without shared memory: of keys, the channels of two steps
+// are dealt out so that a lane's 16 bytes are its share of both; of values, a lane's eight columns
+// belong to eight tiles of columns. What a permutation of channels does to a sum, it does in every
+// launch alike. Warps of a block are neighbours in the list, so that prompts read keys from the first
+// cache. Keys past the last row's are never read: they count as 0 with a probability of 0.
+//
+// Order: paged.h. Bytes moved: keys and values once for each tile of rows.
+#ifndef OD_PAGED_BODY_CUH
+#define OD_PAGED_BODY_CUH
+
+#include <stdint.h>
+
+#include "ops/mma.cuh"
+#include "ops/paged/paged.h"
+
+#define STEPS  ((HEAD_DIM + 31) / 32)  // pairs of steps over the channels of a key
+#define GROUPS ((HEAD_DIM + 63) / 64)  // groups of eight tiles of columns of a value
+#define PASTE_(a, b) a##b
+#define PASTE(a, b)  PASTE_(a, b)
+// od_paged_d64_attend: the image paged_d64 is found by its kernels' names.
+#define KERNEL_NAME(what) PASTE(PASTE(od_paged_d, HEAD_DIM), what)
+
+static const float LOG2E = 1.4426950408889634f;
+
+/// What a warp knows of its work. A lane has the rows lane / 4 and lane / 4 + 8 of the tile.
+struct work {
+    const uint16_t *keys;    // of this key head, page 0
+    const uint16_t *values;
+    const int32_t *pages;    // of the sequence
+    int64_t page_stride;
+    int32_t last;            // key that the last row sees last
+    int32_t position[2];     // of the lane's rows
+    int32_t lowest[2];
+    bool has_row[2];
+    const uint16_t *query[2];
+};
+
+/// A row's sums so far.
+struct sums {
+    float most[2];
+    float sum[2];
+    float out[GROUPS][8][4];
+};
+
+static __device__ __forceinline__ uint4 load16(const uint16_t *from, bool real)
+{
+    return real ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
+}
+
+static __device__ __forceinline__ int64_t key_at(const struct work *work, int32_t key)
+{
+    const int64_t page = work->pages[key / OD_PAGED_ROWS];
+    return page * work->page_stride + (int64_t)(key % OD_PAGED_ROWS) * HEAD_DIM;
+}
+
+/// scores[j]: the 16 rows against keys 8 j .. 8 j + 7 of the unit.
+static __device__ __forceinline__ void multiply_keys(const struct work *work, int32_t unit,
+                                                     float scores[8][4])
+{
+    const int lane = (int)threadIdx.x & 31;
+    const int channel = (lane & 3) * 8;
+    const uint16_t *row[8];
+    bool real[8];
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        const int32_t key = unit * OD_PAGED_UNIT + j * 8 + (lane >> 2);
+        real[j] = key <= work->last;
+        row[j] = work->keys + (real[j] ? key_at(work, key) : 0) + channel;
+        scores[j][0] = scores[j][1] = scores[j][2] = scores[j][3] = 0.0f;
+    }
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+        const bool inside = HEAD_DIM % 32 == 0 || s * 32 + channel < HEAD_DIM;
+        const uint4 q0 = load16(work->query[0] + s * 32 + channel, inside && work->has_row[0]);
+        const uint4 q1 = load16(work->query[1] + s * 32 + channel, inside && work->has_row[1]);
+        const uint32_t low[4] = {q0.x, q1.x, q0.y, q1.y};
+        const uint32_t high[4] = {q0.z, q1.z, q0.w, q1.w};
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            const uint4 k = load16(row[j] + s * 32, inside && real[j]);
+            od_mma(scores[j], low, k.x, k.y);
+            od_mma(scores[j], high, k.z, k.w);
+        }
+    }
+}
+
+/// Probabilities relative to the unit's largest score, and their sum. `pairs` are the rows of the
+/// second product's first operand: for each 16 keys, four pairs of bf16.
+static __device__ __forceinline__ void exponentials(const struct work *work, int32_t unit,
+                                                    float scale, float scores[8][4],
+                                                    uint32_t pairs[4][4], float most[2],
+                                                    float sum[2])
+{
+    const int lane = (int)threadIdx.x & 31;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        most[h] = -INFINITY;
+        sum[h] = 0.0f;
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                const int32_t key = unit * OD_PAGED_UNIT + j * 8 + (lane & 3) * 2 + e;
+                const bool seen = key <= work->position[h] && key >= work->lowest[h];
+                float *score = &scores[j][h * 2 + e];
+                *score = seen ? __fmul_rn(*score, scale) : -INFINITY;
+                most[h] = fmaxf(most[h], *score);
+            }
+        }
+        most[h] = od_quad_max(most[h]);
+        const float shift = most[h] == -INFINITY ? 0.0f : most[h];
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                float *score = &scores[j][h * 2 + e];
+                *score = od_power2(__fadd_rn(*score, -shift));
+                sum[h] = __fadd_rn(sum[h], *score);
+            }
+        }
+        sum[h] = od_quad_sum(sum[h]);
+    }
+#pragma unroll
+    for (int t = 0; t < 4; t++) {
+        pairs[t][0] = od_pair(scores[2 * t][0], scores[2 * t][1]);
+        pairs[t][1] = od_pair(scores[2 * t][2], scores[2 * t][3]);
+        pairs[t][2] = od_pair(scores[2 * t + 1][0], scores[2 * t + 1][1]);
+        pairs[t][3] = od_pair(scores[2 * t + 1][2], scores[2 * t + 1][3]);
+    }
+}
+
+/// out[i]: column (lane & 3) * 16 + i, and 8 further, of group `group` of the unit's output.
+static __device__ __forceinline__ void multiply_values(const struct work *work, int32_t unit,
+                                                       int group, uint32_t pairs[4][4],
+                                                       float out[8][4])
+{
+    const int lane = (int)threadIdx.x & 31;
+    const int column = group * 64 + (lane >> 2) * 8;
+    const bool inside = HEAD_DIM % 64 == 0 || column < HEAD_DIM;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        out[i][0] = out[i][1] = out[i][2] = out[i][3] = 0.0f;
+    }
+#pragma unroll
+    for (int t = 0; t < 4; t++) {
+        uint4 raw[4];
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            const int32_t key =
+                unit * OD_PAGED_UNIT + t * 16 + (lane & 3) * 2 + (r & 1) + (r >> 1) * 8;
+            const bool real = inside && key <= work->last;
+            raw[r] = load16(work->values + (real ? key_at(work, key) : 0) + column, real);
+        }
+        const uint32_t word[4][4] = {{raw[0].x, raw[0].y, raw[0].z, raw[0].w},
+                                     {raw[1].x, raw[1].y, raw[1].z, raw[1].w},
+                                     {raw[2].x, raw[2].y, raw[2].z, raw[2].w},
+                                     {raw[3].x, raw[3].y, raw[3].z, raw[3].w}};
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            const unsigned halves = (i & 1) != 0 ? 0x7632u : 0x5410u;
+            od_mma(out[i], pairs[t], __byte_perm(word[0][i / 2], word[1][i / 2], halves),
+                   __byte_perm(word[2][i / 2], word[3][i / 2], halves));
+        }
+    }
+}
+
+/// What the sums so far and a new unit are multiplied by, and their maximum from now on. A unit that
+/// a row sees nothing of changes nothing.
+static __device__ __forceinline__ void factors(float *most, float unit_most, float *before,
+                                               float *now)
+{
+    const float more = fmaxf(*most, unit_most);
+    *before = *most == -INFINITY ? 0.0f : od_power2(__fadd_rn(*most, -more));
+    *now = unit_most == -INFINITY ? 0.0f : od_power2(__fadd_rn(unit_most, -more));
+    *most = more;
+}
+
+static __device__ __forceinline__ float add_up(float sum, float before, float unit, float now)
+{
+    return __fmaf_rn(unit, now, __fmul_rn(sum, before));
+}
+
+static __device__ __forceinline__ float finished(float out, float sum)
+{
+    return __fmul_rn(out, __frcp_rn(sum));
+}
+
+/// Where a lane's two rows are, and which head each is of; -1: none.
+static __device__ __forceinline__ void place_rows(const struct od_paged_args *args,
+                                                  const struct od_paged_item *item,
+                                                  struct work *work, int64_t row[2],
+                                                  int32_t head[2])
+{
+    const int32_t group = args->heads / args->kv_heads;
+    const int32_t tiles = od_paged_head_tiles(args->heads, args->kv_heads);
+    const int32_t kv_head = (int32_t)blockIdx.y / tiles;
+    const int32_t first = (int32_t)blockIdx.y % tiles * OD_PAGED_TILE;
+    const int32_t width = group < OD_PAGED_TILE ? group : OD_PAGED_TILE;
+    work->page_stride = (int64_t)2 * args->kv_heads * OD_PAGED_ROWS * HEAD_DIM;
+    work->keys = args->cache + (int64_t)kv_head * OD_PAGED_ROWS * HEAD_DIM;
+    work->values = work->keys + (int64_t)args->kv_heads * OD_PAGED_ROWS * HEAD_DIM;
+    work->pages = args->tables + item->table;
+    work->last = item->position + item->rows - 1;
+    for (int h = 0; h < 2; h++) {
+        const int32_t i = ((int32_t)threadIdx.x & 31) / 4 + h * 8;
+        const int32_t at = i / width;
+        const int32_t in_group = first + i % width;
+        const bool real = at < item->rows && in_group < group;
+        row[h] = item->row + at;
+        head[h] = real ? kv_head * group + in_group : -1;
+        work->position[h] = real ? item->position + at : -1;
+        work->lowest[h] = real ? od_paged_lowest(item->position + at, args->window) : 0;
+        work->has_row[h] = real;
+        work->query[h] = args->qkv;
+        if (real) {
+            work->query[h] += row[h] * args->ld_qkv + (int64_t)head[h] * HEAD_DIM;
+        }
+    }
+}
+
+/// A unit's outputs, maximum and sum as a part.
+static __device__ __forceinline__ void store_part(const struct od_paged_args *args, int32_t part,
+                                                  const int32_t head[2], int group,
+                                                  float out[8][4], const float most[2],
+                                                  const float sum[2])
+{
+    const int lane = (int)threadIdx.x & 31;
+    for (int h = 0; h < 2; h++) {
+        if (head[h] < 0) {
+            continue;
+        }
+        float *to = args->parts + ((int64_t)part * args->heads + head[h]) * (HEAD_DIM + 2);
+#pragma unroll
+        for (int i = 0; i < 16; i++) {
+            const int column = group * 64 + (lane & 3) * 16 + i;
+            if (HEAD_DIM % 64 == 0 || column < HEAD_DIM) {
+                to[column] = out[i & 7][h * 2 + (i >> 3)];
+            }
+        }
+        if (group == 0 && (lane & 3) == 0) {
+            to[HEAD_DIM] = most[h];
+            to[HEAD_DIM + 1] = sum[h];
+        }
+    }
+}
+
+static __device__ __forceinline__ void store_rows(const struct od_paged_args *args,
+                                                  const int64_t row[2], const int32_t head[2],
+                                                  const struct sums *sums)
+{
+    const int lane = (int)threadIdx.x & 31;
+    for (int h = 0; h < 2; h++) {
+        if (head[h] < 0) {
+            continue;
+        }
+        uint16_t *to = args->o + row[h] * args->ld_o + (int64_t)head[h] * HEAD_DIM;
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) {
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                const int column = g * 64 + (lane & 3) * 16 + half * 8;
+                uint32_t word[4];
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    word[i] = od_pair(finished(sums->out[g][2 * i][h * 2 + half], sums->sum[h]),
+                                      finished(sums->out[g][2 * i + 1][h * 2 + half], sums->sum[h]));
+                }
+                if (HEAD_DIM % 64 == 0 || column < HEAD_DIM) {
+                    *(uint4 *)(to + column) = make_uint4(word[0], word[1], word[2], word[3]);
+                }
+            }
+        }
+    }
+}
+
+OD_MMA_KERNEL(OD_PAGED_WARPS * 32) KERNEL_NAME(_attend)(const struct od_paged_args args)
+{
+    const int32_t index = (int32_t)(blockIdx.x * OD_PAGED_WARPS + threadIdx.x / 32);
+    const float scale = args.scale * LOG2E;
+    struct work work;
+    struct sums sums;
+    int64_t row[2];
+    int32_t head[2];
+    if (index >= args.item_count) {
+        return;
+    }
+    const struct od_paged_item item = args.items[index];
+    place_rows(&args, &item, &work, row, head);
+    sums.most[0] = sums.most[1] = -INFINITY;
+    sums.sum[0] = sums.sum[1] = 0.0f;
+#pragma unroll
+    for (int g = 0; g < GROUPS; g++) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            sums.out[g][i][0] = sums.out[g][i][1] = 0.0f;
+            sums.out[g][i][2] = sums.out[g][i][3] = 0.0f;
+        }
+    }
+#pragma unroll 1
+    for (int32_t unit = item.unit; unit < item.unit_end; unit++) {
+        float scores[8][4];
+        uint32_t pairs[4][4];
+        float most[2];
+        float sum[2];
+        float before[2];
+        float now[2];
+        multiply_keys(&work, unit, scores);
+        exponentials(&work, unit, scale, scores, pairs, most, sum);
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            factors(&sums.most[h], most[h], &before[h], &now[h]);
+            sums.sum[h] = add_up(sums.sum[h], before[h], sum[h], now[h]);
+        }
+#pragma unroll
+        for (int g = 0; g < GROUPS; g++) {
+            float out[8][4];
+            multiply_values(&work, unit, g, pairs, out);
+            if (item.part >= 0) {
+                store_part(&args, item.part + unit - item.unit, head, g, out, most, sum);
+                continue;
+            }
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    sums.out[g][i][e] =
+                        add_up(sums.out[g][i][e], before[e >> 1], out[i][e], now[e >> 1]);
+                }
+            }
+        }
+    }
+    if (item.part < 0) {
+        store_rows(&args, row, head, &sums);
+    }
+}
+
+// A warp for each row that has parts and each of its heads: grid (joins, heads).
+OD_MMA_KERNEL(32) KERNEL_NAME(_join)(const struct od_paged_args args)
+{
+    const struct od_paged_join join = args.joins[blockIdx.x];
+    const int32_t head = (int32_t)blockIdx.y;
+    const int lane = (int)threadIdx.x;
+    float out[(HEAD_DIM + 31) / 32];
+    float most = -INFINITY;
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < (HEAD_DIM + 31) / 32; i++) {
+        out[i] = 0.0f;
+    }
+    for (int32_t unit = 0; unit < join.count; unit++) {
+        const float *part =
+            args.parts + ((int64_t)(join.part + unit) * args.heads + head) * (HEAD_DIM + 2);
+        float before;
+        float now;
+        factors(&most, part[HEAD_DIM], &before, &now);
+        sum = add_up(sum, before, part[HEAD_DIM + 1], now);
+#pragma unroll
+        for (int i = 0; i < (HEAD_DIM + 31) / 32; i++) {
+            if (i * 32 + lane < HEAD_DIM) {
+                out[i] = add_up(out[i], before, part[i * 32 + lane], now);
+            }
+        }
+    }
+    uint16_t *to = args.o + (int64_t)join.row * args.ld_o + (int64_t)head * HEAD_DIM;
+#pragma unroll
+    for (int i = 0; i < (HEAD_DIM + 31) / 32; i++) {
+        if (i * 32 + lane < HEAD_DIM) {
+            to[i * 32 + lane] = (uint16_t)od_pair(finished(out[i], sum), 0.0f);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,3 @@
+// Paged attention for heads of 80 channels.
+#define HEAD_DIM 80
+#include "ops/paged/paged_body.cuh"

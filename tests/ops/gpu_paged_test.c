@@ -1,0 +1,142 @@
+// Goal: paged attention on the GPU computes what the definition says for every head size, in bits that do
+// not depend on how rows were cut or on whether units were split; new keys and values land in their pages.
+// Method: paged_world.h, with memory of the card that starts as NaN.
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "device/cuda/cuda.h"
+#include "device/cuda_gpu.h"
+#include "ops/paged/paged.h"
+#include "ops/paged_world.h"
+#include "support.h"
+
+/** Memory of the card that is handed out once. */
+struct room {
+    struct od_cuda *cuda;
+    od_dev memory;
+    size_t used;
+    size_t size;
+};
+static struct room room;
+
+static od_dev put(const void *from, size_t bytes)
+{
+    const od_dev at = room.memory + room.used;
+    room.used += (bytes + 255u) & ~(size_t)255u;
+    assert_true(room.used <= room.size);
+    if (bytes > 0) {
+        od_cuda_upload(room.cuda, at, from, bytes);
+    }
+    return at;
+}
+
+static void *address(od_dev at)
+{
+    return (void *)(uintptr_t)at;
+}
+
+static void begin(void)
+{
+    enum { ROOM_BYTES = 64 << 20 };
+    struct od_error err = {0};
+    room.cuda = test_gpu();
+    if (room.memory == 0) {
+        room.size = ROOM_BYTES;
+        assert_ok(od_cuda_alloc(room.cuda, room.size, &room.memory, &err), &err);
+    }
+    room.used = 0;
+}
+
+static void run(struct world *w, struct od_paged_args *args, int32_t join_count)
+{
+    struct od_error err = {0};
+    struct od_cuda_kernel *attend = NULL;
+    struct od_cuda_kernel *join = NULL;
+    struct od_paged_args there = *args;
+    void *arguments[] = {&there};
+    room.used = 0;
+    there.qkv = address(put(w->qkv, (size_t)(POSITIONS * w->ld) * 2u));
+    there.cache = address(put(w->cache, cache_bytes(w)));
+    const od_dev o = put(w->o, output_bytes(w));
+    there.o = address(o);
+    there.tables = address(put(w->tables, sizeof w->tables));
+    there.items = address(put(args->items, (size_t)args->item_count * sizeof *args->items));
+    there.joins = address(put(args->joins, (size_t)join_count * sizeof *args->joins));
+    there.parts = address(put(w->parts, part_bytes(w)));
+    assert_ok(od_cuda_kernel(room.cuda, od_paged_kernel(w->d), &attend, &err), &err);
+    assert_ok(od_cuda_kernel(room.cuda, od_paged_join_kernel(w->d), &join, &err), &err);
+    od_cuda_launch(room.cuda, attend,
+                   (struct od_cuda_grid){
+                       .x = (unsigned)((args->item_count + OD_PAGED_WARPS - 1) / OD_PAGED_WARPS),
+                       .y = (unsigned)(w->kv_heads * od_paged_head_tiles(w->heads, w->kv_heads)),
+                       .threads = OD_PAGED_WARPS * 32},
+                   arguments);
+    if (join_count > 0) {
+        od_cuda_launch(room.cuda, join,
+                       (struct od_cuda_grid){
+                           .x = (unsigned)join_count, .y = (unsigned)w->heads, .threads = 32},
+                       arguments);
+    }
+    od_cuda_download(room.cuda, w->o, o, output_bytes(w));
+    assert_ok(od_cuda_sync(room.cuda, &err), &err);
+}
+
+static void every_head_size(void **state)
+{
+    static const int32_t sizes[] = {64, 80, 96, 128, 256};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        begin();
+        one_shape(sizes[i], 2, 2, 0, run);
+        one_shape(sizes[i], 8, 2, 0, run);
+        one_shape(sizes[i], 3, 1, 37, run);
+        one_shape(sizes[i], 20, 1, 0, run);
+    }
+}
+
+// The cache as the kernel fills it is the cache as the host does.
+static void rows_land_in_their_pages(void **state)
+{
+    struct od_error err = {0};
+    struct od_cuda_kernel *append = NULL;
+    struct world w;
+    int32_t row_table[POSITIONS];
+    int32_t positions[POSITIONS];
+    (void)state;
+    begin();
+    open_world(&w, 80, 6, 3, 0);
+    for (int32_t t = 0; t < POSITIONS; t++) {
+        row_table[t] = 0;
+        positions[t] = t;
+    }
+    uint16_t *got = od_alloc(cache_bytes(&w), 1);
+    assert_non_null(got);
+    memset(w.cache, 0xFF, cache_bytes(&w));
+    od_dev cache = put(w.cache, cache_bytes(&w));
+    od_dev qkv = put(w.qkv, (size_t)(POSITIONS * w.ld) * 2u);
+    od_dev tables = put(w.tables, sizeof w.tables);
+    od_dev row_tables = put(row_table, sizeof row_table);
+    od_dev at = put(positions, sizeof positions);
+    void *args[] = {&cache, &qkv, &w.ld, &tables, &row_tables, &at, &w.heads, &w.kv_heads, &w.d};
+    assert_ok(od_cuda_kernel(room.cuda, "od_paged_append", &append, &err), &err);
+    od_cuda_launch(room.cuda, append, (struct od_cuda_grid){.x = POSITIONS, .threads = 256}, args);
+    od_cuda_download(room.cuda, got, cache, cache_bytes(&w));
+    assert_ok(od_cuda_sync(room.cuda, &err), &err);
+    fill_cache(&w, POSITIONS);
+    assert_memory_equal(got, w.cache, cache_bytes(&w));
+    close_world(&w);
+    od_free(got);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_head_size),
+        cmocka_unit_test(rows_land_in_their_pages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
