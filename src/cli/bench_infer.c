@@ -14,10 +14,12 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cli/bench_infer_gpu.h"
 #include "cli/commit.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/bench_infer.h"
+#include "flow/bench_infer_gpu.h"
 #include "flow/bench_prompts.h"
 #include "flow/bench_shapes.h"
 
@@ -116,14 +118,17 @@ static enum od_status read_batches(const char *text, int64_t batches[BATCHES_MAX
 int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
 {
     struct od_bench_infer_options bench = {.allow_vector = !cli->no_vector,
-                                           .prompt = 512,
                                            .depth = 16,
                                            .tokens = 32,
                                            .rounds = 3,
                                            .fn = take_row,
                                            .context = cli};
+    struct od_bench_infer_gpu_options card = {.steps = 20};
+    struct od_cli_device device = {0};
     const char *batch_text = "1,8";
     const char *shape = NULL;
+    const char *vram = NULL;
+    int64_t prompt = -1;
     int64_t batches[BATCHES_MAX];
     int64_t rounds = bench.rounds;
     struct od_option options[] = {
@@ -134,9 +139,15 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "batch", "N,N", &batch_text, "sequences at a time", "1,8"),
         OD_OPTION_INT_OF(0, "tokens", "N", &bench.tokens, "tokens that each generates", "32"),
         OD_OPTION_INT_OF(0, "depth", "N", &bench.depth, "tokens in front of them", "16"),
-        OD_OPTION_INT_OF(0, "prompt", "N", &bench.prompt,
-                         "tokens of the prompt that is read; 0: none", "512"),
+        OD_OPTION_INT_OF(0, "prompt", "N", &prompt, "tokens of the prompt that is read; 0: none",
+                         "512, on a GPU 2048"),
         OD_OPTION_INT_OF(0, "rounds", "N", &rounds, "how often each is measured", "3"),
+        OD_OPTION_INT_OF(0, "steps", "N", &card.steps, "GPU: passes that are timed", "20"),
+        OD_OPTION_INT_OF(0, "cut", "L", &card.layers, "GPU: so many layers only", "all"),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
+                          "GPU: most that the process may take on the card (24GB)", "all of it"),
+        OD_OPTION_FLAG_OF(0, "no-library", &card.no_library,
+                          "GPU: own matrix products even where cuBLASLt is found"),
     };
     const struct od_command_spec spec = {
         .name = "bench infer",
@@ -149,7 +160,12 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
             "rounds. MODEL is a model folder, a run or a GGUF file; without it weights are random.\n"
             "--json prints one line for each measurement.\n"
             "\n"
-            "    oneday bench infer --shape gpt2-124m --threads 1",
+            "On a GPU (--device cuda) it is a shape's prompts beside the ceiling of large bf16\n"
+            "products, and generation for 1 and for 64 sequences beside the speed of memory, with\n"
+            "batch invariance and without, which is what that costs; the sampler is left out.\n"
+            "\n"
+            "    oneday bench infer --shape gpt2-124m --threads 1\n"
+            "    oneday bench infer --shape llama-3-8b --device cuda",
         .options = options,
         .option_count = OD_COUNT_OF(options),
         .max_args = 1,
@@ -160,9 +176,23 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
         return exit_code;
     }
-    enum od_status status = od_cli_cpu_only(cli, &err);
+    enum od_status status = od_cli_device(cli, &device, &err);
     if (status == OD_OK && args.count > 0 && shape) {
         status = od_fail(&err, OD_E_ARGUMENT, "give a model or --shape, not both");
+    }
+    if (status == OD_OK && device.on_gpu && !device.optional) {
+        card.shape = shape ? shape : "llama-3-8b";
+        card.prompt = prompt < 0 ? 2048 : prompt;
+        card.gpu = device.gpu;
+        if (args.count > 0) {
+            status = od_fail(&err, OD_E_UNSUPPORTED, "on a GPU only shapes are measured");
+        } else if (vram) {
+            status = od_size_read(vram, &card.max_bytes, &err);
+        }
+        if (status == OD_OK) {
+            status = od_bench_infer_gpu_run(cli, &card, &err);
+        }
+        return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
     }
     if (status == OD_OK) {
         status = read_batches(batch_text, batches, &bench.batch_count, &err);
@@ -171,6 +201,7 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
         status = od_fail(&err, OD_E_ARGUMENT, "rounds must be 1 to 64");
     }
     if (status == OD_OK) {
+        bench.prompt = prompt < 0 ? 512 : prompt;
         bench.model = args.count > 0 ? args.values[0] : NULL;
         bench.shape = shape ? shape : "tinyllama-1.1b";
         bench.threads = (int)cli->threads;

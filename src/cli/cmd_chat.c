@@ -214,18 +214,19 @@ static enum od_status open_engine(const struct od_cli *cli, const struct request
 {
     char *text = NULL;
     size_t size = 0;
-    enum od_status status = od_cli_cpu_only(cli, err);
+    enum od_status status = OD_OK;
     const char *chat_template = request->chat_template;
-    if (status == OD_OK && chat_template && od_path_exists(chat_template)) {
+    if (chat_template && od_path_exists(chat_template)) {
         status = od_file_read(chat_template, TEMPLATE_MAX_BYTES, &text, &size, err);
         chat_template = text;
     }
-    const struct od_engine_options options = {.threads = (int)cli->threads,
-                                              .no_vector = cli->no_vector,
-                                              .slots = 1,
-                                              .context = request->context,
-                                              .adapter = request->adapter,
-                                              .chat_template = chat_template};
+    struct od_engine_options options = {.slots = 1,
+                                        .context = request->context,
+                                        .adapter = request->adapter,
+                                        .chat_template = chat_template};
+    if (status == OD_OK) {
+        status = od_cli_engine(cli, /* vram= */ NULL, &options, err);
+    }
     if (status == OD_OK) {
         status = od_engine_open(request->model, &options, ret, err);
     }

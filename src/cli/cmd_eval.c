@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "cli/options.h"
+#include "cli/sizes.h"
 #include "eval/adapter.h"
 #include "eval/evaluation.h"
 #include "eval/http_responder.h"
@@ -38,6 +39,7 @@ struct request {
     const char *run_specs;
     int64_t max_eval_instances;
     int64_t instances;
+    const char *vram;
     int64_t num_train_trials;
     int64_t num_threads;
     int64_t priority;
@@ -81,13 +83,14 @@ static enum od_status open_responder(const struct od_cli *cli, const struct requ
     if (is_url(request->target)) {
         return open_server(request->target, ret, err);
     }
-    const struct od_engine_options options = {.threads = (int)cli->threads,
-                                              .no_vector = cli->no_vector,
-                                              .slots = request->num_threads < OD_ENGINE_SLOTS_MAX
-                                                           ? request->num_threads
-                                                           : OD_ENGINE_SLOTS_MAX,
-                                              .adapter = request->adapter};
-    const enum od_status status = od_engine_open(request->target, &options, &ret->engine, err);
+    struct od_engine_options options = {.slots = request->num_threads < OD_ENGINE_SLOTS_MAX
+                                                     ? request->num_threads
+                                                     : OD_ENGINE_SLOTS_MAX,
+                                        .adapter = request->adapter};
+    enum od_status status = od_cli_engine(cli, request->vram, &options, err);
+    if (status == OD_OK) {
+        status = od_engine_open(request->target, &options, &ret->engine, err);
+    }
     if (status == OD_OK) {
         ret->responder = od_engine_responder(ret->engine);
     }
@@ -355,6 +358,9 @@ int od_cmd_eval(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "suite", "NAME", &request.suite, "folder of the results", NULL),
         OD_OPTION_TEXT_OF(0, "adapter", "DIR", &request.adapter,
                           "adapter to put on a model in this process", NULL),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &request.vram,
+                          "what a model in this process may take of a card, such as 24GB",
+                          "what is free"),
         OD_OPTION_TEXT_OF(0, "data", "DIR", &request.data,
                           "folder with mmlu/, gsm8k/, truthfulqa/, bbq/, bigbench/",
                           "$ONEDAY_DATA, else ./data"),

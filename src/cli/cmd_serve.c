@@ -45,6 +45,8 @@ struct request {
     int64_t context;
     int64_t cache_tokens;
     bool no_prefix_reuse;
+    const char *vram;
+    bool no_batch_invariance;
     int64_t workers;
     int64_t queue_max;
     int64_t connections_max;
@@ -110,19 +112,18 @@ static enum od_status open_responder(const struct od_cli *cli, const struct requ
         chat_template = text;
     }
     enum od_status status = read_adapters(request->adapters, &adapters, err);
-    const struct od_engine_options options = {.threads = (int)cli->threads,
-                                              .no_vector = cli->no_vector,
-                                              .slots = request->slots,
-                                              .context = request->context,
-                                              .cache_tokens = request->cache_tokens,
-                                              .no_prefix_reuse = request->no_prefix_reuse,
-                                              .chat_template = chat_template,
-                                              .adapter = request->adapter,
-                                              .adapter_names = adapters.names,
-                                              .adapter_folders = adapters.folders,
-                                              .adapter_count = adapters.count};
+    struct od_engine_options options = {.slots = request->slots,
+                                        .context = request->context,
+                                        .cache_tokens = request->cache_tokens,
+                                        .no_prefix_reuse = request->no_prefix_reuse,
+                                        .chat_template = chat_template,
+                                        .adapter = request->adapter,
+                                        .adapter_names = adapters.names,
+                                        .adapter_folders = adapters.folders,
+                                        .adapter_count = adapters.count,
+                                        .not_batch_invariant = request->no_batch_invariance};
     if (status == OD_OK) {
-        status = od_cli_cpu_only(cli, err);
+        status = od_cli_engine(cli, request->vram, &options, err);
     }
     if (status == OD_OK) {
         status = od_engine_open(request->model, &options, &ret->engine, err);
@@ -377,9 +378,14 @@ int od_cmd_serve(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_INT_OF(0, "cache-tokens", "N", &request.cache_tokens,
                          "tokens of all prompts and answers together that have room; what is free "
                          "remembers beginnings of prompts",
-                         "8 times --context"),
+                         "8 times --context; on a GPU what fits"),
         OD_OPTION_FLAG_OF(0, "no-prefix-reuse", &request.no_prefix_reuse,
                           "compute every prompt from its start (same answers, slower)"),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &request.vram,
+                          "what it may take of a card, such as 24GB", "what is free"),
+        OD_OPTION_FLAG_OF(0, "no-batch-invariance", &request.no_batch_invariance,
+                          "on a GPU take the fastest products, though an answer's last digits then "
+                          "depend on what is computed beside it"),
         OD_OPTION_INT_OF(0, "workers", "N", &request.workers,
                          "requests handed to the model at a time", "32"),
         OD_OPTION_INT_OF(0, "max-queue", "N", &request.queue_max,

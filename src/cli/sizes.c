@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "cli/options.h"
 #include "device/cuda/cuda.h"
+#include "infer/engine.h"
 
 enum od_status od_size_read(const char *text, uint64_t *ret_bytes, struct od_error *err)
 {
@@ -104,6 +105,26 @@ enum od_status od_cli_device(const struct od_cli *cli, struct od_cli_device *ret
     const enum od_status status = check_threads(cli, err);
     if (status == OD_OK) {
         *ret = device;
+    }
+    return status;
+}
+
+enum od_status od_cli_engine(const struct od_cli *cli, const char *vram,
+                             struct od_engine_options *options, struct od_error *err)
+{
+    struct od_cli_device device = {0};
+    uint64_t max_bytes = 0;
+    enum od_status status = od_cli_device(cli, &device, err);
+    if (status == OD_OK && vram) {
+        status = od_size_read(vram, &max_bytes, err);
+    }
+    if (status == OD_OK) {
+        options->threads = (int)cli->threads;
+        options->no_vector = cli->no_vector;
+        // A GPU's answers are those of bf16: who wants them says so.
+        options->on_gpu = device.on_gpu && !device.optional;
+        options->gpu = device.gpu;
+        options->max_bytes = max_bytes;
     }
     return status;
 }

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "cli/options.h"
+#include "infer/engine.h"
 
 /** Bytes from "24GB" (10^9), "24GiB" (2^30), "800MB" or a plain number. */
 enum od_status od_size_read(const char *text, uint64_t *ret_bytes,
@@ -34,7 +35,6 @@ enum od_status od_address_read(const char *text, struct od_cli_address *ret,
 /** http://HOST:PORT/ */
 void od_address_url(const struct od_cli_address *address, char out[OD_CLI_URL_BYTES]);
 
-/** Refuse a --device that this build cannot use, and a number of threads that makes no sense. */
 /** Where --device says to compute. */
 struct od_cli_device {
     bool on_gpu;
@@ -45,6 +45,11 @@ struct od_cli_device {
  *  @error OD_E_NOT_FOUND with the reason when a GPU is asked for and none can be used. */
 enum od_status od_cli_device(const struct od_cli *cli, struct od_cli_device *ret,
                              struct od_error *err) OD_MUST_CHECK;
+/** Refuse a --device that this command cannot use, and a number of threads that makes no sense. */
 enum od_status od_cli_cpu_only(const struct od_cli *cli, struct od_error *err) OD_MUST_CHECK;
+/** Where an engine computes: --device and --threads, and what it may take of a card (NULL: what is
+ *  free). auto is the CPU. Sets those members of `options`. */
+enum od_status od_cli_engine(const struct od_cli *cli, const char *vram,
+                             struct od_engine_options *options, struct od_error *err) OD_MUST_CHECK;
 
 #endif

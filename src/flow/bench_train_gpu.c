@@ -107,8 +107,7 @@ static enum od_status ceiling_run(struct ceiling *c, double *ret, struct od_erro
     return status;
 }
 
-// FLOP/s of large products on normal data.
-static enum od_status ceiling(int gpu, double *ret, struct od_error *err)
+enum od_status od_bench_ceiling(int gpu, double *ret, struct od_error *err)
 {
     struct ceiling c = {0};
     enum od_status status = ceiling_open(&c, gpu, err);
@@ -262,12 +261,12 @@ enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *optio
     }
     struct od_spec spec = *shape;
     spec.layers = options->layers > 0 ? options->layers : spec.layers;
-    enum od_status status = ceiling(options->gpu, &result.ceiling_before, err);
+    enum od_status status = od_bench_ceiling(options->gpu, &result.ceiling_before, err);
     if (status == OD_OK) {
         status = run(&spec, options, &result, err);
     }
     if (status == OD_OK) {
-        status = ceiling(options->gpu, &result.ceiling_after, err);
+        status = od_bench_ceiling(options->gpu, &result.ceiling_after, err);
     }
     if (status == OD_OK) {
         result.share = result.flops_per_token * result.tokens_per_s /

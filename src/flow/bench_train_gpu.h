@@ -65,6 +65,9 @@ struct od_bench_train_gpu_result {
         floor_ms[OD_GPU_PART_COUNT];  ///< at the measured ceiling and the card's bandwidth; 0: none
 };
 
+/** FLOP/s of large products on normal data, after some seconds of them. */
+enum od_status od_bench_ceiling(int gpu, double *ret, struct od_error *err) OD_MUST_CHECK;
+
 enum od_status od_bench_train_gpu(const struct od_bench_train_gpu_options *options,
                                   struct od_bench_train_gpu_result *ret,
                                   struct od_error *err) OD_MUST_CHECK;

@@ -22,6 +22,7 @@
 enum {
     DEFAULT_SLOTS = 32,
     DEFAULT_PASS_TOKENS = 256,
+    DEFAULT_PASS_TOKENS_GPU = 2048,
     DEFAULT_CONTEXT_MAX = 4096,
     DEFAULT_CACHE_CONTEXTS = 8,
     PAGES_MAX = 1 << 24
@@ -204,7 +205,9 @@ static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
     const struct od_engine_options *options = &engine->options;
     const int64_t most = engine->spec.max_positions;
     engine->slot_count = options->slots == 0 ? DEFAULT_SLOTS : options->slots;
-    engine->pass_tokens = options->pass_tokens == 0 ? DEFAULT_PASS_TOKENS : options->pass_tokens;
+    engine->pass_tokens = options->pass_tokens != 0 ? options->pass_tokens
+                          : options->on_gpu         ? DEFAULT_PASS_TOKENS_GPU
+                                                    : DEFAULT_PASS_TOKENS;
     engine->context = options->context != 0        ? options->context
                       : most < DEFAULT_CONTEXT_MAX ? most
                                                    : DEFAULT_CONTEXT_MAX;
@@ -224,6 +227,9 @@ static enum od_status set_limits(struct od_engine *engine, struct od_error *err)
     engine->cache_pages = engine->table_pages * contexts;
     if (options->cache_tokens != 0) {
         engine->cache_pages = options->cache_tokens / OD_PAGE_ROWS;
+    } else if (options->on_gpu) {
+        engine->cache_pages = 0;  // what fits
+        return OD_OK;
     }
     if (engine->cache_pages < engine->table_pages || engine->cache_pages > PAGES_MAX) {
         return od_fail(err, OD_E_ARGUMENT,

@@ -41,8 +41,9 @@ struct od_engine_options {
     bool no_vector;        ///< leave AVX2 off (same bits)
     int64_t slots;         ///< sequences at a time, at most OD_ENGINE_SLOTS_MAX [32]
     int64_t context;       ///< positions per sequence [the model's, at most 4096]
-    int64_t cache_tokens;  ///< positions of all sequences together [8 contexts, or one per slot]
-    int64_t pass_tokens;   ///< rows per pass [256]
+    int64_t cache_tokens;  ///< positions of all sequences together [8 contexts, or one per slot; on
+                           ///< a GPU what fits, at most two for each slot]
+    int64_t pass_tokens;   ///< rows per pass [256; 2048 on a GPU]
     const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
     /** Adapter folders or GGUF files that stay apart, and the names by which requests choose them
      *  [adapter_count]. */
@@ -53,6 +54,13 @@ struct od_engine_options {
     /** Of conversations: see od_chat_template_create [the adapter's, or the model's] */
     const char *chat_template;
     enum od_engine_weights weights;
+    bool on_gpu;         ///< run the model on a GPU; what it keeps there is bf16
+    int gpu;             ///< which one
+    uint64_t max_bytes;  ///< GPU: what this process may take of the card [what is free]
+    bool no_library;     ///< GPU: leave cuBLASLt aside
+    /** GPU: take the fastest products, whose bits depend on how many rows a pass has. An answer then
+     *  depends on what runs beside it. */
+    bool not_batch_invariant;
 };
 
 struct od_engine;

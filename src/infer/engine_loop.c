@@ -29,7 +29,9 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
                                                .table_pages = engine->table_pages,
                                                .cache_pages = engine->cache_pages,
                                                .page_table = engine->page_table};
-    const enum od_status status = od_machine_open_cpu(&options, &engine->machine, err);
+    const enum od_status status = engine->options.on_gpu
+                                      ? od_machine_open_gpu(&options, &engine->machine, err)
+                                      : od_machine_open_cpu(&options, &engine->machine, err);
     return status == OD_OK ? od_pages_init(&engine->pages, engine->machine->cache_pages,
                                            engine->options.adapter_count + 1, err)
                            : status;
@@ -85,7 +87,7 @@ static bool run_pass(struct od_engine *engine)
     engine->counts.rows += pass.rows;
     for (int64_t i = 0; i < pass.logit_rows; i++) {
         use_logits(engine, engine->slots[pass.logit_slot[i]],
-                   machine->logits + i * engine->spec.vocab, pass.logit_position[i]);
+                   machine->logits + i * machine->logits_stride, pass.logit_position[i]);
     }
     return true;
 }

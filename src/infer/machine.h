@@ -1,7 +1,7 @@
 /**
  * @file
  * What the passes of an engine run on: a model's weights, the key/value cache, and the list of
- * operations, on the CPU (machine_cpu.c) or on another device.
+ * operations, on the CPU (machine_cpu.c) or on a GPU (machine_gpu.c).
  *
  *     machine->ids[t], positions[t], ...   the schedule fills in the rows of a pass
  *     machine->run(machine, pass, err)     runs them; machine->logits holds what was asked for
@@ -46,7 +46,8 @@ struct od_machine {
     int32_t *ids;                               ///< [pass_tokens] of struct od_pass
     int32_t *positions;                         ///< [pass_tokens]
     int32_t *cache_slot;                        ///< [pass_tokens]
-    const float *logits;                        ///< [logit_rows, vocab] of the last pass
+    const float *logits;                        ///< [logit_rows, logits_stride] of the last pass
+    int64_t logits_stride;                      ///< at least the vocabulary
     int64_t cache_pages;                        ///< pages that it has
     int64_t logit_rows_max;
     // For measurements.
@@ -58,17 +59,31 @@ struct od_machine {
 /** What to open. Everything is borrowed until the machine is closed. */
 struct od_machine_options {
     const struct od_spec *spec;
-    const struct od_model_place *place;
+    const struct od_model_place *place;  ///< NULL on a GPU: random weights, for measuring
     const struct od_engine_options *engine;
     int64_t pass_tokens;        ///< most rows of a pass
     int64_t slot_count;         ///< sequences
     int64_t table_pages;        ///< pages of one sequence at most
-    int64_t cache_pages;        ///< of all sequences
+    int64_t cache_pages;        ///< of all sequences; 0: as many as the machine has room for
     const int32_t *page_table;  ///< [slot_count, table_pages]
 };
 
 /** Open the model on the CPU. @memory Gives: its close. */
 enum od_status od_machine_open_cpu(const struct od_machine_options *options,
                                    struct od_machine **ret, struct od_error *err) OD_MUST_CHECK;
+
+/** Bytes of a machine on a GPU: weights that a pass reads, and keys and values of one position. */
+struct od_machine_bytes {
+    double weights;
+    double position;
+};
+
+/** The same on a GPU: bf16 weights and cache. @error OD_E_REFUSED where it does not fit, with what would;
+ *  OD_E_UNSUPPORTED for models that have no kernels. @memory Gives: its close. */
+enum od_status od_machine_open_gpu(const struct od_machine_options *options,
+                                   struct od_machine **ret, struct od_error *err) OD_MUST_CHECK;
+
+/** What the passes of a machine that od_machine_open_gpu opened read. */
+struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *machine);
 
 #endif

@@ -297,7 +297,8 @@ enum od_status od_machine_open_cpu(const struct od_machine_options *options,
                                         .copy_rows = copy_rows,
                                         .close = close_machine,
                                         .cache_pages = options->cache_pages,
-                                        .logit_rows_max = options->pass_tokens};
+                                        .logit_rows_max = options->pass_tokens,
+                                        .logits_stride = options->spec->vocab};
     if ((status = od_cpu_open(options->engine->threads, !options->engine->no_vector, &machine->cpu,
                               err)) != OD_OK ||
         (status = open_model(machine, err)) != OD_OK ||

@@ -18,6 +18,7 @@
 #include "ops/gpu.h"
 #include "ops/op.h"
 #include "plan/fit.h"
+#include "plan/gpu_sink.h"
 #include "plan/layout.h"
 #include "plan/plan.h"
 #include "tune/recipe.h"
@@ -128,45 +129,6 @@ uint64_t od_session_bytes(const struct od_session *s)
     return bytes;
 }
 
-static void *piece_buffer(void *context, struct od_error *err)
-{
-    struct od_session *s = context;
-    return od_gpu_piece_buffer(s->gpu, err);
-}
-
-static void put_piece(void *context, const struct od_part *part, enum od_dtype dtype, int64_t first,
-                      int64_t count)
-{
-    struct od_session *s = context;
-    const struct od_gpu_piece piece = {
-        .tensor = part->tensor,
-        .row = part->row,
-        .cols = part->cols,
-        .first = first,
-        .count = count,
-        .type = dtype == OD_DTYPE_F32 ? 0 : (dtype == OD_DTYPE_F16 ? 1 : 2)};
-    od_gpu_put(s->gpu, &piece);
-}
-
-static enum od_status put_codes(void *context, const struct od_part *part, const uint8_t *codes,
-                                const uint8_t *scales, struct od_error *err)
-{
-    struct od_session *s = context;
-    const size_t bytes = od_quant_code_bytes(part);
-    const uint64_t row_bytes = bytes / (uint64_t)part->rows;
-    const enum od_status status = od_gpu_write_bytes(
-        s->gpu, part->tensor, (uint64_t)part->row * row_bytes, codes, bytes, err);
-    return status == OD_OK ? od_gpu_write_bytes(s->gpu, part->scales, (uint64_t)part->scales_at,
-                                                scales, od_quant_scale_bytes(part), err)
-                           : status;
-}
-
-static enum od_status finish_part(void *context, uint64_t *ret_bad, struct od_error *err)
-{
-    struct od_session *s = context;
-    return od_gpu_put_finish(s->gpu, ret_bad, err);
-}
-
 // Scales of a part with random codes, as fresh weights would have them.
 static enum od_status random_scales(struct od_session *s, const struct od_part *part,
                                     struct od_error *err)
@@ -240,13 +202,7 @@ enum od_status od_session_gpu_weights(struct od_session *s,
                                       const struct od_session_options *options,
                                       struct od_error *err)
 {
-    const struct od_weight_sink sink = {.context = s,
-                                        .piece_bytes = OD_GPU_PIECE_BYTES,
-                                        .buffer = piece_buffer,
-                                        .put = put_piece,
-                                        .put_codes = put_codes,
-                                        .pool = s->cpu.pool,
-                                        .finish = finish_part};
+    const struct od_weight_sink sink = od_gpu_sink(s->gpu, s->cpu.pool);
     enum od_status status = OD_OK;
     if (options->random) {
         status = random_weights(s, err);

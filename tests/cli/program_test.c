@@ -227,7 +227,7 @@ static void a_gpu_that_is_not_there_is_named(void **state)
     program_release(&program);
     program = program_run("serve", "absent", "--device", "cuda");
     assert_int_equal(program.exit_code, 2);
-    assert_non_null(strstr(program.err, "--device cpu"));
+    assert_non_null(strstr(program.err, "libcuda.so.1"));
     program_release(&program);
 }
 

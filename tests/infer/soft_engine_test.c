@@ -1,0 +1,5 @@
+// Goal: serving on a GPU plans, lists and launches what it should, on machines without one, too.
+// Method: the tests of gpu_engine_test.c on a card that is this processor (soft_card.h).
+
+#include "infer/gpu_engine_test.c"  // NOLINT(bugprone-suspicious-include): the same tests
+#include "infer/soft_card.h"
