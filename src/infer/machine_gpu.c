@@ -16,6 +16,7 @@
 #include "infer/machine.h"
 #include "infer/pages.h"
 #include "model/gguf_model.h"
+#include "model/program.h"
 #include "model/spec.h"
 #include "model/weights.h"
 #include "ops/gpu.h"
@@ -296,10 +297,9 @@ static void random_weights(struct gpu_machine *machine)
     }
 }
 
-struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *base)
+struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *machine)
 {
-    const struct gpu_machine *machine = (const struct gpu_machine *)base;
-    const struct od_program *program = &machine->program;
+    const struct od_program *program = &((const struct gpu_machine *)machine)->program;
     struct od_machine_bytes bytes = {0};
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct od_op *op = &program->ops[i];
