@@ -14,10 +14,12 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "cli/bench_infer_gpu.h"
 #include "cli/commit.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/bench_infer.h"
+#include "flow/bench_infer_gpu.h"
 #include "flow/bench_prompts.h"
 #include "flow/bench_shapes.h"
 
@@ -113,32 +115,20 @@ static enum od_status read_batches(const char *text, int64_t batches[BATCHES_MAX
     return OD_OK;
 }
 
-static enum od_status measure_card(const struct od_cli *cli,
-                                   struct od_bench_infer_gpu_options *card, const char *vram,
-                                   struct od_error *err)
-{
-    struct od_cli_device device = {0};
-    enum od_status status = od_cli_device(cli, &device, err);
-    if (status == OD_OK && vram) {
-        status = od_size_read(vram, &card->max_bytes, err);
-    }
-    card->gpu = device.gpu;
-    return status == OD_OK ? od_bench_infer_gpu_run(cli, card, err) : status;
-}
-
 int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
 {
     struct od_bench_infer_options bench = {.allow_vector = !cli->no_vector,
-                                           .prompt = -1,
                                            .depth = 16,
                                            .tokens = 32,
                                            .rounds = 3,
                                            .fn = take_row,
                                            .context = cli};
     struct od_bench_infer_gpu_options card = {.steps = 20};
+    struct od_cli_device device = {0};
     const char *batch_text = "1,8";
     const char *shape = NULL;
     const char *vram = NULL;
+    int64_t prompt = -1;
     int64_t batches[BATCHES_MAX];
     int64_t rounds = bench.rounds;
     struct od_option options[] = {
@@ -149,8 +139,8 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "batch", "N,N", &batch_text, "sequences at a time", "1,8"),
         OD_OPTION_INT_OF(0, "tokens", "N", &bench.tokens, "tokens that each generates", "32"),
         OD_OPTION_INT_OF(0, "depth", "N", &bench.depth, "tokens in front of them", "16"),
-        OD_OPTION_INT_OF(0, "prompt", "N", &bench.prompt,
-                         "tokens of the prompt that is read; 0: none", "512, on a GPU 2048"),
+        OD_OPTION_INT_OF(0, "prompt", "N", &prompt, "tokens of the prompt that is read; 0: none",
+                         "512, on a GPU 2048"),
         OD_OPTION_INT_OF(0, "rounds", "N", &rounds, "how often each is measured", "3"),
         OD_OPTION_INT_OF(0, "steps", "N", &card.steps, "GPU: passes that are timed", "20"),
         OD_OPTION_INT_OF(0, "cut", "L", &card.layers, "GPU: so many layers only", "all"),
@@ -168,16 +158,14 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
             "same threads read the same memory and do nothing else; reading a prompt stands beside\n"
             "the peak of multiply-adds. Both take turns with what they stand beside; medians of the\n"
             "rounds. MODEL is a model folder, a run or a GGUF file; without it weights are random.\n"
-            "\n"
-            "With --device cuda a shape is measured: prompts beside the ceiling of large bf16\n"
-            "products, generation for 1 and for 64 sequences beside the speed of memory (a copy);\n"
-            "both with batch invariance, as serving has it, and without, which is what that costs.\n"
-            "The sampler is left out.\n"
-            "\n"
             "--json prints one line for each measurement.\n"
             "\n"
+            "On a GPU (--device cuda) it is a shape's prompts beside the ceiling of large bf16\n"
+            "products, and generation for 1 and for 64 sequences beside the speed of memory, with\n"
+            "batch invariance and without, which is what that costs; the sampler is left out.\n"
+            "\n"
             "    oneday bench infer --shape gpt2-124m --threads 1\n"
-            "    oneday bench infer --device cuda --shape llama-3-8b",
+            "    oneday bench infer --shape llama-3-8b --device cuda",
         .options = options,
         .option_count = OD_COUNT_OF(options),
         .max_args = 1,
@@ -188,15 +176,23 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
         return exit_code;
     }
-    if (strncmp(cli->device, "cuda", 4) == 0) {
-        card.shape = shape ? shape : "llama-3-8b";
-        card.prompt = bench.prompt < 0 ? 2048 : bench.prompt;
-        const enum od_status on_card = measure_card(cli, &card, vram, &err);
-        return on_card == OD_OK ? 0 : od_command_fail(&spec, on_card, &err);
-    }
-    enum od_status status = od_cli_cpu_only(cli, &err);
+    enum od_status status = od_cli_device(cli, &device, &err);
     if (status == OD_OK && args.count > 0 && shape) {
         status = od_fail(&err, OD_E_ARGUMENT, "give a model or --shape, not both");
+    }
+    if (status == OD_OK && device.on_gpu && !device.optional) {
+        card.shape = shape ? shape : "llama-3-8b";
+        card.prompt = prompt < 0 ? 2048 : prompt;
+        card.gpu = device.gpu;
+        if (args.count > 0) {
+            status = od_fail(&err, OD_E_UNSUPPORTED, "on a GPU only shapes are measured");
+        } else if (vram) {
+            status = od_size_read(vram, &card.max_bytes, &err);
+        }
+        if (status == OD_OK) {
+            status = od_bench_infer_gpu_run(cli, &card, &err);
+        }
+        return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
     }
     if (status == OD_OK) {
         status = read_batches(batch_text, batches, &bench.batch_count, &err);
@@ -205,12 +201,12 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
         status = od_fail(&err, OD_E_ARGUMENT, "rounds must be 1 to 64");
     }
     if (status == OD_OK) {
+        bench.prompt = prompt < 0 ? 512 : prompt;
         bench.model = args.count > 0 ? args.values[0] : NULL;
         bench.shape = shape ? shape : "tinyllama-1.1b";
         bench.threads = (int)cli->threads;
         bench.batches = batches;
         bench.rounds = (int)rounds;
-        bench.prompt = bench.prompt < 0 ? 512 : bench.prompt;
         status = od_bench_infer(&bench, &err);
     }
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);

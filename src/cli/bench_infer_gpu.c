@@ -1,6 +1,4 @@
-// `oneday bench infer --device cuda`: prompts and generation beside the card's own ceilings.
-
-#include "flow/bench_infer_gpu.h"
+#include "cli/bench_infer_gpu.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -9,16 +7,16 @@
 #include <time.h>
 
 #include "base/status.h"
-#include "cli/bench_infer.h"
 #include "cli/commit.h"
 #include "cli/options.h"
+#include "flow/bench_infer_gpu.h"
 
 static void print_infer_line(const char *how, const struct od_bench_infer_gpu_result *r,
                              const struct od_bench_infer_gpu_speed *s)
 {
     (void)printf("  %-16s prompts %8.0f tokens/s (%4.1f %% of the products' ceiling)", how,
                  s->prompt_tokens_per_s, 100.0 * s->prompt_share);
-    for (int i = 0; i < OD_BENCH_INFER_BATCHES; i++) {
+    for (int i = 0; i < OD_BENCH_INFER_GPU_BATCHES; i++) {
         (void)printf("; %lld at a time %7.0f tokens/s (%4.1f %% of memory's speed)",
                      (long long)r->batch[i], s->tokens_per_s[i], 100.0 * s->share[i]);
     }

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "flow/bench_session.h"
+#include "flow/bench_shapes.h"
 #include "flow/bench_train_gpu.h"
 #include "infer/engine.h"
 #include "infer/machine.h"
@@ -17,7 +18,7 @@
 #include "model/spec.h"
 
 enum { COPY_BYTES = 1 << 30, COPIES = 20, WARM = 3, STEPS_MAX = 4096, PROMPT_MAX = 1 << 17 };
-static const int64_t batches[OD_BENCH_INFER_BATCHES] = {1, 64};
+static const int64_t batches[OD_BENCH_INFER_GPU_BATCHES] = {1, 64};
 
 // Bytes a second that a copy reads and writes together; and what the card is called.
 static enum od_status memory_speed(int gpu, struct od_bench_infer_gpu_result *result,
@@ -154,7 +155,7 @@ static enum od_status measure(struct bench *b, const struct od_bench_infer_gpu_r
     for (int32_t i = 1; status == OD_OK && i < b->sequences; i++) {
         status = run_prompt(b, i, err);
     }
-    for (int i = 0; status == OD_OK && i < OD_BENCH_INFER_BATCHES; i++) {
+    for (int i = 0; status == OD_OK && i < OD_BENCH_INFER_GPU_BATCHES; i++) {
         status = time_passes(b, batches[i], &took, err);
         if (status == OD_OK) {
             const double moved = bytes.weights + bytes.position * (double)(batches[i] * b->prompt);
@@ -178,7 +179,7 @@ static enum od_status run(const struct od_spec *spec,
     struct bench b = {.spec = spec,
                       .prompt = options->prompt,
                       .table_pages = (options->prompt + OD_PAGE_ROWS - 1) / OD_PAGE_ROWS,
-                      .sequences = batches[OD_BENCH_INFER_BATCHES - 1],
+                      .sequences = batches[OD_BENCH_INFER_GPU_BATCHES - 1],
                       .steps = options->steps};
     const int64_t pages = b.table_pages * b.sequences;
     struct od_machine_options machine_options = {.spec = spec,
@@ -223,12 +224,12 @@ enum od_status od_bench_infer_gpu(const struct od_bench_infer_gpu_options *optio
         return od_fail(err, OD_E_ARGUMENT, "shape '%.60s' is not known", options->shape);
     }
     if (options->steps < 1 || options->steps > STEPS_MAX ||
-        options->prompt < batches[OD_BENCH_INFER_BATCHES - 1] || options->prompt > PROMPT_MAX ||
+        options->prompt < batches[OD_BENCH_INFER_GPU_BATCHES - 1] || options->prompt > PROMPT_MAX ||
         options->prompt > shape->max_positions) {
         return od_fail(err, OD_E_ARGUMENT,
                        "a bench needs 1 to %d steps and prompts of %lld tokens up to the model's "
                        "context",
-                       STEPS_MAX, (long long)batches[OD_BENCH_INFER_BATCHES - 1]);
+                       STEPS_MAX, (long long)batches[OD_BENCH_INFER_GPU_BATCHES - 1]);
     }
     struct od_spec spec = *shape;
     spec.layers = options->layers > 0 ? options->layers : spec.layers;

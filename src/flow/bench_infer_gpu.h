@@ -19,7 +19,7 @@
 #include "base/status.h"
 
 /** Sequences at a time that generation is measured with. */
-enum { OD_BENCH_INFER_BATCHES = 2 };
+enum { OD_BENCH_INFER_GPU_BATCHES = 2 };
 
 struct od_bench_infer_gpu_options {
     const char *shape;   ///< name of a shape
@@ -35,8 +35,8 @@ struct od_bench_infer_gpu_options {
 struct od_bench_infer_gpu_speed {
     double prompt_tokens_per_s;
     double prompt_share;  ///< of the ceiling of products
-    double tokens_per_s[OD_BENCH_INFER_BATCHES];
-    double share[OD_BENCH_INFER_BATCHES];  ///< of the speed of memory
+    double tokens_per_s[OD_BENCH_INFER_GPU_BATCHES];
+    double share[OD_BENCH_INFER_GPU_BATCHES];  ///< of the speed of memory
 };
 
 struct od_bench_infer_gpu_result {
@@ -45,7 +45,7 @@ struct od_bench_infer_gpu_result {
     char driver[32];
     double ceiling;       ///< FLOP/s, the mean of before and after
     double memory_bytes;  ///< a second
-    int64_t batch[OD_BENCH_INFER_BATCHES];
+    int64_t batch[OD_BENCH_INFER_GPU_BATCHES];
     struct od_bench_infer_gpu_speed invariant;
     struct od_bench_infer_gpu_speed fastest;  ///< without batch invariance
 };

@@ -18,7 +18,6 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "model/spec.h"
 #include "ops/gpu.h"
 
 struct od_bench_train_gpu_options {
@@ -66,8 +65,6 @@ struct od_bench_train_gpu_result {
         floor_ms[OD_GPU_PART_COUNT];  ///< at the measured ceiling and the card's bandwidth; 0: none
 };
 
-/** The shape of that name, or NULL. */
-const struct od_spec *od_bench_shape(const char *name);
 /** FLOP/s of large products on normal data, after some seconds of them. */
 enum od_status od_bench_ceiling(int gpu, double *ret, struct od_error *err) OD_MUST_CHECK;
 

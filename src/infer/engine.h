@@ -37,15 +37,14 @@ enum od_engine_weights {
 
 /** Settings; zero means the default in brackets. */
 struct od_engine_options {
-    int threads;      ///< [all processors]
-    bool no_vector;   ///< leave AVX2 off (same bits)
-    int64_t slots;    ///< sequences at a time, at most OD_ENGINE_SLOTS_MAX [32]
-    int64_t context;  ///< positions per sequence [the model's, at most 4096]
-    /** Positions of all sequences together [8 contexts, or one per slot; on a GPU what fits, at most two
-     *  for each slot]. */
-    int64_t cache_tokens;
-    int64_t pass_tokens;  ///< rows per pass [256; 2048 on a GPU]
-    const char *adapter;  ///< adapter folder or GGUF file to merge; NULL: none, or the run's
+    int threads;           ///< [all processors]
+    bool no_vector;        ///< leave AVX2 off (same bits)
+    int64_t slots;         ///< sequences at a time, at most OD_ENGINE_SLOTS_MAX [32]
+    int64_t context;       ///< positions per sequence [the model's, at most 4096]
+    int64_t cache_tokens;  ///< positions of all sequences together [8 contexts, or one per slot; on
+                           ///< a GPU what fits, at most two for each slot]
+    int64_t pass_tokens;   ///< rows per pass [256; 2048 on a GPU]
+    const char *adapter;   ///< adapter folder or GGUF file to merge; NULL: none, or the run's
     /** Adapter folders or GGUF files that stay apart, and the names by which requests choose them
      *  [adapter_count]. */
     const char *const *adapter_names;

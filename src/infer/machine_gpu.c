@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "formats/gguf.h"
+#include "infer/adapters.h"
 #include "infer/engine.h"
 #include "infer/machine.h"
 #include "infer/pages.h"
@@ -45,8 +46,8 @@ struct gpu_machine {
     struct od_gpu *gpu;
     struct od_gpu_serve *serve;
     struct od_gpu_serve_shape shape;
-    struct od_adapter *adapters;  ///< that stay apart [adapter_count], until they are on the card
-    int32_t *room;                ///< ids, positions and slots of a pass
+    struct od_adapter_set adapters;  ///< that stay apart, until they are on the card
+    int32_t *room;                   ///< ids, positions and slots of a pass
 };
 
 // What the arena may take: the card's free memory, or what the cap leaves of it.
@@ -182,44 +183,27 @@ static enum od_status read_adapters(struct gpu_machine *machine, struct od_error
 {
     const struct od_engine_options *engine = machine->options.engine;
     uint64_t bytes = 0;
-    enum od_status status = OD_OK;
     if (engine->adapter_count == 0) {
         return OD_OK;
     }
-    machine->adapters = od_alloc((size_t)engine->adapter_count, sizeof *machine->adapters);
-    if (!machine->adapters) {
-        return od_fail(err, OD_E_MEMORY, "no memory for adapters");
+    enum od_status status = plan_pages(machine, 1, &bytes, err);  // for the names of the weights
+    if (status == OD_OK) {
+        status = od_adapter_set_open(&machine->program, engine->adapter_folders,
+                                     engine->adapter_count, /* rows= */ 1, &machine->adapters, err);
     }
-    status = plan_pages(machine, 1, &bytes, err);  // for the names of the weights
-    for (int64_t i = 0; status == OD_OK && i < engine->adapter_count; i++) {
-        struct od_adapter *adapter = &machine->adapters[i];
-        status = od_adapter_open(&machine->program, engine->adapter_folders[i], adapter, err);
+    for (int64_t i = 0; i < machine->adapters.count; i++) {
+        const struct od_adapter *adapter = &machine->adapters.adapters[i];
         machine->shape.rank_max =
             adapter->r > machine->shape.rank_max ? adapter->r : machine->shape.rank_max;
-        for (int64_t j = 0; status == OD_OK && j < adapter->layer_count; j++) {
+        for (int64_t j = 0; j < adapter->layer_count; j++) {
             const struct od_adapter_layer *layer = &adapter->layers[j];
-            if (layer->full) {
-                status = od_fail(err, OD_E_UNSUPPORTED,
-                                 "adapter '%.300s' has an embedding or a head of its own "
-                                 "(modules_to_save): serve it alone, or merge it",
-                                 engine->adapter_folders[i]);
-            }
             machine->shape.adapter_bytes +=
                 od_gpu_serve_adapter_bytes(&(struct od_gpu_serve_matrix){
                     .rows = layer->rows, .k = layer->k, .rank = adapter->r});
         }
     }
-    machine->shape.adapters = engine->adapter_count;
+    machine->shape.adapters = machine->adapters.count;
     return status;
-}
-
-static void release_adapters(struct gpu_machine *machine)
-{
-    for (int64_t i = 0; machine->adapters && i < machine->options.engine->adapter_count; i++) {
-        od_adapter_release(&machine->adapters[i]);
-    }
-    od_free(machine->adapters);
-    machine->adapters = NULL;
 }
 
 static struct od_gpu_serve_matrix matrix_of(const struct od_adapter *adapter,
@@ -239,13 +223,13 @@ static enum od_status send_adapters(struct gpu_machine *machine, struct od_error
 {
     enum od_status status = OD_OK;
     for (int64_t i = 0; i < machine->shape.adapters; i++) {
-        const struct od_adapter *adapter = &machine->adapters[i];
+        const struct od_adapter *adapter = &machine->adapters.adapters[i];
         for (int64_t j = 0; status == OD_OK && j < adapter->layer_count; j++) {
             const struct od_gpu_serve_matrix matrix = matrix_of(adapter, &adapter->layers[j]);
             status = od_gpu_serve_adapter(machine->serve, i, &matrix, err);
         }
     }
-    release_adapters(machine);
+    od_adapter_set_release(&machine->adapters);
     return status;
 }
 
@@ -270,13 +254,9 @@ static enum od_status merge_adapter(struct gpu_machine *machine, struct od_error
     if (path[0] == '\0') {
         return OD_OK;
     }
-    if (od_gguf_is_path(path)) {
-        return od_fail(err, OD_E_UNSUPPORTED,
-                       "an adapter in a GGUF file ('%.300s') cannot be merged on a GPU: give its "
-                       "folder, or use --device cpu",
-                       path);
-    }
-    enum od_status status = od_adapter_open(&machine->program, path, &adapter, err);
+    enum od_status status = od_gguf_is_path(path)
+                                ? od_adapter_open_gguf(&machine->program, path, &adapter, err)
+                                : od_adapter_open(&machine->program, path, &adapter, err);
     for (int64_t i = 0; status == OD_OK && i < adapter.layer_count; i++) {
         const struct od_adapter_layer *layer = &adapter.layers[i];
         const struct od_gpu_serve_matrix matrix = matrix_of(&adapter, layer);
@@ -317,10 +297,9 @@ static void random_weights(struct gpu_machine *machine)
     }
 }
 
-struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *base)
+struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *machine)
 {
-    const struct gpu_machine *machine = (const struct gpu_machine *)base;
-    const struct od_program *program = &machine->program;
+    const struct od_program *program = &((const struct gpu_machine *)machine)->program;
     struct od_machine_bytes bytes = {0};
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct od_op *op = &program->ops[i];
@@ -352,7 +331,7 @@ static enum od_status open_model(struct gpu_machine *machine, struct od_error *e
                                                        &machine->serve, err)) != OD_OK) {
         return status;
     }
-    if (!machine->options.place) {
+    if (!machine->options.place || engine->weights != OD_ENGINE_WEIGHTS_READ) {
         random_weights(machine);
         return send_rope(machine, err);
     }
@@ -393,7 +372,7 @@ static void close_machine(struct od_machine *base)
     od_gpu_serve_close(machine->serve);
     od_gpu_close(machine->gpu);
     od_cuda_close(machine->cuda);
-    release_adapters(machine);
+    od_adapter_set_release(&machine->adapters);
     release_plan(machine);
     od_free(machine->room);
     od_free(machine);

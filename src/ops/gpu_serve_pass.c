@@ -69,7 +69,7 @@ static void take_items(struct od_gpu_serve *serve, const struct od_paged_rows *r
     for (int32_t i = 0; i < gpu->op_count && !attention; i++) {
         attention = gpu->ops[i].kind == OD_OP_ATTENTION_CACHED ? &gpu->ops[i] : NULL;
     }
-    for (int w = 0; w < serve->window_count; w++) {
+    for (int w = 0; attention && w < serve->window_count; w++) {
         const struct od_paged_shape shape = {.heads = attention->heads,
                                              .kv_heads = attention->kv_heads,
                                              .window = serve->window[w],

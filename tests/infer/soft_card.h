@@ -189,7 +189,8 @@ static void product(void **args, bool is_float)
     const int64_t k = ARG(int64_t, 10);
     for (int64_t i = 0; i < ARG(int64_t, 8); i++) {
         const uint16_t *a = (uint16_t *)at(ARG(od_dev, 0)) + i * ARG(int64_t, 1);
-        const uint16_t *c = (uint16_t *)at(ARG(od_dev, 4)) + i * ARG(int64_t, 5);
+        const uint16_t *c =
+            at(ARG(od_dev, 4) ? ARG(od_dev, 4) + (od_dev)(2 * i * ARG(int64_t, 5)) : 0);
         for (int64_t j = 0; j < n; j++) {
             const uint16_t *b = (uint16_t *)at(ARG(od_dev, 2)) + j * ARG(int64_t, 3);
             float sum = 0.0F;
@@ -200,7 +201,7 @@ static void product(void **args, bool is_float)
                 ((float *)at(ARG(od_dev, 6)))[i * ARG(int64_t, 7) + j] = sum;
                 continue;
             }
-            sum += ARG(od_dev, 4) ? wide(c[j]) : 0.0F;
+            sum += c ? wide(c[j]) : 0.0F;
             sum += bias ? wide(bias[j]) : 0.0F;
             ((uint16_t *)at(ARG(od_dev, 6)))[i * ARG(int64_t, 7) + j] = narrow(sum);
         }
