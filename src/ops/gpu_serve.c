@@ -169,6 +169,7 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
         .adapter_end = od_gpu_extra(gpu) + at.end,
         .pen = {.device = od_gpu_extra(gpu) + at.lists, .capacity = at.lists_bytes}};
     const size_t adapter_ops = (size_t)(shape->adapters * gpu->op_count);
+    const struct od_gpu_tensor logits = od_gpu_slot_tensor(gpu, head, OD_SLOT_Y);
     serve->run_room = od_alloc((size_t)gpu->tokens, sizeof *serve->run_room);
     serve->entry_count = od_alloc(adapter_ops, sizeof *serve->entry_count);
     serve->op_has_adapter = od_alloc((size_t)gpu->op_count, sizeof *serve->op_has_adapter);
@@ -176,7 +177,6 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
         status = od_fail(err, OD_E_MEMORY, "no memory to serve a model");
         goto done;
     }
-    const struct od_gpu_tensor logits = od_gpu_slot_tensor(gpu, head, OD_SLOT_Y);
     if ((status = find_kernels(serve, err)) != OD_OK ||
         (status = find_windows(serve, err)) != OD_OK ||
         (status = od_matmul_rows_create(gpu->cuda, &serve->products, err)) != OD_OK ||
