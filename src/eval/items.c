@@ -150,7 +150,7 @@ static enum od_status collect(const json_t *document, const char *path, const ch
     return OD_OK;
 }
 
-// Read the items of run `at` unless they are there. None when the file is not there.
+// Read the items of run `at` unless they are there. None when the file is absent or too large.
 static enum od_status read_items(struct od_items *items, size_t at, const char *name,
                                  const char *split, struct od_error *err)
 {
@@ -166,7 +166,7 @@ static enum od_status read_items(struct od_items *items, size_t at, const char *
     if ((status = od_path_join(folder, items->suite, items->runs->items[at].name, err)) != OD_OK ||
         (status = od_path_join(path, folder, "per_instance_stats.json", err)) != OD_OK ||
         !od_path_exists(path) || (status = od_json_read(path, &document, err)) != OD_OK) {
-        return status;
+        return status == OD_E_LIMIT ? OD_OK : status;  // too large to read: no items are known
     }
     if (json_is_array(document)) {
         status = collect(document, path, name, split, &items->arena, of_run, err);

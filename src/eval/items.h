@@ -62,7 +62,7 @@ struct od_item_interval {
  * The interval of a cell's mean.
  * @param cell The cell of (model, group, name, the perturbation of `which`).
  * @error OD_E_FORMAT for a per_instance_stats.json of another shape; OD_E_MEMORY. One that is absent
- *        makes the interval undefined.
+ *        or larger than what is read makes the interval undefined.
  */
 enum od_status od_items_interval(struct od_items *items, const char *model,
                                  const struct od_schema_group *group, const char *name,
