@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -32,13 +33,16 @@ static enum od_status write_adapter(const struct od_session *session, const char
                                     struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
-    struct od_adapter_config config = {.r = session->recipe->lora_r,
-                                       .alpha = session->recipe->lora_alpha,
-                                       .dropout = session->recipe->lora_dropout,
-                                       .rslora = session->recipe->lora_rslora,
-                                       .targets = session->program.options.lora_targets,
-                                       .layers = session->program.options.lora_layers,
-                                       .saved = session->program.options.saved};
+    struct od_adapter_config config = {
+        .r = session->recipe->lora_r,
+        .alpha = session->recipe->lora_alpha,
+        .dropout = session->recipe->lora_dropout,
+        .rslora = session->recipe->lora_rslora,
+        .targets = session->program.options.lora_targets,
+        .layers = session->program.options.lora_layers,
+        .saved = session->program.options.saved,
+        .tied = session->recipe->lora_tied,
+        .embedding = strcmp(session->spec.family, "gpt2") == 0 ? "wte" : NULL};
     char *real = realpath(session->recipe->base_model, NULL);
     (void)snprintf(config.base_model, sizeof config.base_model, "%s",
                    real ? real : session->recipe->base_model);

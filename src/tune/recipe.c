@@ -334,7 +334,7 @@ static enum od_status check_together(struct od_recipe_reader *r, const struct od
                               "are float32");
     }
     if (r->target_linear) {
-        od_recipe_target_all(recipe);
+        od_recipe_target_linear(recipe);
     }
     if ((status = check_fp8(r, root, err)) != OD_OK ||
         (status = check_quant(r, root, err)) != OD_OK ||

@@ -64,16 +64,18 @@ struct od_recipe {
     const char *base_config;     ///< config.json to pre-train from; NULL otherwise
     const char *base_tokenizer;  ///< folder of the tokenizer for base_config
 
-    enum od_method method;                          ///< adapter: lora | (absent or null: full)
-    enum od_quant quant;                            ///< of the frozen weights under an adapter
-    int64_t lora_r;                                 ///< 16
-    double lora_alpha;                              ///< 32
-    double lora_dropout;                            ///< 0; below 1
-    bool lora_rslora;                               ///< peft_use_rslora: false
-    bool lora_fan_in_fan_out;                       ///< false; true is for gpt2
-    const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
+    enum od_method method;     ///< adapter: lora | (absent or null: full)
+    enum od_quant quant;       ///< of the frozen weights under an adapter
+    int64_t lora_r;            ///< 16
+    double lora_alpha;         ///< 32
+    double lora_dropout;       ///< 0; below 1
+    bool lora_rslora;          ///< peft_use_rslora: false
+    bool lora_fan_in_fan_out;  ///< false; true is for gpt2
+    /** Default: all seven linear layers of a block, which may stand beside as many as are named. */
+    const char *lora_targets[OD_LORA_TARGETS_MAX + 7];
     size_t lora_target_count;
     unsigned lora_saved;              ///< lora_modules_to_save, bits of enum od_saved
+    bool lora_tied;                   ///< peft_ensure_weight_tying: false
     struct od_layer_set lora_layers;  ///< peft_layers_to_transform; none: all
 
     const char *chat_template;  ///< of conversations whose file names none; NULL: the model's own

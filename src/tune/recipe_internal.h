@@ -88,5 +88,7 @@ enum od_status od_recipe_read_unused(struct od_recipe_reader *r, const struct od
                                      struct od_error *err) OD_MUST_CHECK;
 /** lora_target_modules: all seven linear layers of a block. */
 void od_recipe_target_all(struct od_recipe *recipe);
+/** The same besides the layers that the recipe names. */
+void od_recipe_target_linear(struct od_recipe *recipe);
 
 #endif

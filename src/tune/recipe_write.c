@@ -280,8 +280,8 @@ static bool is_written(const struct od_recipe *recipe, const struct od_recipe_ke
     if (key->lora && recipe->method != OD_METHOD_LORA) {
         return false;  // it would only bring a note
     }
-    if (value == &recipe->use_tensorboard) {
-        return recipe->use_tensorboard;  // so that recipes of earlier runs stay the same
+    if (value == &recipe->use_tensorboard || value == &recipe->lora_tied) {
+        return *(const bool *)value;  // so that recipes of earlier runs stay the same
     }
     if (value == &recipe->save_steps) {
         return recipe->saves_per_epoch == 0;
