@@ -65,6 +65,9 @@ static enum od_status open_source(struct source *source, const char *path,
         return od_fail(err, OD_E_REFUSED, "'%s' exists already", options->output);
     }
     enum od_status status = od_model_find(path, options->adapter, &source->place, err);
+    if (status == OD_OK && options->name) {
+        (void)snprintf(source->place.name, sizeof source->place.name, "%s", options->name);
+    }
     if (status == OD_OK && options->base) {
         (void)snprintf(source->place.base, sizeof source->place.base, "%s", options->base);
     }

@@ -58,6 +58,20 @@ struct od_recipe_budget {
     uint64_t disk_bytes;  ///< of the run directory
 };
 
+/** What a run writes into export/ besides its adapter or model, bits of `export:`. */
+enum od_recipe_export {
+    OD_RECIPE_MERGED = 1 << 0,        ///< merged/: base and adapter as one model folder, bf16
+    OD_RECIPE_GGUF_F16 = 1 << 1,      ///< gguf-f16.gguf: the model
+    OD_RECIPE_GGUF_BF16 = 1 << 2,     ///< gguf-bf16.gguf
+    OD_RECIPE_GGUF_Q8_0 = 1 << 3,     ///< gguf-q8_0.gguf
+    OD_RECIPE_ADAPTER_GGUF = 1 << 4,  ///< adapter-gguf.gguf
+    OD_RECIPE_GGUF = 7 << 1,
+    OD_RECIPE_WHOLE = 15  ///< those that an adapter must be merged for
+};
+enum { OD_RECIPE_EXPORTS = 5 };
+/** Names in bit order: "merged", "gguf-f16" ... */
+const char *od_recipe_export_name(int index);
+
 struct od_recipe {
     // Model. Exactly one of these two: base_model: DIR, or base_model: {config: FILE, tokenizer: DIR}.
     const char *base_model;      ///< folder with weights or GGUF file; NULL when pre-training
@@ -129,6 +143,8 @@ struct od_recipe {
     const char *lora_model_dir;  ///< folder of an adapter to go on from; NULL: a fresh one
     const char *bos_token;       ///< special_tokens; NULL: the tokenizer's own
     const char *eos_token;
+    unsigned exports;        ///< bits of enum od_recipe_export
+    const char *merge_base;  ///< "w16" or "dequant"; NULL where nothing was said
     struct od_recipe_budget budget;
 
     struct od_arena arena;  ///< owns every string

@@ -338,6 +338,21 @@ const struct od_recipe_key od_recipe_keys[] = {
      BOOL(use_tensorboard),
      .fallback = "false",
      .help = "Write the curves for TensorBoard, too, into the run's folder `tensorboard`"},
+    {.name = "export",
+     .kind = OD_RECIPE_EXPORT,
+     .fallback = "[]",
+     .type = "list of `merged`, `gguf-f16`, `gguf-bf16`, `gguf-q8_0`, `adapter-gguf`",
+     .help =
+         "Written into the run's folder `export` at its end, inside `budget`, and compared with "
+         "what was trained"},
+    {.name = "merge_base",
+     .kind = OD_RECIPE_TEXT,
+     AT(merge_base),
+     .lora = true,
+     .type = "`w16` or `dequant`",
+     .help =
+         "What `export` merges an adapter into: the base's own weights, or the decoded 4-bit or "
+         "8-bit ones that it was trained on; must be said for a quantised base"},
     {.name = "special_tokens",
      .kind = OD_RECIPE_SPECIAL_TOKENS,
      .fallback = "null",

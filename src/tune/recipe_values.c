@@ -585,6 +585,7 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_SCHEDULER_KWARGS: return read_scheduler_kwargs(r, node, err);
     case OD_RECIPE_DUE: return read_due(r, node, key, err);
     case OD_RECIPE_SPECIAL_TOKENS: return read_special_tokens(r, node, err);
+    case OD_RECIPE_EXPORT: return od_recipe_read_exports(r, node, err);
     case OD_RECIPE_BUDGET: return read_budget(r, node, err);
     case OD_RECIPE_DATA_PATH:
     case OD_RECIPE_DATA_TYPE:
