@@ -241,7 +241,7 @@ static enum od_status is_possible(struct check *c, double left_s, bool *ret, str
     const double flops = 2.0 * weights * 2.0 * (double)(PROMPTS * PROMPT_IDS_MAX);
     const double need = weights * BYTES_PER_WEIGHT;
     const double limit_s =
-        c->options->all_time ? HUGE_VAL : fmin(left_s, OD_EXPORT_CHECK_TIME_MAX_S);
+        c->options->all_time ? HUGE_VAL : fmin(left_s, (double)OD_EXPORT_CHECK_TIME_MAX_S);
     const uint64_t given = c->options->memory_max;
     const double free_bytes = (double)(given > 0 ? given : od_memory_available());
     double seconds = flops / SLOW_FLOPS;
@@ -275,8 +275,8 @@ static enum od_status is_possible(struct check *c, double left_s, bool *ret, str
     *ret = seconds <= limit_s;
     if (!*ret) {
         od_seconds_text(seconds, first);
-        od_seconds_text(OD_EXPORT_CHECK_TIME_MAX_S, second);
-        if (left_s < OD_EXPORT_CHECK_TIME_MAX_S) {
+        od_seconds_text((double)OD_EXPORT_CHECK_TIME_MAX_S, second);
+        if (left_s < (double)OD_EXPORT_CHECK_TIME_MAX_S) {
             (void)snprintf(text, sizeof text, "budget.time leaves no time, it takes about %s",
                            first);
         } else {
