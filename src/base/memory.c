@@ -21,6 +21,52 @@ enum {
 static atomic_uint_least64_t alloc_count;
 static atomic_uint_least64_t alloc_fail_at;  // absolute number of the allocation that fails
 
+// The number behind `key` in a text file of the kernel's; false where there is none ("max").
+static bool kernel_number(const char *path, const char *key, uint64_t *ret)
+{
+    char line[LINE_BYTES];
+    bool found = false;
+    FILE *file = fopen(path, "re");
+    while (file && !found && fgets(line, sizeof line, file)) {
+        const size_t length = strlen(key);
+        char *end = NULL;
+        if (strncmp(line, key, length) == 0) {
+            const unsigned long long value = strtoull(line + length, &end, 10);
+            found = end != line + length;
+            *ret = value;
+        }
+    }
+    if (file) {
+        (void)fclose(file);  // only read from
+    }
+    return found;
+}
+
+uint64_t od_memory_available(void)
+{
+    static const char group[] = "/sys/fs/cgroup/";
+    uint64_t machine_kib = 0;
+    uint64_t most = 0;
+    uint64_t used = 0;
+    uint64_t cached = 0;
+    char path[LINE_BYTES];
+    uint64_t available =
+        kernel_number("/proc/meminfo", "MemAvailable:", &machine_kib) ? machine_kib * 1024 : 0;
+    (void)snprintf(path, sizeof path, "%smemory.max", group);
+    if (!kernel_number(path, "", &most)) {
+        return available;
+    }
+    (void)snprintf(path, sizeof path, "%smemory.current", group);
+    if (!kernel_number(path, "", &used)) {
+        return available;
+    }
+    (void)snprintf(path, sizeof path, "%smemory.stat", group);
+    (void)kernel_number(path, "inactive_file ", &cached);  // given back when it is wanted
+    used -= cached < used ? cached : used;
+    const uint64_t left = used < most ? most - used : 1;
+    return available == 0 || left < available ? left : available;
+}
+
 void od_alloc_fail_at(uint64_t n)
 {
     atomic_store(&alloc_fail_at, n == 0 ? 0 : atomic_load(&alloc_count) + n);

@@ -52,6 +52,10 @@ static inline bool od_count_mul(int64_t a, int64_t b, int64_t *product)
     return true;
 }
 
+/** Bytes that the machine, or the group of processes that this one is limited with, has free now; 0 where
+ *  neither says it. */
+uint64_t od_memory_available(void);
+
 /**
  * `count` * `size` bytes, zeroed; NULL when that overflows, memory is out or a test says so.
  * A request for 0 bytes gives a pointer to nothing that od_free takes.

@@ -24,7 +24,8 @@ struct plans {
     struct od_forecast forecast;
     struct od_card_forecast card[CARDS_MAX];
     int count;
-    bool chosen;  ///< one card was asked for
+    bool chosen;             ///< one card was asked for
+    struct od_error no_gpu;  ///< why no card computes the recipe, where `count` is 0
 };
 
 static void card_json(struct od_json_writer *w, const struct od_card_forecast *f)
@@ -144,6 +145,10 @@ static void print_card(const struct od_forecast *forecast, const struct od_card_
 
 static void print_cards(const struct plans *plans)
 {
+    if (plans->count == 0) {
+        (void)printf("on a GPU: %s\n", plans->no_gpu.message);
+        return;
+    }
     (void)printf("on a GPU\n  %-12s %10s %10s  %-10s %10s\n", "card", "has", "takes", "layers keep",
                  "time");
     for (int i = 0; i < plans->count; i++) {
@@ -215,6 +220,11 @@ static enum od_status make_plans(const struct od_recipe *recipe, const struct od
             return OD_OK;  // no card runs this: what the processors do is told
         }
         plans->count++;
+    }
+    if (status == OD_E_REFUSED && !card && err) {  // what is computed on no card is no failure here
+        plans->no_gpu = *err;
+        plans->count = 0;
+        return OD_OK;
     }
     return status;
 }

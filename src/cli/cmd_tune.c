@@ -14,9 +14,11 @@
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/export_check.h"
+#include "flow/exports.h"
 #include "flow/report.h"
 #include "flow/watch.h"
 #include "formats/json.h"
+#include "tune/recipe.h"
 #include "tune/recipe_table.h"
 #include "tune/run.h"
 
@@ -58,8 +60,26 @@ static void put_check(struct od_json_writer *w, const struct od_export_check *ch
     }
 }
 
+// What else was exported, and what its checks said.
+static void put_exports(struct od_json_writer *w, const struct od_export_check_context *checks)
+{
+    char name[64];
+    od_json_key(w, "exports");
+    od_json_array_begin(w);
+    for (int i = 0; i < OD_RECIPE_EXPORTS; i++) {
+        if ((checks->exports & (1u << i)) != 0) {
+            od_export_name(i, name);
+            od_json_object_begin(w);
+            od_json_member_text(w, "name", name);
+            put_check(w, &checks->other[i]);
+            od_json_object_end(w);
+        }
+    }
+    od_json_array_end(w);
+}
+
 static enum od_status print_json(const char *run_dir, const struct od_tune_result *result,
-                                 const struct od_export_check *check, struct od_error *err)
+                                 const struct od_export_check_context *checks, struct od_error *err)
 {
     struct od_buf buf;
     struct od_json_writer w;
@@ -86,7 +106,8 @@ static enum od_status print_json(const char *run_dir, const struct od_tune_resul
     od_json_member_int(&w, "plan_bytes", (int64_t)result->plan_bytes);
     od_json_member_text(&w, "weight_hash", hash);
     od_json_member_bool(&w, "resumed", result->resumed);
-    put_check(&w, check);
+    put_check(&w, &checks->check);
+    put_exports(&w, checks);
     od_json_object_end(&w);
     const enum od_status status = od_buf_check(&buf, err);
     if (status == OD_OK) {
@@ -96,10 +117,19 @@ static enum od_status print_json(const char *run_dir, const struct od_tune_resul
     return status;
 }
 
-static void print_text(const char *run_dir, const struct od_tune_result *result,
-                       const struct od_export_check *check)
+static void print_check(const char *name, const struct od_export_check *check)
 {
     struct od_buf checked;
+    od_buf_init(&checked, 1 << 12);
+    od_export_check_text(name, check, &checked);
+    (void)printf("checked %s\n", od_buf_text(&checked));
+    od_buf_release(&checked);
+}
+
+static void print_text(const char *run_dir, const struct od_tune_result *result,
+                       const struct od_export_check_context *checks)
+{
+    char name[64];
     char seconds[24];
     char hash[OD_XXH_HEX_BYTES];
     od_seconds_text(result->train_s, seconds);
@@ -119,10 +149,13 @@ static void print_text(const char *run_dir, const struct od_tune_result *result,
     }
     (void)printf("run     %s\n", run_dir);
     (void)printf("weights %s\n", result->export_dir);
-    od_buf_init(&checked, 1 << 12);
-    od_export_check_text(check, &checked);
-    (void)printf("checked %s\n", od_buf_text(&checked));
-    od_buf_release(&checked);
+    print_check("the export", &checks->check);
+    for (int i = 0; i < OD_RECIPE_EXPORTS; i++) {
+        if ((checks->exports & (1u << i)) != 0) {
+            od_export_name(i, name);
+            print_check(name, &checks->other[i]);
+        }
+    }
     (void)printf("report  %s/report.html\n", run_dir);
 }
 
@@ -175,10 +208,14 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     bool resume = false;
     bool keys = false;
     bool tensorboard = false;
+    bool check_export = false;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF('o', "output", "RUN", &output, "run directory",
                           "runs/NAME for NAME.yaml"),
         OD_OPTION_FLAG_OF(0, "resume", &resume, "go on from the newest checkpoint of the run"),
+        OD_OPTION_FLAG_OF(0, "check-export", &check_export,
+                          "check what is exported however long it takes, whatever budget.time "
+                          "leaves; with --resume, of a finished run, too"),
         OD_OPTION_FLAG_OF(0, "keys", &keys, "print what keys a recipe may have, and leave"),
         OD_OPTION_TEXT_OF(0, "memory", "SIZE", &memory,
                           "refuse a plan that needs more, such as 8GB",
@@ -244,8 +281,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
     const struct sigaction action = {.sa_handler = on_signal};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    struct od_export_check_context check = {
-        .options = {.threads = (int)cli->threads, .no_vector = cli->no_vector}};
+    struct od_export_check_context check = {.options = {.threads = (int)cli->threads,
+                                                        .no_vector = cli->no_vector,
+                                                        .all_time = check_export}};
     const struct od_tune_options run_options = {.recipe_path = args.values[0],
                                                 .run_dir = run_dir,
                                                 .resume = resume,
@@ -268,9 +306,9 @@ int od_cmd_tune(struct od_cli *cli, int argc, char **argv)
         status = od_report_write(run_dir, &err);
     }
     if (status == OD_OK && cli->json) {
-        status = print_json(run_dir, &result, &check.check, &err);
+        status = print_json(run_dir, &result, &check, &err);
     } else if (status == OD_OK) {
-        print_text(run_dir, &result, &check.check);
+        print_text(run_dir, &result, &check);
     }
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);
 }

@@ -65,6 +65,9 @@ static enum od_status open_source(struct source *source, const char *path,
         return od_fail(err, OD_E_REFUSED, "'%s' exists already", options->output);
     }
     enum od_status status = od_model_find(path, options->adapter, &source->place, err);
+    if (status == OD_OK && options->name) {
+        (void)snprintf(source->place.name, sizeof source->place.name, "%s", options->name);
+    }
     if (status == OD_OK && options->base) {
         (void)snprintf(source->place.base, sizeof source->place.base, "%s", options->base);
     }
@@ -80,6 +83,9 @@ static enum od_status open_source(struct source *source, const char *path,
     if (status == OD_OK) {
         status = file ? od_spec_read_gguf(source->place.base, &source->spec, err)
                       : od_spec_read(config, &source->spec, err);
+    }
+    if (status == OD_OK && source->place.adapter[0] != '\0') {
+        status = od_adapter_untie(source->place.adapter, &source->spec, err);
     }
     if (status == OD_OK) {
         status = od_program_build(&source->spec, &program_options, &source->program, err);
@@ -350,6 +356,37 @@ static enum od_status copy_rest(const char *from, const char *to, struct od_erro
     return status;
 }
 
+// A model that has got a head of its own says so.
+static enum od_status untie_config(const char *folder, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    json_t *config = NULL;
+    struct od_buf text;
+    struct od_json_writer w;
+    enum od_status status = od_path_join(path, folder, "config.json", err);
+    if (status == OD_OK) {
+        status = od_json_read(path, &config, err);
+    }
+    if (status != OD_OK) {
+        return status;
+    }
+    od_buf_init(&text, COPY_MAX_BYTES);
+    od_json_writer_init(&w, &text, OD_JSON_INDENT_2, true);
+    if (json_object_set_new(config, "tie_word_embeddings", json_false()) == 0) {
+        od_json_put_value(&w, config);
+        od_buf_putc(&text, '\n');
+        status = od_buf_check(&text, err);
+    } else {
+        status = od_fail(err, OD_E_FORMAT, "'%s' is no object", path);
+    }
+    if (status == OD_OK) {
+        status = od_file_write(path, od_buf_text(&text), text.size, err);
+    }
+    od_buf_release(&text);
+    json_decref(config);
+    return status;
+}
+
 // The folder appears under its name when it is complete.
 static enum od_status make_folder(const struct source *source, const char *output, int threads,
                                   struct od_error *err)
@@ -368,6 +405,9 @@ static enum od_status make_folder(const struct source *source, const char *outpu
     }
     if (status == OD_OK) {
         status = copy_rest(source->place.base, temp, err);
+    }
+    if (status == OD_OK && source->spec.head_copied) {
+        status = untie_config(temp, err);
     }
     if (status == OD_OK) {
         status = od_dir_replace(temp, output, err);

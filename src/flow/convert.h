@@ -19,6 +19,7 @@
 struct od_convert_options {
     const char *type;     ///< f32, f16, bf16, q8_0; NULL: f16, for an adapter f32
     const char *output;   ///< file or folder to write; it must not exist
+    const char *name;     ///< of the model, in a GGUF file; NULL: its folder's
     const char *adapter;  ///< adapter folder to use with a model folder; NULL: none, or the run's
     const char *base;     ///< base model in place of the one that the adapter names; NULL: that one
     /** What an adapter is merged into: "w16", the base's own weights; "dequant", those that 4-bit

@@ -51,8 +51,8 @@ static double measure(struct od_cpu *cpu, const struct od_spec *spec, int64_t to
     return 2.0 * (double)m * (double)n * (double)k * (double)rounds / spent;
 }
 
-static enum od_status measure_rate(struct od_cpu *cpu, const struct od_spec *spec, int64_t tokens,
-                                   double *ret, struct od_error *err)
+enum od_status od_forecast_rate(struct od_cpu *cpu, const struct od_spec *spec, int64_t tokens,
+                                double *ret, struct od_error *err)
 {
     const int64_t m = tokens < 512 ? tokens : 512;
     const int64_t count = m * spec->channels + spec->ffn * spec->channels + m * spec->ffn;
@@ -143,7 +143,7 @@ enum od_status od_forecast_make(const struct od_recipe *recipe, int threads, boo
     f.parameters = od_spec_parameters(&spec);
     sum_roles(&program, &f);
     if ((status = count_work(recipe, &spec, &f, err)) != OD_OK ||
-        (status = measure_rate(&cpu, &spec, options.tokens, &f.flops_per_s, err)) != OD_OK) {
+        (status = od_forecast_rate(&cpu, &spec, options.tokens, &f.flops_per_s, err)) != OD_OK) {
         goto done;
     }
     f.seconds = (double)f.tokens * f.flops_per_token / (f.flops_per_s * SHARE_OF_PRODUCT_RATE);

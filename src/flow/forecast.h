@@ -12,6 +12,8 @@
 
 #include "base/status.h"
 #include "model/program.h"
+#include "model/spec.h"
+#include "ops/cpu.h"
 #include "plan/cost.h"
 #include "plan/plan.h"
 #include "tune/recipe.h"
@@ -35,6 +37,11 @@ struct od_forecast {
 /** Plan, read and pack the data, measure for about half a second. Reads no weights. */
 enum od_status od_forecast_make(const struct od_recipe *recipe, int threads, bool allow_vector,
                                 struct od_forecast *ret, struct od_error *err) OD_MUST_CHECK;
+
+/** Floating-point operations per second of one linear layer of the model on this machine now, measured
+ *  for a third of a second with `tokens` rows. */
+enum od_status od_forecast_rate(struct od_cpu *cpu, const struct od_spec *spec, int64_t tokens,
+                                double *ret, struct od_error *err) OD_MUST_CHECK;
 
 /** OD_E_REFUSED with the nearest change that fits, when a cap (0: none) is passed. */
 enum od_status od_forecast_check(const struct od_recipe *recipe, const struct od_forecast *forecast,

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "flow/export_check.h"
+#include "flow/exports.h"
 #include "flow/report_internal.h"
 #include "flow/report_log.h"
 #include "formats/json.h"
@@ -250,20 +251,32 @@ static enum od_status put_board(struct od_buf *out, const char *path, struct od_
     return status;
 }
 
-static enum od_status put_export(struct od_buf *out, const char *path, struct od_error *err)
+static void put_check(struct od_buf *out, const char *name, const struct od_export_check *check)
 {
-    struct od_export_check check;
     struct od_buf text;
-    const enum od_status status = od_export_check_read(path, &check, err);
-    if (status != OD_OK) {
-        return status;
-    }
     od_buf_init(&text, 1 << 12);
-    od_export_check_text(&check, &text);
+    od_export_check_text(name, check, &text);
     od_buf_puts(out, "<p>As a test, ");
     od_html_text(out, od_buf_text(&text));
     od_buf_puts(out, ".</p>\n");
     od_buf_release(&text);
+}
+
+static enum od_status put_export(struct od_buf *out, const char *path, struct od_error *err)
+{
+    struct od_export_check_context checks;
+    char name[64];
+    const enum od_status status = od_export_check_read(path, &checks, err);
+    if (status != OD_OK) {
+        return status;
+    }
+    put_check(out, "the export", &checks.check);
+    for (int i = 0; i < OD_RECIPE_EXPORTS; i++) {
+        if ((checks.exports & (1u << i)) != 0) {
+            od_export_name(i, name);
+            put_check(out, name, &checks.other[i]);
+        }
+    }
     return OD_OK;
 }
 

@@ -1,8 +1,8 @@
 #include "infer/adapters.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -14,37 +14,29 @@
 #include "ops/cpu.h"
 #include "ops/op.h"
 
-// Is the weight one that a linear operation of the layers multiplies with? Only there are adapters
-// applied: not behind the embedding, nor behind the head, which is the last operation.
-static bool is_linear_weight(const struct od_program *program, int32_t tensor)
+// What an adapter was trained on is the base's weight, to the bit; then it is kept once.
+static enum od_status same_base(struct od_adapter_layer *layer, float *const *tensors,
+                                const char *folder, struct od_error *err)
 {
-    for (int32_t i = 0; i + 1 < program->op_count; i++) {
-        if (program->ops[i].kind == OD_OP_LINEAR && program->ops[i].slot[OD_SLOT_W] == tensor) {
-            return true;
-        }
+    const size_t bytes = (size_t)(layer->rows * layer->k) * sizeof(float);
+    if (!layer->full) {
+        return OD_OK;
     }
-    return false;
-}
-
-// Refuse what would be left out without a word.
-static enum od_status check_layers(const struct od_program *program,
-                                   const struct od_adapter *adapter, const char *path,
-                                   struct od_error *err)
-{
-    for (int64_t i = 0; i < adapter->layer_count; i++) {
-        if (adapter->layers[i].full || !is_linear_weight(program, adapter->layers[i].tensor)) {
-            return od_fail(err, OD_E_UNSUPPORTED,
-                           "adapter '%.300s' changes the embedding or the head: serve it alone, or "
-                           "merge it",
-                           path);
-        }
+    if (!layer->a || !tensors ||
+        memcmp(tensors[layer->tensor] + layer->row * layer->k, layer->full, bytes) != 0) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "adapter '%.300s' has an embedding or a head of its own: serve it alone, or "
+                       "merge it",
+                       folder);
     }
+    od_free(layer->full);
+    layer->full = NULL;
     return OD_OK;
 }
 
-enum od_status od_adapter_set_open(const struct od_program *program, const char *const *paths,
-                                   int64_t count, int64_t rows, struct od_adapter_set *ret,
-                                   struct od_error *err)
+enum od_status od_adapter_set_open(const struct od_program *program, float *const *tensors,
+                                   const char *const *paths, int64_t count, int64_t rows,
+                                   struct od_adapter_set *ret, struct od_error *err)
 {
     struct od_adapter_set set = {0};
     enum od_status status = OD_OK;
@@ -59,8 +51,8 @@ enum od_status od_adapter_set_open(const struct od_program *program, const char 
         status = od_gguf_is_path(path) ? od_adapter_open_gguf(program, path, adapter, err)
                                        : od_adapter_open(program, path, adapter, err);
         rank = adapter->r > rank ? adapter->r : rank;
-        if (status == OD_OK) {
-            status = check_layers(program, adapter, path, err);
+        for (int64_t i = 0; i < adapter->layer_count && status == OD_OK; i++) {
+            status = same_base(&adapter->layers[i], tensors, path, err);
         }
     }
     if (status == OD_OK) {
@@ -108,9 +100,32 @@ static void apply_rows(const struct od_adapter_set *set, const struct od_adapter
     }
 }
 
+// The same behind the embedding, whose B is [V, r] and A [r, C].
+static void apply_ids(const struct od_adapter_set *set, const struct od_adapter *adapter,
+                      struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                      const int32_t *ids, int64_t first, int64_t count)
+{
+    float *y = tensors[op->slot[OD_SLOT_Y]] + first * op->n;
+    const int64_t r = adapter->r;
+    for (int64_t i = 0; i < adapter->layer_count; i++) {
+        const struct od_adapter_layer *layer = &adapter->layers[i];
+        if (layer->tensor != op->slot[OD_SLOT_W]) {
+            continue;
+        }
+        for (int64_t t = 0; t < count; t++) {
+            const float *row = layer->b + (int64_t)ids[first + t] * r;
+            for (int64_t c = 0; c < r; c++) {
+                set->room[t * r + c] = row[c] * adapter->scale;
+            }
+        }
+        od_gemm_run(cpu->gemm, count, op->n, r, (struct od_mat){set->room, r, 1},
+                    (struct od_mat){layer->a, op->n, 1}, y, op->n, true);
+    }
+}
+
 void od_adapter_set_apply(const struct od_adapter_set *set, struct od_cpu *cpu,
-                          const struct od_op *op, float *const *tensors, const int32_t *of_row,
-                          int64_t rows)
+                          const struct od_op *op, float *const *tensors, const int32_t *ids,
+                          const int32_t *of_row, int64_t rows)
 {
     int64_t first = 0;
     while (first < rows) {
@@ -118,7 +133,10 @@ void od_adapter_set_apply(const struct od_adapter_set *set, struct od_cpu *cpu,
         while (end < rows && of_row[end] == of_row[first]) {
             end++;
         }
-        if (of_row[first] >= 0) {
+        if (of_row[first] >= 0 && op->kind == OD_OP_EMBED) {
+            apply_ids(set, &set->adapters[of_row[first]], cpu, op, tensors, ids, first,
+                      end - first);
+        } else if (of_row[first] >= 0) {
             apply_rows(set, &set->adapters[of_row[first]], cpu, op, tensors, first, end - first);
         }
         first = end;

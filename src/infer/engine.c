@@ -186,6 +186,12 @@ static enum od_status open_parts(struct od_engine *engine, const char *path, str
         status =
             od_gguf_is_path(engine->place.base) ? open_gguf(engine, err) : open_folder(engine, err);
     }
+    if (status == OD_OK && engine->place.adapter[0] != '\0') {
+        status = od_adapter_untie(engine->place.adapter, &engine->spec, err);
+    }
+    for (int64_t i = 0; i < engine->options.adapter_count && status == OD_OK; i++) {
+        status = od_adapter_untie(engine->options.adapter_folders[i], &engine->spec, err);
+    }
     if (status != OD_OK) {
         return status;
     }

@@ -100,7 +100,7 @@ struct od_engine {
     int32_t *row_adapter;        ///< of struct od_pass: [pass_tokens]
     struct od_pages pages;
     int32_t *page_table;                          ///< [slots, table_pages]
-    int32_t *logit_room;                          ///< of struct od_pass: [2, pass_tokens]
+    int32_t *logit_room;                          ///< of struct od_pass: [3, pass_tokens]
     struct od_job *slots[OD_ENGINE_SLOTS_MAX];    ///< NULL: free
     struct od_job *running[OD_ENGINE_SLOTS_MAX];  ///< in the order in which they came
     int64_t running_count;

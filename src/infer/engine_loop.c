@@ -15,7 +15,7 @@ static enum od_status open_model(struct od_engine *engine, struct od_error *err)
 {
     const size_t table = (size_t)(engine->slot_count * engine->table_pages);
     engine->page_table = od_alloc(table, sizeof *engine->page_table);
-    engine->logit_room = od_alloc((size_t)(2 * engine->pass_tokens), sizeof *engine->logit_room);
+    engine->logit_room = od_alloc((size_t)(3 * engine->pass_tokens), sizeof *engine->logit_room);
     engine->row_adapter = od_alloc((size_t)engine->pass_tokens, sizeof *engine->row_adapter);
     engine->scratch = od_alloc((size_t)engine->spec.vocab, sizeof *engine->scratch);
     if (!engine->page_table || !engine->logit_room || !engine->row_adapter || !engine->scratch) {
@@ -75,6 +75,7 @@ static bool run_pass(struct od_engine *engine)
         .adapter = engine->row_adapter,
         .logit_slot = engine->logit_room,
         .logit_position = engine->logit_room + engine->pass_tokens,
+        .logit_adapter = engine->logit_room + 2 * engine->pass_tokens,
     };
     const uint64_t allocations = od_alloc_count();
     od_schedule_collect(engine, &pass);

@@ -32,6 +32,7 @@ struct od_pass {
     int64_t logit_rows;
     int32_t *logit_slot;      ///< [logit_rows] whose position
     int32_t *logit_position;  ///< [logit_rows] in the cache after this pass
+    int32_t *logit_adapter;   ///< [logit_rows] number, -1: none
 };
 
 /** An open machine. The functions are its own; `options` is what it was opened with. */

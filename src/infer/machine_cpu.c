@@ -156,9 +156,9 @@ static enum od_status open_model(struct cpu_machine *machine, struct od_error *e
         od_spec_rope_table(options->spec, program_options.positions, machine->arrays.tensor[table]);
     }
     if (options->engine->adapter_count > 0) {
-        status = od_adapter_set_open(&machine->program, options->engine->adapter_folders,
-                                     options->engine->adapter_count, options->pass_tokens,
-                                     &machine->adapters, err);
+        status = od_adapter_set_open(
+            &machine->program, machine->arrays.tensor, options->engine->adapter_folders,
+            options->engine->adapter_count, options->pass_tokens, &machine->adapters, err);
     }
     return status == OD_OK ? pack_weights(machine, err) : status;
 }
@@ -196,9 +196,10 @@ static void run_layers(struct cpu_machine *machine, const struct od_pass *pass,
     const int64_t c = machine->options.spec->channels;
     for (int32_t i = 0; i + 1 < program->op_count; i++) {
         od_cpu_run(&machine->cpu, &program->ops[i], tensors, batch);
-        if (program->ops[i].kind == OD_OP_LINEAR && machine->adapters.count > 0) {
+        const enum od_op_kind kind = program->ops[i].kind;
+        if ((kind == OD_OP_LINEAR || kind == OD_OP_EMBED) && machine->adapters.count > 0) {
             od_adapter_set_apply(&machine->adapters, &machine->cpu, &program->ops[i], tensors,
-                                 pass->adapter, pass->rows);
+                                 pass->ids, pass->adapter, pass->rows);
         }
     }
     for (int64_t i = 0; i < pass->rows; i++) {
@@ -225,6 +226,10 @@ static void run_head(struct cpu_machine *machine, const struct od_pass *pass,
     batch->logit_rows = pass->logit_rows;
     batch->logit_row = logit_row;
     od_cpu_run(&machine->cpu, head, tensors, batch);
+    if (machine->adapters.count > 0) {
+        od_adapter_set_apply(&machine->adapters, &machine->cpu, head, tensors, pass->ids,
+                             pass->logit_adapter, pass->logit_rows);
+    }
 }
 
 static enum od_status run(struct od_machine *base, const struct od_pass *pass, struct od_error *err)

@@ -178,6 +178,17 @@ static enum od_status choose_pages(struct gpu_machine *machine, struct od_error 
     return plan_pages(machine, pages, &need, err);
 }
 
+// Is the weight one that a linear operation of the layers multiplies with?
+static bool is_linear_weight(const struct od_program *program, int32_t tensor)
+{
+    for (int32_t i = 0; i < program->op_count; i++) {
+        if (program->ops[i].kind == OD_OP_LINEAR && program->ops[i].slot[OD_SLOT_W] == tensor) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // The adapters that stay apart, in host memory; room for them on the card is planned by their sizes.
 static enum od_status read_adapters(struct gpu_machine *machine, struct od_error *err)
 {
@@ -188,8 +199,9 @@ static enum od_status read_adapters(struct gpu_machine *machine, struct od_error
     }
     enum od_status status = plan_pages(machine, 1, &bytes, err);  // for the names of the weights
     if (status == OD_OK) {
-        status = od_adapter_set_open(&machine->program, engine->adapter_folders,
-                                     engine->adapter_count, /* rows= */ 1, &machine->adapters, err);
+        status =
+            od_adapter_set_open(&machine->program, /* tensors= */ NULL, engine->adapter_folders,
+                                engine->adapter_count, /* rows= */ 1, &machine->adapters, err);
     }
     for (int64_t i = 0; i < machine->adapters.count; i++) {
         const struct od_adapter *adapter = &machine->adapters.adapters[i];
@@ -197,6 +209,13 @@ static enum od_status read_adapters(struct gpu_machine *machine, struct od_error
             adapter->r > machine->shape.rank_max ? adapter->r : machine->shape.rank_max;
         for (int64_t j = 0; j < adapter->layer_count; j++) {
             const struct od_adapter_layer *layer = &adapter->layers[j];
+            if (status == OD_OK && !is_linear_weight(&machine->program, layer->tensor)) {
+                status = od_fail(err, OD_E_UNSUPPORTED,
+                                 "adapter '%.300s' changes the embedding or the head, which stays "
+                                 "apart on the CPU only: serve it alone, merge it, or use "
+                                 "--device cpu",
+                                 engine->adapter_folders[i]);
+            }
             machine->shape.adapter_bytes +=
                 od_gpu_serve_adapter_bytes(&(struct od_gpu_serve_matrix){
                     .rows = layer->rows, .k = layer->k, .rank = adapter->r});
@@ -260,8 +279,10 @@ static enum od_status merge_adapter(struct gpu_machine *machine, struct od_error
     for (int64_t i = 0; status == OD_OK && i < adapter.layer_count; i++) {
         const struct od_adapter_layer *layer = &adapter.layers[i];
         const struct od_gpu_serve_matrix matrix = matrix_of(&adapter, layer);
-        status = layer->full ? put_full(machine, layer, err)
-                             : od_gpu_serve_merge(machine->serve, &matrix, err);
+        status = layer->full ? put_full(machine, layer, err) : OD_OK;
+        if (status == OD_OK && layer->a) {
+            status = od_gpu_serve_merge(machine->serve, &matrix, err);
+        }
     }
     od_adapter_release(&adapter);
     return status;

@@ -121,6 +121,7 @@ static void add_logits(const struct od_engine *engine, struct od_pass *pass,
          position < job->done_count + rows && pass->logit_rows < engine->machine->logit_rows_max;
          position++) {
         pass->logit_slot[pass->logit_rows] = (int32_t)job->slot;
+        pass->logit_adapter[pass->logit_rows] = job->adapter;
         pass->logit_position[pass->logit_rows++] = (int32_t)position;
     }
 }

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/program.h"
@@ -53,7 +54,8 @@ static enum od_status read_saved(const json_t *config, const char *path, unsigne
     unsigned saved = 0;
     for (size_t i = 0; i < json_array_size(modules); i++) {
         const char *name = json_string_value(json_array_get(modules, i));
-        const unsigned bit = name ? od_saved_bit(name) : 0;
+        const char *dot = name ? strrchr(name, '.') : NULL;  // "model.embed_tokens", too
+        const unsigned bit = name ? od_saved_bit(dot ? dot + 1 : name) : 0;
         if (bit == 0) {
             return od_fail(err, OD_E_UNSUPPORTED,
                            "'%s': 'modules_to_save' has '%.60s': only %s and %s are known", path,
@@ -120,7 +122,9 @@ enum od_status od_adapter_config_read(const char *folder, struct od_adapter_conf
             OD_OK ||
         (status = read_targets(json, path, &config.targets, err)) != OD_OK ||
         (status = read_layers(json, path, &config.layers, err)) != OD_OK ||
-        (status = read_saved(json, path, &config.saved, err)) != OD_OK) {
+        (status = read_saved(json, path, &config.saved, err)) != OD_OK ||
+        (status = od_json_bool_or(json, "ensure_weight_tying", path, false, &config.tied, err)) !=
+            OD_OK) {
         goto done;
     }
     if (strcmp(type, "LORA") != 0) {
@@ -157,19 +161,22 @@ static void write_layers(struct od_json_writer *w, const struct od_layer_set *se
     od_json_array_end(w);
 }
 
-static void write_saved(struct od_json_writer *w, unsigned saved)
+static void write_saved(struct od_json_writer *w, const struct od_adapter_config *config)
 {
-    if (saved == 0) {
+    if (config->saved == 0) {
         return;
     }
     od_json_key(w, "modules_to_save");
     od_json_array_begin(w);
     for (int i = 0; i < OD_SAVED_NAMES; i++) {
-        if ((saved & (1u << i)) != 0) {
-            od_json_put_text(w, od_saved_name(i));
+        if ((config->saved & (1u << i)) != 0) {
+            od_json_put_text(w, i == 0 && config->embedding ? config->embedding : od_saved_name(i));
         }
     }
     od_json_array_end(w);
+    if (config->tied) {
+        od_json_member_bool(w, "ensure_weight_tying", true);
+    }
 }
 
 enum od_status od_adapter_config_write(const struct od_adapter_config *config, const char *folder,
@@ -200,7 +207,7 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
     }
     od_json_array_end(&w);
     write_layers(&w, &config->layers);
-    write_saved(&w, config->saved);
+    write_saved(&w, config);
     od_json_object_end(&w);
     od_buf_putc(&buf, '\n');
     enum od_status status = od_buf_check(&buf, err);
@@ -211,6 +218,20 @@ enum od_status od_adapter_config_write(const struct od_adapter_config *config, c
         status = od_file_write(path, od_buf_text(&buf), buf.size, err);
     }
     od_buf_release(&buf);
+    return status;
+}
+
+enum od_status od_adapter_untie(const char *folder, struct od_spec *spec, struct od_error *err)
+{
+    struct od_adapter_config config;
+    if (!spec->tied || od_gguf_is_path(folder)) {
+        return OD_OK;
+    }
+    const enum od_status status = od_adapter_config_read(folder, &config, err);
+    if (status == OD_OK &&
+        (config.saved != 0 || (config.targets & od_spec_outer_targets(spec)) != 0)) {
+        od_spec_untie(spec);
+    }
     return status;
 }
 
@@ -308,48 +329,87 @@ static unsigned saved_of(const struct od_part *part)
     return od_saved_bit(dot ? dot + 1 : module);
 }
 
-// A weight that was trained in full.
-static enum od_status read_full(const struct od_safetensors *st, const char *path,
-                                const struct od_part *part, struct od_adapter_layer *layer,
-                                struct od_error *err)
-{
-    struct od_part full = {.rank = 2, .rows = part->rows, .cols = part->cols};
-    (void)snprintf(full.name, sizeof full.name, "base_model.model.%.100s", part->name);
-    *layer = (struct od_adapter_layer){
-        .tensor = part->tensor, .row = part->row, .rows = part->rows, .k = part->cols};
-    layer->full = od_alloc((size_t)(part->rows * part->cols), sizeof *layer->full);
-    if (!layer->full) {
-        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
-    }
-    return od_parts_read_open(st, &full, 1, &layer->full, path, err);
-}
+// An adapter's file while it is read.
+struct reader {
+    const struct od_safetensors *st;
+    const char *path;
+    int64_t r;
+    size_t used;  // tensors that belong to the model
+};
 
-// The matrices for one weight; *ret_found is false where the adapter has none.
-static enum od_status read_layer(const struct od_safetensors *st, const char *path,
-                                 const struct od_part *part, int64_t r,
-                                 struct od_adapter_layer *layer, bool *ret_found,
-                                 struct od_error *err)
+// The name of what an adapter has for a weight, "model.norm.weight", in place of its ".weight".
+static void name_of(const struct od_part *part, const char *end, char out[OD_PART_NAME_BYTES])
 {
     const size_t stem = strlen(part->name) - strlen(".weight");
-    struct od_part part_a = {.rank = 2, .rows = r, .cols = part->cols};
-    struct od_part part_b = {.rank = 2, .rows = part->rows, .cols = r};
-    (void)snprintf(part_a.name, sizeof part_a.name, "base_model.model.%.*s.lora_A.weight",
-                   (int)stem, part->name);
-    (void)snprintf(part_b.name, sizeof part_b.name, "base_model.model.%.*s.lora_B.weight",
-                   (int)stem, part->name);
-    *ret_found = od_safetensors_find(st, part_a.name) != NULL;
-    if (!*ret_found) {
+    (void)snprintf(out, OD_PART_NAME_BYTES, "base_model.model.%.*s%s", (int)stem, part->name, end);
+}
+
+// A matrix [rows, cols] of a weight; where the file has none and need not, *ret stays.
+static enum od_status read_matrix(struct reader *in, const struct od_part *part, const char *end,
+                                  bool transposed, int64_t rows, int64_t cols, bool optional,
+                                  float **ret, struct od_error *err)
+{
+    struct od_part matrix = {.rank = 2, .rows = rows, .cols = cols, .transposed = transposed};
+    name_of(part, end, matrix.name);
+    if (optional && !od_safetensors_find(in->st, matrix.name)) {
         return OD_OK;
     }
+    *ret = od_alloc((size_t)(rows * cols), sizeof **ret);
+    if (!*ret) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", in->path);
+    }
+    in->used++;
+    return od_parts_read_open(in->st, &matrix, 1, ret, in->path, err);
+}
+
+// What the adapter has for one weight: the weight itself, as `full` says, and the two matrices. PEFT
+// writes the weight below an adapter of embedding or head, too: it is what these were trained on.
+static enum od_status read_layer(struct reader *in, const struct od_part *part, bool full,
+                                 bool optional, struct od_adapter_layer *layer,
+                                 struct od_error *err)
+{
+    const int64_t r = in->r;
+    char name[OD_PART_NAME_BYTES];
+    enum od_status status = OD_OK;
     *layer = (struct od_adapter_layer){
         .tensor = part->tensor, .row = part->row, .rows = part->rows, .k = part->cols};
-    layer->a = od_alloc((size_t)(r * part->cols), sizeof *layer->a);
-    layer->b = od_alloc((size_t)(r * part->rows), sizeof *layer->b);
-    if (!layer->a || !layer->b) {
-        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+    status = read_matrix(in, part, full ? ".weight" : ".base_layer.weight", false, part->rows,
+                         part->cols, !full || optional, &layer->full, err);
+    name_of(part, ".lora_embedding_A", name);
+    const bool turned = od_safetensors_find(in->st, name) != NULL;
+    name_of(part, ".lora_A.weight", name);
+    if (status != OD_OK || (!turned && !od_safetensors_find(in->st, name))) {
+        return status;
     }
-    const enum od_status status = od_parts_read_open(st, &part_a, 1, &layer->a, path, err);
-    return status == OD_OK ? od_parts_read_open(st, &part_b, 1, &layer->b, path, err) : status;
+    status = read_matrix(in, part, turned ? ".lora_embedding_B" : ".lora_A.weight", turned, r,
+                         part->cols, false, &layer->a, err);
+    return status == OD_OK ? read_matrix(in, part, turned ? ".lora_embedding_A" : ".lora_B.weight",
+                                         turned, part->rows, r, false, &layer->b, err)
+                           : status;
+}
+
+// All that the adapter has for the weights of a program.
+static enum od_status read_layers_of(struct reader *in, const struct od_program *program,
+                                     const struct od_adapter_config *config,
+                                     struct od_adapter *adapter, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        struct od_adapter_layer *layer = &adapter->layers[adapter->layer_count];
+        const unsigned module = part->rank == 2 ? saved_of(part) : 0;
+        const bool copy = config->tied && module == OD_SAVED_HEAD;  // as the embedding is
+        if (part->rank == 2) {
+            status = read_layer(in, part, copy || (module & config->saved) != 0, copy, layer, err);
+            adapter->layer_count += layer->a || layer->b || layer->full;
+        }
+    }
+    if (status == OD_OK && in->used != od_safetensors_count(in->st)) {
+        status = od_fail(err, OD_E_FORMAT,
+                         "'%s': %zu of its %zu tensors belong to no layer of this model", in->path,
+                         od_safetensors_count(in->st) - in->used, od_safetensors_count(in->st));
+    }
+    return status;
 }
 
 enum od_status od_adapter_open(const struct od_program *program, const char *folder,
@@ -359,8 +419,8 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
     struct od_adapter_config config;
     struct od_adapter adapter = {0};
     struct od_safetensors *st = NULL;
+    struct reader in;
     char path[OD_PATH_MAX_BYTES];
-    size_t used = 0;
 
     if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
         (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
@@ -374,25 +434,8 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
         status = od_fail(err, OD_E_MEMORY, "no memory for '%s'", folder);
         goto done;
     }
-    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
-        const struct od_part *part = &program->weights[i];
-        struct od_adapter_layer *layer = &adapter.layers[adapter.layer_count];
-        bool found = false;
-        if (part->rank == 2 && (saved_of(part) & config.saved) != 0) {
-            adapter.layer_count++;
-            used++;
-            status = read_full(st, path, part, layer, err);
-        } else if (part->rank == 2) {
-            status = read_layer(st, path, part, config.r, layer, &found, err);
-            adapter.layer_count += found;
-            used += found ? 2 : 0;
-        }
-    }
-    if (status == OD_OK && used != od_safetensors_count(st)) {
-        status = od_fail(err, OD_E_FORMAT,
-                         "'%s': %zu of its %zu tensors belong to no layer of this model", path,
-                         od_safetensors_count(st) - used, od_safetensors_count(st));
-    }
+    in = (struct reader){.st = st, .path = path, .r = config.r};
+    status = read_layers_of(&in, program, &config, &adapter, err);
     if (status == OD_OK) {
         *ret = adapter;
         adapter = (struct od_adapter){0};
@@ -415,6 +458,66 @@ void od_adapter_release(struct od_adapter *adapter)
     *adapter = (struct od_adapter){0};
 }
 
+// The weight below an adapter, as the file has it, against the base's; *ret_found where it has one.
+static enum od_status compare_base(const struct od_safetensors *st, const struct od_part *part,
+                                   const float *w, const char *path, bool *ret_found,
+                                   struct od_error *err)
+{
+    struct od_part below = {.rank = 2, .rows = part->rows, .cols = part->cols};
+    const size_t count = (size_t)(part->rows * part->cols);
+    name_of(part, ".base_layer.weight", below.name);
+    *ret_found = od_safetensors_find(st, below.name) != NULL;
+    if (!*ret_found) {
+        return OD_OK;
+    }
+    float *values = od_alloc(count, sizeof *values);
+    if (!values) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+    }
+    enum od_status status = od_parts_read_open(st, &below, 1, &values, path, err);
+    if (status == OD_OK && memcmp(values, w, count * sizeof *w) != 0) {
+        status = od_fail(err, OD_E_REFUSED,
+                         "'%s': '%s' is not the base model's: the adapter was made on another one",
+                         path, below.name);
+    }
+    od_free(values);
+    return status;
+}
+
+enum od_status od_adapter_read(const struct od_program *program, float *const *tensors,
+                               const char *path, struct od_error *err)
+{
+    struct od_safetensors *st = NULL;
+    size_t known = (size_t)program->adapter_count;
+    enum od_status status = od_safetensors_open(path, &st, err);
+    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
+        const struct od_part *part = &program->weights[i];
+        bool found = false;
+        if (part->rank == 2 && part->quant == OD_QUANT_NONE && saved_of(part) != 0) {
+            status = compare_base(st, part, tensors[part->tensor] + part->row * part->cols, path,
+                                  &found, err);
+        }
+        known += found;
+    }
+    if (status == OD_OK && program->spec.tied) {  // the head is the embedding
+        struct od_part head = program->weights[0];
+        bool found = false;
+        (void)snprintf(head.name, sizeof head.name, "lm_head.weight");
+        status = compare_base(st, &head, tensors[head.tensor], path, &found, err);
+        known += found;
+    }
+    if (status == OD_OK && od_safetensors_count(st) != known) {
+        status = od_fail(err, OD_E_FORMAT, "'%s' holds %zu tensors, %zu are expected", path,
+                         od_safetensors_count(st), known);
+    }
+    if (status == OD_OK) {
+        status =
+            od_parts_read_open(st, program->adapters, program->adapter_count, tensors, path, err);
+    }
+    od_safetensors_close(st);
+    return status;
+}
+
 enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *program,
                                 float *const *tensors, const char *folder, struct od_error *err)
 {
@@ -425,6 +528,8 @@ enum od_status od_adapter_merge(struct od_pool *pool, const struct od_program *p
         float *w = tensors[layer->tensor] + layer->row * layer->k;
         if (layer->full) {
             memcpy(w, layer->full, (size_t)(layer->rows * layer->k) * sizeof *w);
+        }
+        if (!layer->a) {
             continue;
         }
         status = od_adapter_add(pool, w, layer->a, layer->b, layer->rows, layer->k, adapter.r,

@@ -150,6 +150,22 @@ static void simple_rule(struct od_builder *b, const struct od_op *forward, enum 
     }
 }
 
+static void embed_rule(struct od_builder *b, const struct od_op *forward, int32_t dy)
+{
+    struct od_op *op = begin(b, forward, OD_OP_EMBED_BWD, READS_NOTHING);
+    op->slot[OD_SLOT_DY] = dy;
+    op->slot[OD_SLOT_DW] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
+    if (forward->slot[OD_SLOT_A] >= 0) {
+        op->slot[OD_SLOT_A] = forward->slot[OD_SLOT_A];
+        op->slot[OD_SLOT_B] = forward->slot[OD_SLOT_B];
+        op->slot[OD_SLOT_XA] = forward->slot[OD_SLOT_XA];
+        op->slot[OD_SLOT_DA] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_A]);
+        op->slot[OD_SLOT_DB] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_B]);
+        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
+                                                 forward->rank, "embedding.work");
+    }
+}
+
 void od_build_backward(struct od_builder *b)
 {
     find_flow(b);
@@ -161,7 +177,7 @@ void od_build_backward(struct od_builder *b)
             forward->slot[OD_SLOT_DW] =
                 od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_W]);
             want_dx(b, forward, forward);
-            continue;
+            continue;  // and the adapter's gradients are there already
         }
         if (dy < 0) {
             continue;  // nothing trained lies before
@@ -180,7 +196,7 @@ void od_build_backward(struct od_builder *b)
             }
             break;
         case OD_OP_ROPE: simple_rule(b, forward, OD_OP_ROPE_BWD, dy); break;
-        case OD_OP_EMBED: simple_rule(b, forward, OD_OP_EMBED_BWD, dy); break;
+        case OD_OP_EMBED: embed_rule(b, forward, dy); break;
         case OD_OP_HEAD_LOSS:
         case OD_OP_EMBED_BWD:
         case OD_OP_RMS_NORM_BWD:

@@ -151,6 +151,9 @@ void od_build_head(struct od_builder *b, int32_t x, int32_t embedding)
     int32_t w = embedding;
     if (!spec->tied) {
         w = od_build_saved(b, OD_SAVED_HEAD, "head", "lm_head.weight");
+        if (!b->failed) {
+            b->program.weights[b->program.weight_count - 1].is_copy = spec->head_copied;
+        }
     }
     struct od_op *op = od_build_op(b, infer ? OD_OP_HEAD_LOGITS : OD_OP_HEAD_LOSS);
     op->n = spec->vocab;
@@ -170,11 +173,13 @@ void od_build_head(struct od_builder *b, int32_t x, int32_t embedding)
     if (options->half && !b->failed) {
         b->program.tensors[w].pad_rows = od_head_columns(spec->vocab) - spec->vocab;
     }
+    od_build_head_adapter(b, op);
     const int64_t rows = options->head_rows > 0 ? options->head_rows : OD_HEAD_CHUNK_ROWS;
-    op->slot[OD_SLOT_WORK] = od_build_tensor(
-        b, OD_ROLE_WORK, rows,
-        (options->half ? od_head_columns(spec->vocab) : spec->vocab) + 2 * spec->channels,
-        "head.work");
+    const int64_t columns = options->half ? od_head_columns(spec->vocab) : spec->vocab;
+    op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, rows,
+                                             columns + 2 * spec->channels + 2 * op->rank +
+                                                 (op->dropout > 0.0F ? spec->channels : 0),
+                                             "head.work");
     if (options->half) {
         op->slot[OD_SLOT_AUX] =
             od_build_float(b, OD_ROLE_ACTIVATION, options->tokens, 1, "head.losses");
@@ -247,5 +252,6 @@ int32_t od_build_embedding(struct od_builder *b, const char *file_name, int32_t 
     op->stream = OD_STREAM_NOISE;
     op->slot[OD_SLOT_W] = *ret_weight;
     op->slot[OD_SLOT_Y] = y;
+    od_build_embedding_adapter(b, op, file_name);
     return y;
 }

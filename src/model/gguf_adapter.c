@@ -3,7 +3,11 @@
 //   general.type "adapter"   general.architecture   adapter.type "lora"   adapter.lora.alpha
 //   NAME.lora_a [r, columns of NAME]   NAME.lora_b [rows of NAME, r]
 //
-// What is added to a weight is alpha / r * B A.
+// What is added to a weight is alpha / r * B A. Of the table of embeddings the two are others:
+//
+//   token_embd.weight.lora_a [V, r]   token_embd.weight.lora_b [C, r]      alpha / r * A B^T
+//
+// A model whose head is that table has no matrices on either here: llama.cpp would take them for both.
 //
 // Source: the files that llama.cpp's converter of adapters writes.
 
@@ -32,6 +36,7 @@ struct pair {
     const struct od_part *part;
     const struct od_tensor_info *a;
     const struct od_tensor_info *b;
+    bool is_table;  // of the table of embeddings: `a` is written transposed
 };
 
 // An adapter folder, as it is written.
@@ -43,18 +48,61 @@ struct source {
     size_t count;
 };
 
-static const struct od_tensor_info *find_side(const struct od_safetensors *st, const char *weight,
-                                              char side)
+// What an adapter's file has for a weight, `end` in place of its ".weight"; NULL: nothing.
+static const struct od_tensor_info *find_end(const struct od_safetensors *st, const char *weight,
+                                             const char *end)
 {
     char name[OD_PART_NAME_BYTES + 64];
     const int stem = (int)(strlen(weight) - strlen(".weight"));
-    (void)snprintf(name, sizeof name, "base_model.model.%.*s.lora_%c.weight", stem, weight, side);
+    (void)snprintf(name, sizeof name, "base_model.model.%.*s%s", stem, weight, end);
     return od_safetensors_find(st, name);
+}
+
+static struct pair pair_of(const struct od_safetensors *st, const struct od_part *part)
+{
+    const struct od_tensor_info *table = find_end(st, part->name, ".lora_embedding_A");
+    struct pair pair = {.part = part, .is_table = table != NULL};
+    pair.a = table ? table : find_end(st, part->name, ".lora_A.weight");
+    pair.b = find_end(st, part->name, table ? ".lora_embedding_B" : ".lora_B.weight");
+    return pair;
 }
 
 static bool has_shape(const struct od_tensor_info *info, int64_t rows, int64_t cols)
 {
     return info && info->rank == 2 && info->shape[0] == rows && info->shape[1] == cols;
+}
+
+static enum od_status find_pairs(struct source *source, const char *path, struct od_error *err)
+{
+    const struct od_program *program = source->program;
+    const int64_t r = source->config.r;
+    size_t below = 0;  // weights that carry matrices: the base has them
+    for (int32_t i = 0; i < program->weight_count; i++) {
+        const struct od_part *part = &program->weights[i];
+        const struct pair pair = pair_of(source->st, part);
+        if (!pair.a && !pair.b) {
+            continue;
+        }
+        if (!has_shape(pair.a, r, pair.is_table ? part->rows : part->cols) ||
+            !has_shape(pair.b, pair.is_table ? part->cols : part->rows, r)) {
+            return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
+                           path, part->name);
+        }
+        if (program->spec.head_copied && (pair.is_table || part->is_copy)) {
+            return od_fail(
+                err, OD_E_UNSUPPORTED,
+                "'%s' has matrices on '%s', and the model's head is its embedding, which "
+                "an adapter in GGUF cannot tell apart: merge it first",
+                path, part->name);
+        }
+        below += find_end(source->st, part->name, ".base_layer.weight") != NULL;
+        source->pairs[source->count++] = pair;
+    }
+    if (source->count == 0 || source->count * 2 + below != od_safetensors_count(source->st)) {
+        return od_fail(err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to this model", path,
+                       source->count * 2 + below, od_safetensors_count(source->st));
+    }
+    return OD_OK;
 }
 
 static enum od_status open_source(struct source *source, const char *folder, struct od_error *err)
@@ -78,25 +126,25 @@ static enum od_status open_source(struct source *source, const char *folder, str
     if (status == OD_OK && !source->pairs) {
         status = od_fail(err, OD_E_MEMORY, "no memory for the adapter '%s'", folder);
     }
-    for (int32_t i = 0; i < program->weight_count && status == OD_OK; i++) {
-        const struct od_part *part = &program->weights[i];
-        const struct pair pair = {part, find_side(source->st, part->name, 'A'),
-                                  find_side(source->st, part->name, 'B')};
-        if (!pair.a && !pair.b) {
-            continue;
-        }
-        if (!has_shape(pair.a, source->config.r, part->cols) ||
-            !has_shape(pair.b, part->rows, source->config.r)) {
-            return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
-                           path, part->name);
-        }
-        source->pairs[source->count++] = pair;
+    return status == OD_OK ? find_pairs(source, path, err) : status;
+}
+
+// The transpose of values [rows, cols].
+static enum od_status put_turned(const float *values, int64_t rows, int64_t cols,
+                                 struct od_gguf_writer *writer, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    float *row = od_alloc((size_t)rows, sizeof *row);
+    if (!row) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a matrix of an adapter");
     }
-    if (status == OD_OK &&
-        (source->count == 0 || source->count * 2 != od_safetensors_count(source->st))) {
-        status = od_fail(err, OD_E_FORMAT, "'%s': %zu of its %zu tensors belong to this model",
-                         path, source->count * 2, od_safetensors_count(source->st));
+    for (int64_t j = 0; j < cols && status == OD_OK; j++) {
+        for (int64_t i = 0; i < rows; i++) {
+            row[i] = values[i * cols + j];
+        }
+        status = od_gguf_put(writer, row, rows, err);
     }
+    od_free(row);
     return status;
 }
 
@@ -123,6 +171,8 @@ static enum od_status put_side(const struct source *source, const struct pair *p
                 od_gguf_put(writer, values + od_gguf_our_row(row, spec->head_dim) * info->shape[1],
                             info->shape[1], err);
         }
+    } else if (status == OD_OK && info == pair->a && pair->is_table) {
+        status = put_turned(values, info->shape[0], info->shape[1], writer, err);
     } else if (status == OD_OK) {
         status = od_gguf_put(writer, values, info->count, err);
     }
@@ -148,8 +198,9 @@ static enum od_status describe(const struct source *source, uint32_t type, struc
                            side == 0 ? 'a' : 'b');
             tensor->type = type;
             tensor->rank = 2;
-            tensor->shape[0] = info->shape[0];
-            tensor->shape[1] = info->shape[1];
+            const bool turned = side == 0 && pair->is_table;
+            tensor->shape[0] = info->shape[turned ? 1 : 0];
+            tensor->shape[1] = info->shape[turned ? 0 : 1];
         }
     }
     return OD_OK;
@@ -260,6 +311,59 @@ static bool find_pair(const struct lora *lora, const struct od_part *part,
     return ret_sides[0] || ret_sides[1];
 }
 
+static bool is_table(const struct od_part *part)
+{
+    char name[OD_GGUF_NAME_MAX_BYTES + 1];
+    return od_gguf_weight_name(part->name, name) && strcmp(name, OD_GGUF_EMBEDDING) == 0;
+}
+
+// Rank of a pair that was read: that of the table is [V, r] and [C, r].
+static int64_t rank_of(const struct od_part *part, const struct od_gguf_tensor *const sides[2])
+{
+    return sides[0]->shape[is_table(part) ? 1 : 0];
+}
+
+// The pair of the table of embeddings, as an adapter's layer has it. The caller frees what is in `layer`.
+static enum od_status read_table(const struct lora *lora, const struct od_spec *spec,
+                                 const struct od_part *part,
+                                 const struct od_gguf_tensor *const sides[2],
+                                 struct od_adapter_layer *layer, struct od_error *err)
+{
+    const struct od_gguf_tensor *a = sides[0];
+    const struct od_gguf_tensor *b = sides[1];
+    const bool fits = a && b && a->rank == 2 && b->rank == 2 && a->shape[0] == part->rows &&
+                      b->shape[0] == part->cols && a->shape[1] == b->shape[1];
+    if (spec->tied || spec->head_copied) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "'%s' has matrices on the embedding, which is this model's head, too",
+                       od_gguf_name(lora->gguf));
+    }
+    if (!fits) {
+        return od_fail(err, OD_E_FORMAT, "'%s': the matrices for '%s' do not fit the model",
+                       od_gguf_name(lora->gguf), part->name);
+    }
+    const int64_t r = a->shape[1];
+    float *file_b = od_alloc((size_t)b->count, sizeof *file_b);
+    *layer = (struct od_adapter_layer){
+        .tensor = part->tensor, .row = part->row, .rows = part->rows, .k = part->cols};
+    layer->a = od_alloc((size_t)b->count, sizeof *layer->a);
+    layer->b = od_alloc((size_t)a->count, sizeof *layer->b);
+    enum od_status status = file_b && layer->a && layer->b
+                                ? OD_OK
+                                : od_fail(err, OD_E_MEMORY, "no memory for '%s'", part->name);
+    if (status == OD_OK) {
+        status = od_gguf_read_f32(lora->gguf, a, layer->b, err);
+    }
+    if (status == OD_OK) {
+        status = od_gguf_read_f32(lora->gguf, b, file_b, err);
+    }
+    for (int64_t i = 0; i < part->cols * r && status == OD_OK; i++) {
+        layer->a[i % r * part->cols + i / r] = file_b[i];
+    }
+    od_free(file_b);
+    return status;
+}
+
 // Read one weight's pair; B's rows are put into our order. The caller frees what is in `layer`.
 static enum od_status read_pair(const struct lora *lora, const struct od_spec *spec,
                                 const struct od_part *part,
@@ -268,6 +372,9 @@ static enum od_status read_pair(const struct lora *lora, const struct od_spec *s
 {
     const struct od_gguf_tensor *a = sides[0];
     const struct od_gguf_tensor *b = sides[1];
+    if (is_table(part)) {
+        return read_table(lora, spec, part, sides, layer, err);
+    }
     const bool fits = a && b && a->rank == 2 && b->rank == 2 && a->shape[1] == part->cols &&
                       b->shape[0] == part->rows && a->shape[0] == b->shape[1];
     if (!fits) {
@@ -327,7 +434,7 @@ enum od_status od_adapter_merge_gguf(struct od_pool *pool, const struct od_progr
         used += 2;
         status = read_pair(&lora, &program->spec, part, sides, &layer, err);
         if (status == OD_OK) {
-            const int64_t r = sides[0]->shape[0];
+            const int64_t r = rank_of(part, sides);
             status = od_adapter_add(pool, tensors[part->tensor] + part->row * part->cols, layer.a,
                                     layer.b, part->rows, part->cols, r,
                                     (double)(lora.alpha / (float)r), err);
@@ -357,12 +464,13 @@ static enum od_status read_pairs(const struct lora *lora, const struct od_progra
         used += 2;
         status = read_pair(lora, &program->spec, part, sides,
                            &adapter->layers[adapter->layer_count++], err);
-        if (status == OD_OK && adapter->r != 0 && sides[0]->shape[0] != adapter->r) {
-            status = od_fail(
-                err, OD_E_UNSUPPORTED, "'%s' has matrices of rank %lld and of rank %lld: merge it",
-                od_gguf_name(lora->gguf), (long long)adapter->r, (long long)sides[0]->shape[0]);
+        const int64_t r = status == OD_OK ? rank_of(part, sides) : 0;
+        if (status == OD_OK && adapter->r != 0 && r != adapter->r) {
+            status = od_fail(err, OD_E_UNSUPPORTED,
+                             "'%s' has matrices of rank %lld and of rank %lld: merge it",
+                             od_gguf_name(lora->gguf), (long long)adapter->r, (long long)r);
         }
-        adapter->r = status == OD_OK ? sides[0]->shape[0] : 0;
+        adapter->r = r;
     }
     return status == OD_OK ? check_used(lora, used, err) : status;
 }

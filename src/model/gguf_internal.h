@@ -15,6 +15,8 @@
 
 /** What the model's family is called in GGUF files, or NULL. */
 const char *od_gguf_architecture(const struct od_spec *spec);
+/** Table of embeddings. */
+#define OD_GGUF_EMBEDDING     "token_embd.weight"
 /** Tensor of learned positions; llama.cpp adds it as F32. */
 #define OD_GGUF_POSITIONS     "position_embd.weight"
 /** Tensor of the divisors of rotary frequencies. */

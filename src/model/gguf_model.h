@@ -6,7 +6,8 @@
  * "qwen2", "qwen3", "gpt2". In "llama", rotary positions turn neighbouring pairs of a head there, and its two
  * halves here; so the rows of query and key projections change
  * places: row h D + 2 i + j of the file is row h D + j D / 2 + i of ours (h head, D head size,
- * i < D / 2, j < 2). The same holds for the B of an adapter on them.
+ * i < D / 2, j < 2). The same holds for the B of an adapter on them, and for their biases, which files of
+ * "llama" may have, as they may have those of all other products.
  *
  * @source ggml's documentation of GGUF; the files that llama.cpp's converters write.
  * @thread Re-entrant: distinct objects from distinct threads.

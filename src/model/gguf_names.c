@@ -29,11 +29,12 @@ static const struct {
     bool qkv_bias;   // queries, keys and values have biases
     bool head_norm;  // queries and keys are normed
     bool gpt2;       // LayerNorm, learned positions, biases everywhere, two products with GELU
-} families[] = {{"llama", "llama", true, false, false, false},
-                {"mistral", "llama", true, false, false, false},
-                {"qwen2", "qwen2", false, true, false, false},
-                {"qwen3", "qwen3", false, false, true, false},
-                {"gpt2", "gpt2", false, true, false, true}};
+    bool optional;   // files may have biases of the attention, and of the feed-forward part
+} families[] = {{"llama", "llama", true, false, false, false, true},
+                {"mistral", "llama", true, false, false, false, true},
+                {"qwen2", "qwen2", false, true, false, false, false},
+                {"qwen3", "qwen3", false, false, true, false, false},
+                {"gpt2", "gpt2", false, true, false, true, false}};
 
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
@@ -63,8 +64,12 @@ static const char *const layer_names[][2] = {{"input_layernorm.weight", "attn_no
                                              {"self_attn.q_proj.bias", "attn_q.bias"},
                                              {"self_attn.k_proj.bias", "attn_k.bias"},
                                              {"self_attn.v_proj.bias", "attn_v.bias"},
+                                             {"self_attn.o_proj.bias", "attn_output.bias"},
                                              {"self_attn.q_norm.weight", "attn_q_norm.weight"},
                                              {"self_attn.k_norm.weight", "attn_k_norm.weight"},
+                                             {"mlp.gate_proj.bias", "ffn_gate.bias"},
+                                             {"mlp.up_proj.bias", "ffn_up.bias"},
+                                             {"mlp.down_proj.bias", "ffn_down.bias"},
                                              {"mlp.gate_proj.weight", "ffn_gate.weight"},
                                              {"mlp.up_proj.weight", "ffn_up.weight"},
                                              {"mlp.down_proj.weight", "ffn_down.weight"},
@@ -151,10 +156,12 @@ int64_t od_gguf_turned_heads(const struct od_spec *spec, const char *name)
     if (family == FAMILIES || !families[family].turned) {
         return 0;
     }
-    if (ends_with(name, ".self_attn.q_proj.weight")) {
+    if (ends_with(name, ".self_attn.q_proj.weight") || ends_with(name, ".self_attn.q_proj.bias")) {
         return spec->heads;
     }
-    return ends_with(name, ".self_attn.k_proj.weight") ? spec->kv_heads : 0;
+    return ends_with(name, ".self_attn.k_proj.weight") || ends_with(name, ".self_attn.k_proj.bias")
+               ? spec->kv_heads
+               : 0;
 }
 
 int64_t od_gguf_our_row(int64_t row, int64_t head_dim)
@@ -185,10 +192,11 @@ static enum od_status check_family(const struct od_spec *spec, struct od_error *
                        spec->family);
     }
     const bool gpt2 = families[family].gpt2;
-    if (spec->qkv_bias != families[family].qkv_bias ||
-        spec->head_norm != families[family].head_norm || spec->out_bias != gpt2 ||
-        spec->mlp_bias != gpt2 || spec->layer_norm != gpt2 || spec->learned_positions != gpt2 ||
-        spec->plain_mlp != gpt2 ||
+    const bool other_biases = spec->qkv_bias != families[family].qkv_bias ||
+                              spec->out_bias != gpt2 || spec->mlp_bias != gpt2;
+    if ((other_biases && !families[family].optional) ||
+        spec->head_norm != families[family].head_norm || spec->layer_norm != gpt2 ||
+        spec->learned_positions != gpt2 || spec->plain_mlp != gpt2 ||
         spec->activation != (gpt2 ? OD_ACTIVATION_GELU_TANH : OD_ACTIVATION_SILU)) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "the model has biases, norms or an activation that its family has not in "
@@ -319,6 +327,11 @@ static enum od_status read_family(const struct od_gguf *gguf, struct od_spec *sp
     (void)snprintf(spec->family, sizeof spec->family, "%s", families[family].family);
     spec->qkv_bias = families[family].qkv_bias;
     spec->head_norm = families[family].head_norm;
+    if (families[family].optional) {
+        spec->qkv_bias = od_gguf_find_tensor(gguf, "blk.0.attn_q.bias") != NULL;
+        spec->out_bias = od_gguf_find_tensor(gguf, "blk.0.attn_output.bias") != NULL;
+        spec->mlp_bias = od_gguf_find_tensor(gguf, "blk.0.ffn_gate.bias") != NULL;
+    }
     if (families[family].gpt2) {
         spec->layer_norm = true;
         spec->learned_positions = true;

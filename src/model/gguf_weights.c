@@ -200,8 +200,9 @@ static enum od_status find_part(const struct od_gguf *gguf, const struct od_part
                                 const struct od_gguf_tensor **ret, struct od_error *err)
 {
     char name[OD_GGUF_NAME_MAX_BYTES + 1];
+    const bool known = od_gguf_weight_name(part->name, name);
     const struct od_gguf_tensor *tensor =
-        od_gguf_weight_name(part->name, name) ? od_gguf_find_tensor(gguf, name) : NULL;
+        known ? od_gguf_find_tensor(gguf, part->is_copy ? OD_GGUF_EMBEDDING : name) : NULL;
     if (!tensor) {
         return od_fail(err, OD_E_FORMAT, "'%s': the tensor for '%s' is missing", od_gguf_name(gguf),
                        part->name);
@@ -292,7 +293,8 @@ static enum od_status read_quantised(const struct od_gguf *gguf, const struct od
 static enum od_status check_count(const struct od_program *program, const struct od_gguf *gguf,
                                   struct od_error *err)
 {
-    const size_t known = (size_t)program->weight_count + (has_divisors(program) ? 1 : 0);
+    const size_t known = (size_t)program->weight_count + (has_divisors(program) ? 1 : 0) -
+                         (program->spec.head_copied ? 1 : 0);
     if (od_gguf_tensor_count(gguf) != known) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "'%s' holds %zu tensors, %zu of them belong to this model",

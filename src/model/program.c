@@ -14,8 +14,9 @@
 #include "ops/adamw/adamw_8bit.h"
 #include "ops/op.h"
 
-static const char *const target_names[] = {"q_proj",  "k_proj",    "v_proj", "o_proj", "gate_proj",
-                                           "up_proj", "down_proj", "c_attn", "c_proj", "c_fc"};
+static const char *const target_names[OD_TARGET_NAMES] = {
+    "q_proj", "k_proj", "v_proj", "o_proj",       "gate_proj", "up_proj", "down_proj",
+    "c_attn", "c_proj", "c_fc",   "embed_tokens", "lm_head",   "wte"};
 
 unsigned od_target_bit(const char *name)
 {
@@ -41,7 +42,7 @@ unsigned od_saved_bit(const char *name)
             return 1u << i;
         }
     }
-    return 0;
+    return strcmp(name, "wte") == 0 ? OD_SAVED_EMBEDDING : 0;
 }
 
 const char *od_saved_name(int index)
@@ -49,9 +50,19 @@ const char *od_saved_name(int index)
     return saved_names[index];
 }
 
+static bool is_gpt2(const struct od_spec *spec)
+{
+    return strcmp(spec->family, "gpt2") == 0;
+}
+
 unsigned od_spec_targets(const struct od_spec *spec)
 {
-    return strcmp(spec->family, "gpt2") == 0 ? OD_TARGET_ALL_GPT2 : OD_TARGET_ALL;
+    return is_gpt2(spec) ? OD_TARGET_ALL_GPT2 : OD_TARGET_ALL;
+}
+
+unsigned od_spec_outer_targets(const struct od_spec *spec)
+{
+    return OD_TARGET_HEAD | (is_gpt2(spec) ? OD_TARGET_WTE : OD_TARGET_EMBED);
 }
 
 // What a tensor of this role holds, unless it is asked for in fp32.
@@ -163,6 +174,24 @@ void od_build_weight_part(struct od_builder *b, int32_t tensor, int64_t row, int
     if (!b->failed) {
         add_part(b, b->program.weights, &b->program.weight_count, b->program.tensors[tensor].master,
                  row, rows, name);
+    }
+}
+
+// A part of an adapter, under PEFT's name.
+__attribute__((format(printf, 5, 6))) static void add_adapter_part(struct od_builder *b,
+                                                                   int32_t tensor, int64_t row,
+                                                                   int64_t rows, const char *format,
+                                                                   ...)
+{
+    char name[OD_PART_NAME_BYTES];
+    char full[OD_PART_NAME_BYTES];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    (void)snprintf(full, sizeof full, "base_model.model.%.110s", name);
+    if (!b->failed) {
+        add_part(b, b->program.adapters, &b->program.adapter_count, tensor, row, rows, full);
     }
 }
 
@@ -293,10 +322,10 @@ int32_t od_build_saved(struct od_builder *b, enum od_saved module, const char *n
                      saved || options->mode == OD_PROGRAM_TRAIN_FULL, module == OD_SAVED_EMBEDDING);
     od_build_weight_part(b, w, 0, spec->vocab, "%s", file_name);
     if (saved && !b->failed) {
-        char full[OD_PART_NAME_BYTES];
-        (void)snprintf(full, sizeof full, "base_model.model.%.100s", file_name);
-        add_part(b, b->program.adapters, &b->program.adapter_count, b->program.tensors[w].master, 0,
-                 spec->vocab, full);
+        add_adapter_part(b, b->program.tensors[w].master, 0, spec->vocab, "%.100s", file_name);
+    }
+    if (saved && spec->tied && !b->failed) {
+        add_adapter_part(b, b->program.tensors[w].master, 0, spec->vocab, "lm_head.weight");
     }
     return w;
 }
@@ -336,7 +365,6 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
     const int64_t r = b->program.options.lora_r;
     int64_t b_rows = 0;
     int32_t count = 0;
-    char name[OD_PART_NAME_BYTES];
 
     if (!od_layer_set_has(&b->program.options.lora_layers, b->layer)) {
         return;
@@ -380,16 +408,72 @@ static void add_adapter(struct od_builder *b, struct od_op *op, const struct od_
         if ((layer->part[i].target & b->program.options.lora_targets) == 0) {
             continue;
         }
-        (void)snprintf(name, sizeof name, "base_model.model.%.80s.lora_A.weight",
-                       layer->part[i].module);
-        add_part(b, b->program.adapters, &b->program.adapter_count, op->slot[OD_SLOT_A], count * r,
-                 r, name);
-        (void)snprintf(name, sizeof name, "base_model.model.%.80s.lora_B.weight",
-                       layer->part[i].module);
-        add_part(b, b->program.adapters, &b->program.adapter_count, op->slot[OD_SLOT_B],
-                 op->part[count].b_row, op->part[count].rows, name);
+        add_adapter_part(b, op->slot[OD_SLOT_A], count * r, r, "%.80s.lora_A.weight",
+                         layer->part[i].module);
+        add_adapter_part(b, op->slot[OD_SLOT_B], op->part[count].b_row, op->part[count].rows,
+                         "%.80s.lora_B.weight", layer->part[i].module);
         count++;
     }
+}
+
+static bool has_outer_adapter(const struct od_builder *b, unsigned targets)
+{
+    const struct od_program_options *options = &b->program.options;
+    return !b->failed && options->mode == OD_PROGRAM_TRAIN_LORA &&
+           (options->lora_targets & targets) != 0;
+}
+
+void od_build_embedding_adapter(struct od_builder *b, struct od_op *op, const char *file_name)
+{
+    const struct od_program_options *options = &b->program.options;
+    const struct od_spec *spec = &b->program.spec;
+    const int module = (int)(strlen(file_name) - strlen(".weight"));
+    if (!has_outer_adapter(b, OD_TARGET_ALL_EMBED)) {
+        return;
+    }
+    op->rank = options->lora_r;
+    op->part_count = 1;
+    op->scale = options->lora_scale;
+    op->slot[OD_SLOT_A] =
+        od_build_tensor(b, OD_ROLE_ADAPTER, spec->vocab, op->rank, "embedding.lora_A");
+    op->slot[OD_SLOT_B] =
+        od_build_tensor(b, OD_ROLE_ADAPTER, spec->channels, op->rank, "embedding.lora_B");
+    op->slot[OD_SLOT_XA] =
+        od_build_tensor(b, OD_ROLE_ACTIVATION, options->tokens, op->rank, "embedding.xa");
+    if (b->failed) {
+        return;
+    }
+    (void)add_param(b, op->slot[OD_SLOT_A], true, false);
+    (void)add_param(b, op->slot[OD_SLOT_B], true, false);
+    add_adapter_part(b, op->slot[OD_SLOT_A], 0, spec->vocab, "%.*s.lora_embedding_A", module,
+                     file_name);
+    b->program.adapters[b->program.adapter_count - 1].transposed = true;
+    add_adapter_part(b, op->slot[OD_SLOT_B], 0, spec->channels, "%.*s.lora_embedding_B", module,
+                     file_name);
+}
+
+void od_build_head_adapter(struct od_builder *b, struct od_op *op)
+{
+    const struct od_program_options *options = &b->program.options;
+    const struct od_spec *spec = &b->program.spec;
+    if (!has_outer_adapter(b, OD_TARGET_HEAD)) {
+        return;
+    }
+    op->rank = options->lora_r;
+    op->part_count = 1;
+    op->scale = options->lora_scale;
+    op->dropout = options->lora_dropout;
+    op->stream = OD_STREAM_DROPOUT + b->linear_count++;
+    op->slot[OD_SLOT_A] =
+        od_build_tensor(b, OD_ROLE_ADAPTER, op->rank, spec->channels, "head.lora_A");
+    op->slot[OD_SLOT_B] = od_build_tensor(b, OD_ROLE_ADAPTER, spec->vocab, op->rank, "head.lora_B");
+    if (b->failed) {
+        return;
+    }
+    op->slot[OD_SLOT_DA] = add_param(b, op->slot[OD_SLOT_A], true, false);
+    op->slot[OD_SLOT_DB] = add_param(b, op->slot[OD_SLOT_B], true, false);
+    add_adapter_part(b, op->slot[OD_SLOT_A], 0, op->rank, "lm_head.lora_A.weight");
+    add_adapter_part(b, op->slot[OD_SLOT_B], 0, spec->vocab, "lm_head.lora_B.weight");
 }
 
 // What files call the parts of weight and bias (-1: none).
@@ -507,6 +591,33 @@ static enum od_status check_quant(const struct od_spec *spec,
     return OD_OK;
 }
 
+// Adapters on embedding and head.
+static enum od_status check_outer(const struct od_program_options *options, struct od_error *err)
+{
+    const bool embed = (options->lora_targets & OD_TARGET_ALL_EMBED) != 0;
+    const bool head = (options->lora_targets & OD_TARGET_HEAD) != 0;
+    if (options->mode != OD_PROGRAM_TRAIN_LORA || (!embed && !head)) {
+        return OD_OK;
+    }
+    if (options->half) {
+        return od_fail(err, OD_E_REFUSED,
+                       "adapters on embedding and head (embed_tokens, wte, lm_head) are not "
+                       "computed on a GPU yet: --device cpu, or name them in lora_modules_to_save "
+                       "instead");
+    }
+    if ((embed && (options->saved & OD_SAVED_EMBEDDING) != 0) ||
+        (head && (options->saved & OD_SAVED_HEAD) != 0)) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "a module cannot both carry an adapter and be trained in full");
+    }
+    if (od_layer_set_last(&options->lora_layers) >= 0) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "adapters on embedding and head go with adapters on all layers only: where "
+                       "layers are named, these two get none");
+    }
+    return OD_OK;
+}
+
 static enum od_status check_options(const struct od_spec *spec,
                                     const struct od_program_options *options, struct od_error *err)
 {
@@ -524,7 +635,7 @@ static enum od_status check_options(const struct od_spec *spec,
     }
     if (options->mode == OD_PROGRAM_TRAIN_LORA &&
         (options->lora_r < 1 || options->lora_r > spec->channels ||
-         (options->lora_targets & od_spec_targets(spec)) == 0)) {
+         (options->lora_targets & (od_spec_targets(spec) | od_spec_outer_targets(spec))) == 0)) {
         return od_fail(
             err, OD_E_ARGUMENT,
             "an adapter of rank %lld is not possible: give 1 to %lld and a target module",
@@ -533,10 +644,11 @@ static enum od_status check_options(const struct od_spec *spec,
     if (options->bf16_weights && options->mode != OD_PROGRAM_TRAIN_FULL) {
         return od_fail(err, OD_E_ARGUMENT, "only full tuning has weights without an fp32 master");
     }
-    if (options->saved != 0 && (options->mode != OD_PROGRAM_TRAIN_LORA || spec->tied)) {
-        return od_fail(
-            err, OD_E_ARGUMENT,
-            "embedding and head are trained beside adapters only, and where they are two");
+    if ((options->saved != 0 && options->mode != OD_PROGRAM_TRAIN_LORA) ||
+        ((options->saved & OD_SAVED_HEAD) != 0 && spec->tied)) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "embedding and head are trained beside adapters only, the head where it is "
+                       "one of its own");
     }
     if (od_layer_set_last(&options->lora_layers) >= spec->layers) {
         return od_fail(err, OD_E_ARGUMENT,
@@ -549,7 +661,10 @@ static enum od_status check_options(const struct od_spec *spec,
         (options->keep + 1 == OD_KEEP_COUNT && options->lean_layers > 0)) {
         return od_fail(err, OD_E_ARGUMENT, "what the layers keep is not one of the levels");
     }
-    const enum od_status status = check_quant(spec, options, err);
+    enum od_status status = check_outer(options, err);
+    if (status == OD_OK) {
+        status = check_quant(spec, options, err);
+    }
     if (status != OD_OK) {
         return status;
     }
@@ -595,8 +710,8 @@ enum od_status od_program_build(const struct od_spec *spec,
         od_arena_release(arena);
         return od_fail(err, OD_E_MEMORY, "no memory for a program of %zu layers", layers);
     }
-    b.program.options.lora_targets &= od_spec_targets(spec);
-    if (strcmp(spec->family, "gpt2") == 0) {
+    b.program.options.lora_targets &= od_spec_targets(spec) | od_spec_outer_targets(spec);
+    if (is_gpt2(spec)) {
         od_build_gpt2(&b);
     } else {
         od_build_llama(&b);
@@ -633,20 +748,22 @@ double od_program_flops_per_token(const struct od_program *program)
         const struct od_op *op = &program->ops[i];
         const double product = 2.0 * (double)op->n * (double)op->k;
         const double adapter = 2.0 * (double)op->rank * (double)op->part_count * (double)op->k;
+        const double outer = 2.0 * (double)op->rank * (double)op->n;  // embedding's and head's B
         switch (op->kind) {
         case OD_OP_LINEAR:
         case OD_OP_HEAD_LOGITS:
             flops += i < program->forward_count ? product + adapter : 0.0;  // behind: once more
             break;
         case OD_OP_HEAD_LOSS:
-            flops += product * (1.0 + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0));
+            flops += product * (1.0 + (op->slot[OD_SLOT_DX] >= 0) + (op->slot[OD_SLOT_DW] >= 0)) +
+                     3.0 * (adapter + outer);
             break;
         case OD_OP_LINEAR_BWD:
             flops += (product + adapter) * (op->slot[OD_SLOT_DX] >= 0) +
                      product * (op->slot[OD_SLOT_DW] >= 0) + adapter;
             break;
-        case OD_OP_EMBED:
-        case OD_OP_EMBED_BWD:
+        case OD_OP_EMBED: flops += outer; break;
+        case OD_OP_EMBED_BWD: flops += 2.0 * outer; break;
         case OD_OP_RMS_NORM:
         case OD_OP_RMS_NORM_BWD:
         case OD_OP_ROPE:

@@ -67,6 +67,7 @@ struct od_part {
     int32_t scales;       ///< tensor of the scales
     int64_t scales_at;    ///< bytes from its start
     bool is_bytes;        ///< `tensor` is U8, and so is the file's
+    bool is_copy;         ///< of the first part, whose values files have for it
 };
 
 /** A trained tensor with its gradient and moments. */
@@ -82,7 +83,7 @@ struct od_param {
     bool rounded;  ///< bf16 values without an fp32 master: rounded by chance after a step
 };
 
-/** The linear layers of a block that can carry an adapter, in PEFT's names. */
+/** The layers that can carry an adapter, in PEFT's names: the linear ones of a block, embedding, head. */
 enum od_target {
     OD_TARGET_Q = 1 << 0,
     OD_TARGET_K = 1 << 1,
@@ -95,15 +96,21 @@ enum od_target {
     OD_TARGET_C_ATTN = 1 << 7,
     OD_TARGET_C_PROJ = 1 << 8,
     OD_TARGET_C_FC = 1 << 9,
-    OD_TARGET_ALL_GPT2 = 7 << 7
+    OD_TARGET_ALL_GPT2 = 7 << 7,
+    OD_TARGET_EMBED = 1 << 10,
+    OD_TARGET_HEAD = 1 << 11,
+    OD_TARGET_WTE = 1 << 12,  ///< GPT-2's embedding
+    OD_TARGET_ALL_EMBED = OD_TARGET_EMBED | OD_TARGET_WTE
 };
-enum { OD_TARGET_NAMES = 10 };
+enum { OD_TARGET_NAMES = 13 };
 /** Bit of a target module's name ("q_proj"), or 0. */
 unsigned od_target_bit(const char *name);
 /** Names of all targets, in bit order; OD_TARGET_NAMES of them. */
 const char *od_target_name(int index);
-/** The targets that a model has. */
+/** The targets that a model has in its blocks: all of its linear layers but the head. */
 unsigned od_spec_targets(const struct od_spec *spec);
+/** Its embedding and its head. */
+unsigned od_spec_outer_targets(const struct od_spec *spec);
 
 /** Layers that get adapters, a bit each; none at all stands for every layer. */
 struct od_layer_set {
@@ -140,7 +147,7 @@ static inline bool od_layer_set_has(const struct od_layer_set *set, int64_t laye
 /** Modules that can be trained in full beside adapters (PEFT's modules_to_save), in its names. */
 enum od_saved { OD_SAVED_EMBEDDING = 1 << 0, OD_SAVED_HEAD = 1 << 1 };
 enum { OD_SAVED_NAMES = 2 };
-/** Bit of a module's name ("embed_tokens", "lm_head"), or 0. */
+/** Bit of a module's name ("embed_tokens", GPT-2's "wte", "lm_head"), or 0. */
 unsigned od_saved_bit(const char *name);
 /** Names in bit order; OD_SAVED_NAMES of them. */
 const char *od_saved_name(int index);
@@ -178,7 +185,9 @@ struct od_program_options {
     float lora_dropout;     ///< in front of the adapters, 0 to below 1
     float lora_scale;       ///< alpha / r, or alpha / sqrt(r)
     unsigned lora_targets;  ///< bits of enum od_target
-    unsigned saved;         ///< LORA: bits of enum od_saved; the model's head is one of its own
+    /** LORA: bits of enum od_saved. Where the head is the embedding, only the embedding can be meant,
+     *  and is both. */
+    unsigned saved;
     struct od_layer_set lora_layers;  ///< below the model's number of layers
     enum od_quant quant;              ///< LORA: how the weights of linear layers are kept
     int64_t cache_slots;              ///< INFER: pages of the key/value cache

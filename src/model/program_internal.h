@@ -86,6 +86,10 @@ int32_t od_build_linear(struct od_builder *b, const struct od_linear *layer, int
 void od_build_quantised(struct od_builder *b, struct od_op *op, const struct od_linear *layer);
 /** bf16 copies of an adapter whose weight has no room for them; `width` of them, spare ones counted. */
 void od_build_copies(struct od_builder *b, struct od_op *op, int64_t width);
+/** The adapter of the embedding that EMBED looks rows up in; A is kept [V, r], B [C, r]. */
+void od_build_embedding_adapter(struct od_builder *b, struct od_op *op, const char *file_name);
+/** The adapter of HEAD_LOSS; its gradients are written by the operation itself. */
+void od_build_head_adapter(struct od_builder *b, struct od_op *op);
 /** Scratch of its own for a later operation over the same codes. */
 void od_build_decoded_again(struct od_builder *b, struct od_op *op);
 /** Gradient tensor of a trained tensor, or -1. */

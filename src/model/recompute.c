@@ -70,12 +70,15 @@ static enum od_keep keep_of(const struct od_builder *b, int64_t layer)
 static bool is_reached(const struct od_builder *b, int64_t layer)
 {
     const struct od_program_options *options = &b->program.options;
-    for (int64_t i = 0; i <= layer && options->mode == OD_PROGRAM_TRAIN_LORA; i++) {
+    const bool in_layers = options->mode == OD_PROGRAM_TRAIN_LORA &&
+                           (options->lora_targets & od_spec_targets(&b->program.spec)) != 0;
+    for (int64_t i = 0; i <= layer && in_layers; i++) {
         if (od_layer_set_has(&options->lora_layers, i)) {
             return true;
         }
     }
-    return options->mode == OD_PROGRAM_TRAIN_FULL || (options->saved & OD_SAVED_EMBEDDING) != 0;
+    return options->mode == OD_PROGRAM_TRAIN_FULL || (options->saved & OD_SAVED_EMBEDDING) != 0 ||
+           (options->lora_targets & OD_TARGET_ALL_EMBED) != 0;
 }
 
 void od_build_layer(struct od_builder *b, int64_t index, int32_t x)

@@ -60,6 +60,7 @@ struct od_spec {
     double rope_original;  ///< original_max_position_embeddings
     double init_std;       ///< initializer_range
     bool tied;             ///< the head is the embedding table
+    bool head_copied;      ///< it is one of its own that files do not have: it starts as that table
     int32_t bos;           ///< -1: none
     int32_t eos;           ///< -1: none
 };
@@ -74,6 +75,9 @@ enum od_status od_spec_read(const char *path, struct od_spec *ret,
 /** config.json for a model that was trained here. */
 enum od_status od_spec_write(const struct od_spec *spec, struct od_buf *out,
                              struct od_error *err) OD_MUST_CHECK;
+
+/** Give a model whose head is its embedding table a head of its own, which starts as that table. */
+void od_spec_untie(struct od_spec *spec);
 
 /** Angle from one position to the next of pair `index` of a head, the spec's scaling applied. */
 double od_spec_rope_frequency(const struct od_spec *spec, int64_t index);

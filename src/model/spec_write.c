@@ -191,6 +191,12 @@ static double llama3_frequency(const struct od_spec *spec, double frequency)
     return (1.0 - smooth) * frequency / spec->rope_factor + smooth * frequency;
 }
 
+void od_spec_untie(struct od_spec *spec)
+{
+    spec->head_copied = spec->head_copied || spec->tied;
+    spec->tied = false;
+}
+
 double od_spec_rope_frequency(const struct od_spec *spec, int64_t index)
 {
     const double frequency = pow(spec->rope_theta, -2.0 * (double)index / (double)spec->head_dim);

@@ -32,11 +32,14 @@ static const char *without_prefix(const char *name)
     return strncmp(name, body_prefix, length) == 0 ? name + length : name;
 }
 
+// `parts` are all of the model: the first is its embedding.
 static const struct od_tensor_info *find_part(const struct od_safetensors *st,
+                                              const struct od_part *parts,
                                               const struct od_part *part)
 {
-    const struct od_tensor_info *info = od_safetensors_find(st, part->name);
-    return info ? info : od_safetensors_find(st, without_prefix(part->name));
+    const char *name = part->is_copy ? parts[0].name : part->name;
+    const struct od_tensor_info *info = od_safetensors_find(st, name);
+    return info ? info : od_safetensors_find(st, without_prefix(name));
 }
 
 static enum od_status check_shape(const struct od_part *part, const struct od_tensor_info *info,
@@ -174,7 +177,7 @@ enum od_status od_parts_read_open(const struct od_safetensors *st, const struct 
 {
     for (int32_t i = 0; i < count; i++) {
         const struct od_part *part = &parts[i];
-        const struct od_tensor_info *info = find_part(st, part);
+        const struct od_tensor_info *info = find_part(st, parts, part);
         if (!info) {
             return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", path, part->name);
         }
@@ -307,11 +310,11 @@ static enum od_status stream_transposed(const struct od_safetensors *st,
     return status;
 }
 
-static enum od_status stream_part(const struct od_safetensors *st, const struct od_part *part,
-                                  const char *folder, const struct od_weight_sink *sink,
-                                  struct od_error *err)
+static enum od_status stream_part(const struct od_safetensors *st, const struct od_part *parts,
+                                  const struct od_part *part, const char *folder,
+                                  const struct od_weight_sink *sink, struct od_error *err)
 {
-    const struct od_tensor_info *info = find_part(st, part);
+    const struct od_tensor_info *info = find_part(st, parts, part);
     uint64_t bad = 0;
     if (!info) {
         return od_fail(err, OD_E_FORMAT, "'%s': tensor '%s' is missing", folder, part->name);
@@ -374,7 +377,7 @@ enum od_status od_weights_stream(const struct od_program *program, const char *f
     }
     enum od_status status = open_weights(program, folder, &st, err);
     for (int32_t i = 0; status == OD_OK && i < program->weight_count; i++) {
-        status = stream_part(st, &program->weights[i], folder, sink, err);
+        status = stream_part(st, program->weights, &program->weights[i], folder, sink, err);
     }
     od_safetensors_close(st);
     return status;
@@ -408,15 +411,15 @@ void od_weights_init_values(const struct od_program *program, int32_t part, uint
                             int64_t first, int64_t count, float *to)
 {
     const struct od_part *p = &program->weights[part];
+    const uint32_t drawn_as = p->is_copy ? 0 : (uint32_t)part;
     const double deviation = deviation_of(&program->spec, p->name);
     const double constant = ends_with(p->name, ".bias") ? 0.0 : 1.0;
     for (int64_t j = 0; j < count; j += 2) {
         double a = constant;
         double b = constant;
         if (p->rank == 2) {
-            od_normal_pair(
-                od_philox_draw(seed, OD_STREAM_INIT, (uint32_t)part, (uint64_t)(first + j)), &a,
-                &b);
+            od_normal_pair(od_philox_draw(seed, OD_STREAM_INIT, drawn_as, (uint64_t)(first + j)),
+                           &a, &b);
             a *= deviation;
             b *= deviation;
         }
@@ -494,6 +497,20 @@ enum od_status od_weights_init(const struct od_program *program, float *const *t
     return status;
 }
 
+// B of an embedding's adapter, `count` values of it: normal(0, 1).
+static void init_embedding(uint64_t seed, int32_t part, int64_t count, float *to)
+{
+    for (int64_t j = 0; j < count; j += 2) {
+        double pair[2];
+        od_normal_pair(od_philox_draw(seed, OD_STREAM_INIT + 1, (uint32_t)part, (uint64_t)j),
+                       &pair[0], &pair[1]);
+        to[j] = (float)pair[0];
+        if (j + 1 < count) {
+            to[j + 1] = (float)pair[1];
+        }
+    }
+}
+
 void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed)
 {
     for (int32_t i = 0; i < program->adapter_count; i++) {
@@ -501,7 +518,11 @@ void od_adapters_init(const struct od_program *program, float *const *tensors, u
         float *to = tensors[part->tensor] + part->row * part->cols;
         const int64_t count = part->rows * part->cols;
         const bool is_a = strstr(part->name, ".lora_A.") != NULL;
-        if (!is_a && !strstr(part->name, ".lora_B.")) {
+        if (strstr(part->name, ".lora_embedding_B") != NULL) {
+            init_embedding(seed, i, count, to);
+            continue;
+        }
+        if (!is_a && !strstr(part->name, ".lora_B.") && !part->transposed) {
             continue;  // trained in full: starts as the base has it
         }
         const float bound = (float)(1.0 / sqrt((double)part->cols));

@@ -79,7 +79,8 @@ enum od_status od_weights_init_file(struct od_pool *pool, struct od_gpu_draw *gp
                                     const struct od_program *program, uint64_t seed,
                                     const char *path, struct od_error *err) OD_MUST_CHECK;
 
-/** Fresh adapters as PEFT makes them: A uniform(-1/sqrt(K), 1/sqrt(K)), B zero. */
+/** Fresh adapters as PEFT makes them: A uniform(-1/sqrt(K), 1/sqrt(K)), B zero; of the embedding A
+ *  zero, B normal(0, 1). */
 void od_adapters_init(const struct od_program *program, float *const *tensors, uint64_t seed);
 
 /** Write parts (program->weights or program->adapters) as one safetensors file. */
@@ -121,15 +122,21 @@ struct od_adapter_config {
     double alpha;
     double dropout;  ///< in training; has no effect afterwards
     bool rslora;
-    unsigned targets;                    ///< bits of enum od_target
-    struct od_layer_set layers;          ///< layers_to_transform
-    unsigned saved;                      ///< modules_to_save, bits of enum od_saved
+    unsigned targets;            ///< bits of enum od_target
+    struct od_layer_set layers;  ///< layers_to_transform
+    unsigned saved;              ///< modules_to_save, bits of enum od_saved
+    bool tied;                   ///< ensure_weight_tying: both saved modules are one
+    const char *embedding;       ///< what a saved embedding is written as; NULL: embed_tokens
     char base_model[OD_PATH_MAX_BYTES];  ///< base_model_name_or_path
 };
 enum od_status od_adapter_config_read(const char *folder, struct od_adapter_config *ret,
                                       struct od_error *err) OD_MUST_CHECK;
 enum od_status od_adapter_config_write(const struct od_adapter_config *config, const char *folder,
                                        struct od_error *err) OD_MUST_CHECK;
+/** Give a model with a tied head a head of its own where the adapter in `folder` makes head and
+ *  embedding differ: with matrices on one of them, or one of them in full. A GGUF file never does. */
+enum od_status od_adapter_untie(const char *folder, struct od_spec *spec,
+                                struct od_error *err) OD_MUST_CHECK;
 /** alpha / r, or alpha / sqrt(r). */
 float od_adapter_scale(const struct od_adapter_config *config);
 
@@ -141,7 +148,8 @@ enum od_status od_adapter_add(struct od_pool *pool, float *w, const float *a, co
                               int64_t rows, int64_t k, int64_t r, double scale,
                               struct od_error *err) OD_MUST_CHECK;
 
-/** An adapter's matrices for rows [row, row + rows) of the weight in `tensor` [.., k]. */
+/** An adapter's matrices for rows [row, row + rows) of the weight in `tensor` [.., k]. Those of an
+ *  embedding lie turned: `a` is PEFT's lora_embedding_B, `b` its lora_embedding_A, each transposed. */
 struct od_adapter_layer {
     int32_t tensor;
     int64_t row;
@@ -149,7 +157,7 @@ struct od_adapter_layer {
     int64_t k;
     float *a;     ///< [r, k]
     float *b;     ///< [rows, r]
-    float *full;  ///< [rows, k] instead of the two: the weight itself, trained in full
+    float *full;  ///< [rows, k] takes the weight's place before a and b, where they are, are added
 };
 
 /** An adapter in memory, beside the weights that it is for. */
@@ -165,6 +173,11 @@ struct od_adapter {
 enum od_status od_adapter_open(const struct od_program *program, const char *folder,
                                struct od_adapter *ret, struct od_error *err) OD_MUST_CHECK;
 void od_adapter_release(struct od_adapter *adapter);
+
+/** Read program->adapters from an adapter's file. What it has below adapters of embedding and head must
+ *  be the base's weights, which are in `tensors`. @error OD_E_REFUSED where they differ. */
+enum od_status od_adapter_read(const struct od_program *program, float *const *tensors,
+                               const char *path, struct od_error *err) OD_MUST_CHECK;
 
 /** Add the adapter in `folder` to base weights in memory, see od_adapter_add; what it has in full
  *  takes the weight's place. `program` may be of

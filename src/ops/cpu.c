@@ -43,13 +43,10 @@ struct call {
     const struct od_op *op;
     float *const *tensors;
     struct od_batch *batch;
-    float *work;
-    const int32_t *rows;
     const float *x;
     float *y;
     float factor;
     int accumulate;
-    double *losses;
 };
 
 static float *tensor(const struct call *call, enum od_slot slot)
@@ -488,87 +485,6 @@ static void linear_bwd(struct call *call)
     }
 }
 
-static void cross_entropy_rows(void *context, int64_t first, int64_t last, int thread)
-{
-    const struct call *call = context;
-    const struct od_batch *batch = call->batch;
-    (void)thread;
-    for (int64_t i = first; i < last; i++) {
-        call->losses[i] = (double)call->cpu->kernels->cross_entropy(
-            call->work + i * call->op->n, call->op->n, batch->targets[call->rows[i]],
-            batch->want_gradient, batch->loss_scale);
-    }
-}
-
-// One chunk of labelled rows: logits, losses, and where asked the gradients.
-static void head_loss_chunk(struct call *call, const int32_t *rows, int64_t count)
-{
-    const struct od_op *op = call->op;
-    struct od_batch *batch = call->batch;
-    const int64_t v = op->n;
-    const int64_t c = op->k;
-    const float *x = tensor(call, OD_SLOT_X);
-    const float *w = tensor(call, OD_SLOT_W);
-    float *dx = tensor(call, OD_SLOT_DX);
-    float *dw = tensor(call, OD_SLOT_DW);
-    float *logits = tensor(call, OD_SLOT_WORK);
-    float *gathered = logits + OD_HEAD_CHUNK_ROWS * v;
-    float *dgathered = gathered + OD_HEAD_CHUNK_ROWS * c;
-    double losses[OD_HEAD_CHUNK_ROWS];
-
-    for (int64_t i = 0; i < count; i++) {
-        memcpy(gathered + i * c, x + rows[i] * c, (size_t)c * sizeof *x);
-    }
-    od_gemm_run(call->cpu->gemm, count, v, c, rows_of(gathered, c), transposed(w, c), logits, v,
-                false);
-    call->work = logits;
-    call->rows = rows;
-    call->losses = losses;
-    od_pool_run(call->cpu->pool, count, ROW_GRAIN, cross_entropy_rows, call);
-    for (int64_t i = 0; i < count; i++) {
-        batch->loss_sum += losses[i];
-    }
-    if (!batch->want_gradient) {
-        return;
-    }
-    if (dx) {
-        od_gemm_run(call->cpu->gemm, count, c, v, rows_of(logits, v), rows_of(w, c), dgathered, c,
-                    false);
-        for (int64_t i = 0; i < count; i++) {
-            memcpy(dx + rows[i] * c, dgathered + i * c, (size_t)c * sizeof *dx);
-        }
-    }
-    if (dw) {
-        od_gemm_run(call->cpu->gemm, v, c, count, transposed(logits, v), rows_of(gathered, c), dw,
-                    c, true);
-    }
-}
-
-static void head_loss(struct call *call)
-{
-    struct od_batch *batch = call->batch;
-    float *dx = tensor(call, OD_SLOT_DX);
-    int32_t rows[OD_HEAD_CHUNK_ROWS];
-    int64_t count = 0;
-
-    batch->loss_sum = 0.0;
-    if (dx && batch->want_gradient) {
-        memset(dx, 0, (size_t)(batch->tokens * call->op->k) * sizeof *dx);
-    }
-    for (int64_t t = 0; t < batch->tokens; t++) {
-        if (batch->targets[t] >= 0) {
-            rows[count++] = (int32_t)t;
-        }
-        if (count == OD_HEAD_CHUNK_ROWS) {
-            head_loss_chunk(call, rows, count);
-            count = 0;
-        }
-    }
-    if (count > 0) {
-        head_loss_chunk(call, rows, count);
-    }
-}
-
 static void head_logits(struct call *call)
 {
     const struct od_op *op = call->op;
@@ -579,6 +495,46 @@ static void head_logits(struct call *call)
         memcpy(gathered + i * op->k, x + batch->logit_row[i] * op->k, (size_t)op->k * sizeof *x);
     }
     times_weight(call, batch->logit_rows, gathered, tensor(call, OD_SLOT_Y), false);
+}
+
+static void embed(struct call *call)
+{
+    const struct od_op *op = call->op;
+    const int64_t tokens = call->batch->tokens;
+    const int64_t r = op->rank;
+    const float *a = tensor(call, OD_SLOT_A);
+    float *xa = tensor(call, OD_SLOT_XA);
+    od_pool_run(call->cpu->pool, tokens, ROW_GRAIN, embed_rows, call);
+    if (!a) {
+        return;
+    }
+    for (int64_t t = 0; t < tokens; t++) {
+        memcpy(xa + t * r, a + (int64_t)call->batch->ids[t] * r, (size_t)r * sizeof *xa);
+    }
+    scale_all(call, xa, tokens * r, op->scale);
+    od_gemm_run(call->cpu->gemm, tokens, op->n, r, rows_of(xa, r),
+                transposed(tensor(call, OD_SLOT_B), r), tensor(call, OD_SLOT_Y), op->n, true);
+}
+
+static void embed_bwd(struct call *call)
+{
+    const struct od_op *op = call->op;
+    const int64_t tokens = call->batch->tokens;
+    const int64_t r = op->rank;
+    const float *dy = tensor(call, OD_SLOT_DY);
+    float *dxa = tensor(call, OD_SLOT_WORK);
+    if (op->slot[OD_SLOT_DW] >= 0) {
+        od_pool_run(call->cpu->pool, op->n, COLUMN_GRAIN, embed_bwd_columns, call);
+    }
+    if (op->slot[OD_SLOT_A] < 0) {
+        return;
+    }
+    od_gemm_run(call->cpu->gemm, op->n, r, tokens, transposed(dy, op->n),
+                rows_of(tensor(call, OD_SLOT_XA), r), tensor(call, OD_SLOT_DB), r, true);
+    od_gemm_run(call->cpu->gemm, tokens, r, op->n, rows_of(dy, op->n),
+                rows_of(tensor(call, OD_SLOT_B), r), dxa, r, false);
+    scale_all(call, dxa, tokens * r, op->scale);
+    call->cpu->kernels->embed_bwd(tensor(call, OD_SLOT_DA), dxa, call->batch->ids, tokens, r, 0, r);
 }
 
 // Here the host's memory is the only one: what a GPU would copy away is copied, too.
@@ -603,8 +559,8 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
     struct od_pool *pool = cpu->pool;
 
     switch (op->kind) {
-    case OD_OP_EMBED: od_pool_run(pool, tokens, ROW_GRAIN, embed_rows, &call); break;
-    case OD_OP_EMBED_BWD: od_pool_run(pool, op->n, COLUMN_GRAIN, embed_bwd_columns, &call); break;
+    case OD_OP_EMBED: embed(&call); break;
+    case OD_OP_EMBED_BWD: embed_bwd(&call); break;
     case OD_OP_RMS_NORM: od_pool_run(pool, tokens, ROW_GRAIN, rms_norm_rows, &call); break;
     case OD_OP_RMS_NORM_BWD:
         if (op->slot[OD_SLOT_DW] >= 0) {  // before DX, which may stand where DY does
@@ -654,7 +610,7 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
     case OD_OP_FETCH: copy_rows(&call, OD_SLOT_Y, OD_SLOT_AUX); break;
     case OD_OP_STORED:
     case OD_OP_FETCHED: break;
-    case OD_OP_HEAD_LOSS: head_loss(&call); break;
+    case OD_OP_HEAD_LOSS: od_cpu_head_loss(cpu, op, tensors, batch); break;
     case OD_OP_HEAD_LOGITS: head_logits(&call); break;
     case OD_OP_COUNT: assert(false); break;
     }

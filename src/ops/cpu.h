@@ -52,6 +52,8 @@ void od_cpu_run(struct od_cpu *cpu, const struct od_op *op, float *const *tensor
 bool od_dropout_of(const struct od_op *op, const struct od_batch *batch, struct od_dropout *ret);
 
 // Parts of od_cpu_run that have a file of their own.
+void od_cpu_head_loss(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
+                      struct od_batch *batch);
 void od_cpu_attention(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,
                       const struct od_batch *batch);
 void od_cpu_attention_bwd(struct od_cpu *cpu, const struct od_op *op, float *const *tensors,

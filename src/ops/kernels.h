@@ -37,6 +37,7 @@ struct od_dropout {
     uint32_t stream;     ///< of the layer
     uint32_t pass;       ///< number of the pass
     uint32_t threshold;  ///< a value is kept when its word is not below: p * 2^32
+    int64_t first_row;   ///< number of the row that is given first
     float scale;         ///< 1 / (1 - p)
 };
 

@@ -29,11 +29,11 @@ enum { OD_OP_SLOTS = 21, OD_ADAPTER_PARTS_MAX = 4 };
 
 /** T tokens, C channels, N outputs, K inputs, H query heads, G key/value heads, D head size. */
 enum od_op_kind {
-    OD_OP_EMBED,             ///< Y[T,C] = W[ids] (+ noise)
-    OD_OP_EMBED_BWD,         ///< DW[V,C] += scatter of DY
-    OD_OP_RMS_NORM,          ///< Y = X * rstd * W; RSTD[T]
-    OD_OP_RMS_NORM_BWD,      ///< DX (+)=, DW +=
-    OD_OP_LAYER_NORM,        ///< Y = (X - mean) * rstd * W + BIAS; AUX[T,2]: mean, rstd
+    OD_OP_EMBED,         ///< Y[T,C] = W[ids] (+ noise) (+ adapter: scale A[ids] B^T, A[V,r] B[C,r])
+    OD_OP_EMBED_BWD,     ///< DW[V,C] += scatter of DY, DA +=, DB +=
+    OD_OP_RMS_NORM,      ///< Y = X * rstd * W; RSTD[T]
+    OD_OP_RMS_NORM_BWD,  ///< DX (+)=, DW +=
+    OD_OP_LAYER_NORM,    ///< Y = (X - mean) * rstd * W + BIAS; AUX[T,2]: mean, rstd
     OD_OP_LAYER_NORM_BWD,    ///< DX (+)=, DW +=, DBIAS +=
     OD_OP_HEAD_NORM,         ///< Y[T,(H+2G)D] = X, query heads normed by W[0], key heads by W[1];
                              ///< AUX[T,H+G]: rstd
@@ -56,8 +56,9 @@ enum od_op_kind {
     OD_OP_STORED,            ///< until that is done X must stay
     OD_OP_FETCH,             ///< begin to copy the host's AUX into Y[T,C]
     OD_OP_FETCHED,           ///< from here on Y may be read
-    OD_OP_HEAD_LOSS,         ///< losses of the rows with a target; DX and DW when asked
-    OD_OP_HEAD_LOGITS,       ///< Y[R,V] = X[rows] W^T for the batch's logit rows
+    OD_OP_HEAD_LOSS,    ///< losses of the rows with a target (W with adapter); DX, DW, DA, DB when
+                        ///< asked; rows of the dropout's mask are those with a target
+    OD_OP_HEAD_LOGITS,  ///< Y[R,V] = X[rows] W^T for the batch's logit rows
     OD_OP_COUNT
 };
 

@@ -334,10 +334,11 @@ static enum od_status check_together(struct od_recipe_reader *r, const struct od
                               "are float32");
     }
     if (r->target_linear) {
-        od_recipe_target_all(recipe);
+        od_recipe_target_linear(recipe);
     }
     if ((status = check_fp8(r, root, err)) != OD_OK ||
         (status = check_quant(r, root, err)) != OD_OK ||
+        (status = od_recipe_check_exports(recipe, root, err)) != OD_OK ||
         (status = check_pairs(root, err)) != OD_OK ||
         (status = check_schedule(r, root, err)) != OD_OK ||
         (status = check_validation(recipe, root, err)) != OD_OK ||

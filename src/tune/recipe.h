@@ -58,22 +58,38 @@ struct od_recipe_budget {
     uint64_t disk_bytes;  ///< of the run directory
 };
 
+/** What a run writes into export/ besides its adapter or model, bits of `export:`. */
+enum od_recipe_export {
+    OD_RECIPE_MERGED = 1 << 0,        ///< merged/: base and adapter as one model folder, bf16
+    OD_RECIPE_GGUF_F16 = 1 << 1,      ///< gguf-f16.gguf: the model
+    OD_RECIPE_GGUF_BF16 = 1 << 2,     ///< gguf-bf16.gguf
+    OD_RECIPE_GGUF_Q8_0 = 1 << 3,     ///< gguf-q8_0.gguf
+    OD_RECIPE_ADAPTER_GGUF = 1 << 4,  ///< adapter-gguf.gguf
+    OD_RECIPE_GGUF = 7 << 1,
+    OD_RECIPE_WHOLE = 15  ///< those that an adapter must be merged for
+};
+enum { OD_RECIPE_EXPORTS = 5 };
+/** Names in bit order: "merged", "gguf-f16" ... */
+const char *od_recipe_export_name(int index);
+
 struct od_recipe {
     // Model. Exactly one of these two: base_model: DIR, or base_model: {config: FILE, tokenizer: DIR}.
     const char *base_model;      ///< folder with weights or GGUF file; NULL when pre-training
     const char *base_config;     ///< config.json to pre-train from; NULL otherwise
     const char *base_tokenizer;  ///< folder of the tokenizer for base_config
 
-    enum od_method method;                          ///< adapter: lora | (absent or null: full)
-    enum od_quant quant;                            ///< of the frozen weights under an adapter
-    int64_t lora_r;                                 ///< 16
-    double lora_alpha;                              ///< 32
-    double lora_dropout;                            ///< 0; below 1
-    bool lora_rslora;                               ///< peft_use_rslora: false
-    bool lora_fan_in_fan_out;                       ///< false; true is for gpt2
-    const char *lora_targets[OD_LORA_TARGETS_MAX];  ///< default: all seven linear layers of a block
+    enum od_method method;     ///< adapter: lora | (absent or null: full)
+    enum od_quant quant;       ///< of the frozen weights under an adapter
+    int64_t lora_r;            ///< 16
+    double lora_alpha;         ///< 32
+    double lora_dropout;       ///< 0; below 1
+    bool lora_rslora;          ///< peft_use_rslora: false
+    bool lora_fan_in_fan_out;  ///< false; true is for gpt2
+    /** Default: all seven linear layers of a block, which may stand beside as many as are named. */
+    const char *lora_targets[OD_LORA_TARGETS_MAX + 7];
     size_t lora_target_count;
     unsigned lora_saved;              ///< lora_modules_to_save, bits of enum od_saved
+    bool lora_tied;                   ///< peft_ensure_weight_tying: false
     struct od_layer_set lora_layers;  ///< peft_layers_to_transform; none: all
 
     const char *chat_template;  ///< of conversations whose file names none; NULL: the model's own
@@ -127,6 +143,8 @@ struct od_recipe {
     const char *lora_model_dir;  ///< folder of an adapter to go on from; NULL: a fresh one
     const char *bos_token;       ///< special_tokens; NULL: the tokenizer's own
     const char *eos_token;
+    unsigned exports;        ///< bits of enum od_recipe_export
+    const char *merge_base;  ///< "w16" or "dequant"; NULL where nothing was said
     struct od_recipe_budget budget;
 
     struct od_arena arena;  ///< owns every string

@@ -86,7 +86,16 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
 enum od_status od_recipe_read_unused(struct od_recipe_reader *r, const struct od_yaml_node *node,
                                      const struct od_recipe_key *key,
                                      struct od_error *err) OD_MUST_CHECK;
+/** The value of `export:`. */
+enum od_status od_recipe_read_exports(struct od_recipe_reader *r, const struct od_yaml_node *node,
+                                      struct od_error *err) OD_MUST_CHECK;
+/** Once all keys are read: exports that the recipe's run can have. */
+enum od_status od_recipe_check_exports(const struct od_recipe *recipe,
+                                       const struct od_yaml_node *root,
+                                       struct od_error *err) OD_MUST_CHECK;
 /** lora_target_modules: all seven linear layers of a block. */
 void od_recipe_target_all(struct od_recipe *recipe);
+/** The same besides the layers that the recipe names. */
+void od_recipe_target_linear(struct od_recipe *recipe);
 
 #endif

@@ -109,13 +109,15 @@ const struct od_recipe_key od_recipe_keys[] = {
      .lora = true,
      .fallback = "[q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]",
      .type = "list of names, or `all-linear`",
-     .help = "Linear layers that get an adapter"},
+     .help = "Layers that get an adapter: linear ones, and `embed_tokens` (`wte` in GPT-2) and "
+             "`lm_head`, which are computed on the CPU only"},
     {.name = "lora_target_linear",
      .kind = OD_RECIPE_TARGET_LINEAR,
      .lora = true,
      .fallback = "false",
      .type = "true or false",
-     .help = "true: adapters on all linear layers of a block, which is the default"},
+     .help = "true: adapters on all linear layers of a block, which is the default, besides those "
+             "that `lora_target_modules` names; the head is none of them"},
     {.name = "peft_layers_to_transform",
      .alias = "layers_to_transform",
      .kind = OD_RECIPE_LAYERS,
@@ -129,9 +131,15 @@ const struct od_recipe_key od_recipe_keys[] = {
      .kind = OD_RECIPE_SAVED,
      .lora = true,
      .fallback = "[]",
-     .type = "list of `embed_tokens` and `lm_head`",
-     .help = "Modules trained in full beside the adapter, and exported with it; for models whose "
-             "head is not their embedding"},
+     .type = "list of `embed_tokens` (or `wte`) and `lm_head`",
+     .help = "Modules trained in full beside the adapter, and exported with it; where the head is "
+             "the embedding, the one that is not named stays as it was"},
+    {.name = "peft_ensure_weight_tying",
+     .alias = "ensure_weight_tying",
+     BOOL(lora_tied),
+     .lora = true,
+     .fallback = "false",
+     .help = "Where the head is the embedding, `lora_modules_to_save` trains both as one"},
     {.name = "chat_template",
      .kind = OD_RECIPE_TEMPLATE,
      AT(chat_template),
@@ -330,6 +338,21 @@ const struct od_recipe_key od_recipe_keys[] = {
      BOOL(use_tensorboard),
      .fallback = "false",
      .help = "Write the curves for TensorBoard, too, into the run's folder `tensorboard`"},
+    {.name = "export",
+     .kind = OD_RECIPE_EXPORT,
+     .fallback = "[]",
+     .type = "list of `merged`, `gguf-f16`, `gguf-bf16`, `gguf-q8_0`, `adapter-gguf`",
+     .help =
+         "Written into the run's folder `export` at its end, inside `budget`, and compared with "
+         "what was trained"},
+    {.name = "merge_base",
+     .kind = OD_RECIPE_TEXT,
+     AT(merge_base),
+     .lora = true,
+     .type = "`w16` or `dequant`",
+     .help =
+         "What `export` merges an adapter into: the base's own weights, or the decoded 4-bit or "
+         "8-bit ones that it was trained on; must be said for a quantised base"},
     {.name = "special_tokens",
      .kind = OD_RECIPE_SPECIAL_TOKENS,
      .fallback = "null",

@@ -42,6 +42,7 @@ enum od_recipe_kind {
     OD_RECIPE_SCHEDULER,
     OD_RECIPE_SCHEDULER_KWARGS,
     OD_RECIPE_SPECIAL_TOKENS,
+    OD_RECIPE_EXPORT,
     OD_RECIPE_BUDGET,
     // Keys of a data file.
     OD_RECIPE_DATA_PATH,

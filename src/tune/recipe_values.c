@@ -133,6 +133,23 @@ static enum od_status read_adapter(struct od_recipe_reader *r, const struct od_y
     return OD_OK;
 }
 
+void od_recipe_target_linear(struct od_recipe *recipe)
+{
+    const char *given[OD_LORA_TARGETS_MAX];
+    const size_t count = recipe->lora_target_count;
+    memcpy(given, recipe->lora_targets, count * sizeof given[0]);
+    od_recipe_target_all(recipe);
+    for (size_t i = 0; i < count; i++) {
+        bool fresh = true;
+        for (size_t j = 0; j < COUNT(all_linear); j++) {
+            fresh = fresh && strcmp(all_linear[j], given[i]) != 0;
+        }
+        if (fresh) {
+            recipe->lora_targets[recipe->lora_target_count++] = given[i];
+        }
+    }
+}
+
 void od_recipe_target_all(struct od_recipe *recipe)
 {
     for (size_t i = 0; i < COUNT(all_linear); i++) {
@@ -218,7 +235,7 @@ static enum od_status read_layers(struct od_recipe_reader *r, const struct od_ya
 static enum od_status read_saved(struct od_recipe_reader *r, const struct od_yaml_node *node,
                                  struct od_error *err)
 {
-    static const char *const names[] = {"embed_tokens", "lm_head"};
+    static const char *const names[] = {"embed_tokens", "lm_head", "wte"};
     unsigned saved = 0;
     enum od_status status = od_yaml_expect(node, OD_YAML_SEQUENCE, err);
     for (const struct od_yaml_node *item = node->first; status == OD_OK && item;
@@ -568,6 +585,7 @@ enum od_status od_recipe_read_value(struct od_recipe_reader *r, const struct od_
     case OD_RECIPE_SCHEDULER_KWARGS: return read_scheduler_kwargs(r, node, err);
     case OD_RECIPE_DUE: return read_due(r, node, key, err);
     case OD_RECIPE_SPECIAL_TOKENS: return read_special_tokens(r, node, err);
+    case OD_RECIPE_EXPORT: return od_recipe_read_exports(r, node, err);
     case OD_RECIPE_BUDGET: return read_budget(r, node, err);
     case OD_RECIPE_DATA_PATH:
     case OD_RECIPE_DATA_TYPE:

@@ -81,6 +81,24 @@ static void put_saved(const struct od_recipe *recipe, const struct od_recipe_key
     od_buf_puts(out, "]\n");
 }
 
+// Nothing where there is none, so that recipes of earlier runs stay the same.
+static void put_exports(const struct od_recipe *recipe, const struct od_recipe_key *key,
+                        struct od_buf *out)
+{
+    const char *before = "";
+    if (recipe->exports == 0) {
+        return;
+    }
+    od_buf_printf(out, "%s: [", key->name);
+    for (int i = 0; i < OD_RECIPE_EXPORTS; i++) {
+        if ((recipe->exports & (1u << i)) != 0) {
+            od_buf_printf(out, "%s%s", before, od_recipe_export_name(i));
+            before = ", ";
+        }
+    }
+    od_buf_puts(out, "]\n");
+}
+
 // Nothing for float32, so that recipes of earlier runs stay the same.
 static void put_weights(const struct od_recipe *recipe, const struct od_recipe_key *key,
                         struct od_buf *out)
@@ -271,6 +289,7 @@ static void (*const writers[OD_RECIPE_KIND_COUNT])(const struct od_recipe *recip
     [OD_RECIPE_SCHEDULER] = put_scheduler,
     [OD_RECIPE_SCHEDULER_KWARGS] = put_scheduler_kwargs,
     [OD_RECIPE_SPECIAL_TOKENS] = put_special_tokens,
+    [OD_RECIPE_EXPORT] = put_exports,
     [OD_RECIPE_BUDGET] = put_budget};
 
 // False for the one of two keys that exclude each other, and for keys of an adapter without one.
@@ -280,8 +299,8 @@ static bool is_written(const struct od_recipe *recipe, const struct od_recipe_ke
     if (key->lora && recipe->method != OD_METHOD_LORA) {
         return false;  // it would only bring a note
     }
-    if (value == &recipe->use_tensorboard) {
-        return recipe->use_tensorboard;  // so that recipes of earlier runs stay the same
+    if (value == &recipe->use_tensorboard || value == &recipe->lora_tied) {
+        return *(const bool *)value;  // so that recipes of earlier runs stay the same
     }
     if (value == &recipe->save_steps) {
         return recipe->saves_per_epoch == 0;

@@ -50,6 +50,7 @@ struct run {
     struct od_checkpoint_state state;
     struct od_checkpoint_writer *writer;  // of the checkpoint that is being written
     bool close_known;                     // budget.close_s was measured, not guessed
+    double export_s;                      // guess of what the recipe's `export:` takes
     struct od_run_log log;
     struct od_run_board board;
     struct od_budget budget;
@@ -122,7 +123,7 @@ static int64_t protected_step(const struct run *run)
 // An export writes no more than a checkpoint does.
 static void learn_close(struct run *run, double save_s)
 {
-    const double seconds = 2.0 * save_s;
+    const double seconds = 2.0 * save_s + run->export_s;
     const bool longer = !run->close_known || seconds > run->budget.close_s;
     run->budget.close_s = longer ? seconds : run->budget.close_s;
     run->close_known = true;
@@ -440,7 +441,9 @@ static enum od_status check_disk(const struct run *run, struct od_error *err)
     const uint64_t one = checkpoint_bytes(&run->session);
     const uint64_t kept =
         (uint64_t)run->recipe.save_total_limit + 1 + (run->recipe.load_best_model_at_end ? 1 : 0);
-    const uint64_t need = one * kept + one / 3;
+    uint64_t exported = 0;
+    (void)od_export_bytes(&run->session, &exported);
+    const uint64_t need = one * kept + one / 3 + exported;
     char need_text[24];
     char cap_text[24];
     if (cap == 0 || need <= cap) {
@@ -449,8 +452,8 @@ static enum od_status check_disk(const struct run *run, struct od_error *err)
     od_bytes_text((double)need, need_text);
     od_bytes_text((double)cap, cap_text);
     return od_fail(err, OD_E_REFUSED,
-                   "the run directory would take %s and may take %s: lower save_total_limit",
-                   need_text, cap_text);
+                   "the run directory would take %s and may take %s: lower save_total_limit%s",
+                   need_text, cap_text, exported > 0 ? ", or export less" : "");
 }
 
 // Go on from the newest checkpoint when there is one. Inputs that differ are told by name.
@@ -516,7 +519,9 @@ static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error 
     char plan[24];
     enum od_status status;
     if ((status = od_run_dir_check(options->run_dir, err)) != OD_OK ||
-        (status = open_session(run, err)) != OD_OK || (status = check_disk(run, err)) != OD_OK ||
+        (status = open_session(run, err)) != OD_OK ||
+        (status = od_export_possible(session, err)) != OD_OK ||
+        (status = check_disk(run, err)) != OD_OK ||
         (status = od_run_choose_algorithms(session, options->run_dir, options->resume, err)) !=
             OD_OK) {
         return status;
@@ -533,7 +538,10 @@ static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error 
             od_eval_interval(&run->recipe, session->total_steps, session->steps_per_epoch);
     }
     run->budget.limit_s = run->recipe.budget.time_s;
-    run->budget.close_s = 2.0 * (double)checkpoint_bytes(session) / WRITE_BYTES_PER_S;
+    uint64_t exported = 0;
+    run->export_s = (double)od_export_bytes(session, &exported) / WRITE_BYTES_PER_S;
+    run->budget.close_s =
+        2.0 * (double)checkpoint_bytes(session) / WRITE_BYTES_PER_S + run->export_s;
     status = od_run_dir_open(&run->dir, options->run_dir, options->resume, err);
     return status == OD_OK ? open_files(run, ret_resumed, err) : status;
 }

@@ -5,6 +5,7 @@
  *     recipe.yaml device.json plan.json lock.json log.jsonl
  *     checkpoints/step-N/   trained.safetensors optimizer.safetensors state.json manifest.json
  *     adapter/ or model/    written when the run is done
+ *     export/               what the recipe's `export:` names (flow/exports.h)
  *     tensorboard/          when it is asked for
  *     export_check.json     what its check said, when the caller has one (flow/export_check.h)
  *     process.lock          held by the process that works on the run

@@ -66,9 +66,9 @@ static enum od_status take(struct od_run_dir *dir, const char *run_dir, struct o
 // Names under which a killed process may have left something half-written, with .tmp behind them.
 static bool is_left_over(const char *name)
 {
-    static const char *const written[] = {"recipe.yaml", "device.json",      "plan.json",
-                                          "lock.json",   "log.jsonl",        "adapter",
-                                          "model",       "export_check.json"};
+    static const char *const written[] = {"recipe.yaml", "device.json",       "plan.json",
+                                          "lock.json",   "log.jsonl",         "adapter",
+                                          "model",       "export_check.json", "export"};
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
         const size_t length = strlen(written[i]);
         if (strncmp(name, written[i], length) == 0 && strncmp(name + length, ".tmp", 4) == 0) {

@@ -36,8 +36,8 @@
 // Lengths that a refusal suggests are multiples of this.
 enum { LENGTH_STEP = 64 };
 
-enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
-                               struct od_error *err)
+static enum od_status read_spec(const struct od_recipe *recipe, struct od_spec *ret,
+                                struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
     if (recipe->base_config) {
@@ -48,6 +48,55 @@ enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *r
     }
     const enum od_status status = od_path_join(path, recipe->base_model, "config.json", err);
     return status == OD_OK ? od_spec_read(path, ret, err) : status;
+}
+
+enum od_status od_session_spec(const struct od_recipe *recipe, struct od_spec *ret,
+                               struct od_error *err)
+{
+    const enum od_status status = read_spec(recipe, ret, err);
+    if (status == OD_OK && recipe->method == OD_METHOD_LORA && recipe->lora_saved != 0 &&
+        !recipe->lora_tied) {
+        od_spec_untie(ret);  // what is trained of the one leaves the other as it is
+    }
+    return status;
+}
+
+// The layers that get an adapter.
+static enum od_status set_targets(const struct od_recipe *recipe, const struct od_spec *spec,
+                                  struct od_program_options *options, struct od_error *err)
+{
+    const unsigned outer = od_spec_outer_targets(spec);
+    for (size_t i = 0; i < recipe->lora_target_count; i++) {
+        const unsigned bit = od_target_bit(recipe->lora_targets[i]);
+        if (bit == 0) {
+            return od_fail(err, OD_E_ARGUMENT,
+                           "lora_target_modules: '%.60s' is no linear layer of this model",
+                           recipe->lora_targets[i]);
+        }
+        options->lora_targets |= bit;
+    }
+    // All of Llama's stand for all linear layers, whatever a family calls them.
+    if ((options->lora_targets & OD_TARGET_ALL) == OD_TARGET_ALL) {
+        options->lora_targets &= ~(unsigned)OD_TARGET_ALL;
+        options->lora_targets |= od_spec_targets(spec);
+    }
+    if ((options->lora_targets & ~(od_spec_targets(spec) | outer)) != 0) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "lora_target_modules names layers that a %s model does not have",
+                       spec->family);
+    }
+    if ((options->lora_targets & outer) != 0 && od_layer_set_last(&recipe->lora_layers) >= 0) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "lora_target_modules: embedding and head get no adapter where "
+                       "peft_layers_to_transform names layers, as in PEFT: leave out the one or "
+                       "the other");
+    }
+    if ((options->lora_targets & outer) != 0 && recipe->lora_tied) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "peft_ensure_weight_tying is for lora_modules_to_save here: adapters on "
+                       "embedding and head are two");
+    }
+    return OD_OK;
 }
 
 enum od_status od_session_program_options(const struct od_recipe *recipe,
@@ -92,9 +141,7 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
         options.lora_layers = recipe->lora_layers;
         options.saved = recipe->lora_saved;
         if (options.saved != 0 && spec->tied) {
-            return od_fail(err, OD_E_UNSUPPORTED,
-                           "lora_modules_to_save: this model's head is its embedding, which cannot "
-                           "be trained beside an adapter yet");
+            options.saved = OD_SAVED_EMBEDDING;  // and the head with it
         }
         if (od_layer_set_last(&recipe->lora_layers) >= spec->layers) {
             return od_fail(err, OD_E_ARGUMENT,
@@ -103,23 +150,9 @@ enum od_status od_session_program_options(const struct od_recipe *recipe,
                            (long long)od_layer_set_last(&recipe->lora_layers),
                            (long long)spec->layers - 1);
         }
-        for (size_t i = 0; i < recipe->lora_target_count; i++) {
-            const unsigned bit = od_target_bit(recipe->lora_targets[i]);
-            if (bit == 0) {
-                return od_fail(err, OD_E_ARGUMENT,
-                               "lora_target_modules: '%.60s' is no linear layer of this model",
-                               recipe->lora_targets[i]);
-            }
-            options.lora_targets |= bit;
-        }
-        // All of Llama's stand for all linear layers, whatever a family calls them.
-        if (options.lora_targets == OD_TARGET_ALL) {
-            options.lora_targets = od_spec_targets(spec);
-        }
-        if ((options.lora_targets & ~od_spec_targets(spec)) != 0) {
-            return od_fail(err, OD_E_ARGUMENT,
-                           "lora_target_modules names layers that a %s model does not have",
-                           spec->family);
+        const enum od_status status = set_targets(recipe, spec, &options, err);
+        if (status != OD_OK) {
+            return status;
         }
     }
     *ret = options;

@@ -75,6 +75,9 @@ static enum od_status check(const struct od_session *s, const struct od_adapter_
                        : config->saved == (unsigned)OD_SAVED_HEAD ? "a head"
                                                                   : "embedding and head");
     }
+    if (config->saved != 0 && config->tied != recipe->lora_tied) {
+        return differs(folder, "peft_ensure_weight_tying", config->tied ? "true" : "false", err);
+    }
     for (int64_t i = 0; i < s->spec.layers; i++) {
         const bool has = od_layer_set_has(&config->layers, i);
         if (has != od_layer_set_has(&s->program.options.lora_layers, i)) {
@@ -107,8 +110,7 @@ enum od_status od_session_adapter(struct od_session *s, struct od_error *err)
     if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
         (status = check(s, &config, err)) != OD_OK ||
         (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
-        (status = od_parts_read(s->program.adapters, s->program.adapter_count, s->arrays.tensor,
-                                path, err)) != OD_OK) {
+        (status = od_adapter_read(&s->program, s->arrays.tensor, path, err)) != OD_OK) {
         return status;
     }
     note_base(s, &config);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "data/pack.h"
 #include "device/cpu/gemm.h"
@@ -38,7 +39,8 @@ static void fill(struct od_micro_batch *batch, const int32_t *ids, int64_t count
 }
 
 // The input of the losses and its weight lie where they were.
-static void head_logits(struct od_session *s, int64_t count, float *logits)
+static enum od_status head_logits(struct od_session *s, int64_t count, float *logits,
+                                  struct od_error *err)
 {
     int32_t at = s->program.forward_count - 1;
     while (s->program.ops[at].kind != OD_OP_HEAD_LOSS) {
@@ -48,6 +50,25 @@ static void head_logits(struct od_session *s, int64_t count, float *logits)
     const struct od_mat x = {s->arrays.tensor[op->slot[OD_SLOT_X]], op->k, 1};
     const struct od_mat w = {s->arrays.tensor[op->slot[OD_SLOT_W]], 1, op->k};
     od_gemm_run(s->cpu.gemm, count, op->n, op->k, x, w, logits, op->n, /* accumulate= */ false);
+    if (op->slot[OD_SLOT_A] < 0) {
+        return OD_OK;
+    }
+    const int64_t r = op->rank;
+    const struct od_mat a = {s->arrays.tensor[op->slot[OD_SLOT_A]], 1, op->k};
+    const struct od_mat b = {s->arrays.tensor[op->slot[OD_SLOT_B]], 1, r};
+    float *xa = od_alloc((size_t)(count * r), sizeof *xa);
+    if (!xa) {
+        return od_fail(err, OD_E_MEMORY, "no memory for the logits of %lld positions",
+                       (long long)count);
+    }
+    od_gemm_run(s->cpu.gemm, count, r, op->k, x, a, xa, r, /* accumulate= */ false);
+    for (int64_t i = 0; i < count * r; i++) {
+        xa[i] *= op->scale;
+    }
+    od_gemm_run(s->cpu.gemm, count, op->n, r, (struct od_mat){xa, r, 1}, b, logits, op->n,
+                /* accumulate= */ true);
+    od_free(xa);
+    return OD_OK;
 }
 
 enum od_status od_session_prompt(struct od_session *s, const int32_t *ids, int64_t count,
@@ -71,8 +92,8 @@ enum od_status od_session_prompt(struct od_session *s, const int32_t *ids, int64
     if (status != OD_OK) {
         return status;
     }
-    if (logits) {
-        head_logits(s, count, logits);
+    if (logits && (status = head_logits(s, count, logits, err)) != OD_OK) {
+        return status;
     }
     *ret_loss = loss / (double)(count - 1);
     return OD_OK;

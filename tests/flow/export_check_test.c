@@ -17,6 +17,7 @@
 #include "flow/convert.h"
 #include "flow/report.h"
 #include "support.h"
+#include "tune/recipe.h"
 #include "tune/run.h"
 #include "tune/run_world.h"
 #include "tune/session.h"
@@ -72,7 +73,7 @@ static const struct od_export_check *check(const char *world, struct harm *harm)
     char run[OD_PATH_MAX_BYTES];
     char path[OD_PATH_MAX_BYTES];
     struct od_tune_result result;
-    struct od_export_check read = {0};
+    struct od_export_check_context context = {0};
     struct od_error err = {0};
     harm->check.options.threads = 2;
     world_join(recipe, world, "recipe.yaml");
@@ -86,7 +87,8 @@ static const struct od_export_check *check(const char *world, struct harm *harm)
     assert_ok(od_tune_run(&options, &result, &err), &err);
     // The file says what the check said.
     world_join(path, run, OD_EXPORT_CHECK_FILE);
-    assert_ok(od_export_check_read(path, &read, &err), &err);
+    assert_ok(od_export_check_read(path, &context, &err), &err);
+    const struct od_export_check read = context.check;
     const struct od_export_check *got = &harm->check.check;
     assert_int_equal(read.result, got->result);
     assert_string_equal(read.why, got->why);
@@ -220,9 +222,10 @@ static void harmed(void **state)
 static void not_checked(void **state)
 {
     (void)state;
-    struct harm large = {.check.options.weights_max = 1000};
+    struct harm large = {.check.options.memory_max = 1000};
     struct harm late = {.no_time = true};
-    expect(world_lora, &large, OD_EXPORT_NOT_CHECKED, "above 1000 it is not opened");
+    expect(world_lora, &large, OD_EXPORT_NOT_CHECKED,
+           "of memory, 1.00 kB are free; later: oneday tune ");
     expect(world_lora, &late, OD_EXPORT_NOT_CHECKED, "budget.time leaves no time");
 }
 
@@ -243,9 +246,93 @@ static void in_words(void **state)
                            "prompts, "));
     od_buf_release(&page);
     const struct od_export_check bad = {.result = OD_EXPORT_DIFFERS, .why = "reason"};
-    od_export_check_text(&bad, &page);
+    od_export_check_text("the export", &bad, &page);
     assert_string_equal(od_buf_text(&page), "the export was opened again and DIFFERS: reason");
     od_buf_release(&page);
+}
+
+// What `export:` names is made and answers as what was trained, merged into what the recipe says.
+static const struct od_export_check_context *check_exports(const char *method, const char *more,
+                                                           unsigned want, struct harm *harm)
+{
+    (void)check_same(method, more, harm);
+    assert_int_equal(harm->check.exports, want);
+    for (int i = 0; i < OD_RECIPE_EXPORTS; i++) {
+        const struct od_export_check *one = &harm->check.other[i];
+        if ((want & (1u << i)) == 0) {
+            continue;
+        }
+        if (one->result != OD_EXPORT_SAME) {
+            fail_msg("%s: result %d: %s; logits apart by %g of %g", od_recipe_export_name(i),
+                     (int)one->result, one->why, one->compared.difference_max,
+                     one->compared.logit_max);
+        }
+        assert_int_equal(one->compared.prompts, 8);
+    }
+    return &harm->check;
+}
+
+static void exports(void **state)
+{
+    enum { MERGED = 0, F16 = 1, Q8_0 = 3, ADAPTER = 4 };
+    struct harm none = {0};
+    (void)state;
+    const struct od_export_check_context *got = check_exports(
+        world_lora, "export: [merged, gguf-f16, gguf-q8_0, adapter-gguf, adapter]\n",
+        OD_RECIPE_MERGED | OD_RECIPE_GGUF_F16 | OD_RECIPE_GGUF_Q8_0 | OD_RECIPE_ADAPTER_GGUF,
+        &none);
+    // Eight bits round more than sixteen, which round more than the adapter's own 32.
+    assert_true(got->other[Q8_0].compared.difference_max >
+                2.0 * got->other[F16].compared.difference_max);
+    assert_true(got->other[F16].compared.difference_max >
+                10.0 * got->other[ADAPTER].compared.difference_max);
+    got = check_exports(world_full, "export: [gguf-bf16]\n", OD_RECIPE_GGUF_BF16, &none);
+    assert_true(got->other[2].compared.difference_max > 0.0);
+    // Decoded weights are those that were trained on; the base's own are further away.
+    static const char quantised[] = "load_in_8bit: true\nexport: [merged]\nmerge_base: ";
+    char more[256];
+    (void)snprintf(more, sizeof more, "%sdequant\n", quantised);
+    got = check_exports(world_lora, more, OD_RECIPE_MERGED, &none);
+    const double decoded = got->other[MERGED].compared.difference_max;
+    (void)snprintf(more, sizeof more, "%sw16\n", quantised);
+    got = check_exports(world_lora, more, OD_RECIPE_MERGED, &none);
+    assert_true(decoded < got->other[MERGED].compared.difference_max);
+    // Parts that GGUF adapters cannot hold go into the merged model.
+    (void)check_exports(world_lora,
+                        "lora_target_linear: true\nlora_target_modules: [lm_head, embed_tokens]\n"
+                        "export: [merged, gguf-bf16]\n",
+                        OD_RECIPE_MERGED | OD_RECIPE_GGUF_BF16, &none);
+    (void)check_exports(world_lora, "lora_modules_to_save: [lm_head]\nexport: [gguf-f16]\n",
+                        OD_RECIPE_GGUF_F16, &none);
+}
+
+// What cannot be exported ends the run before its first step.
+static void impossible_exports(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *more;
+        const char *why;
+    } wrong[] = {{world_full, "export: [merged]\n", "full tuning has no adapter"},
+                 {world_lora, "export: [mergd]\n", "merged"},
+                 {world_lora, "export: [merged]\nmerge_base: w8\n", "must be w16"},
+                 {world_lora, "export: [merged]\nmerge_base: dequant\n", "not quantised"},
+                 {world_lora, "load_in_8bit: true\nexport: [gguf-f16]\n", "merge_base: w16"},
+                 {world_lora, "lora_modules_to_save: [lm_head]\nexport: [adapter-gguf]\n",
+                  "cannot hold lora_modules_to_save"},
+                 {world_lora, "lora_target_modules: [q_proj, lm_head]\nexport: [adapter-gguf]\n",
+                  "cannot hold adapters on embedding"},
+                 {world_lora, "export: [merged]\nbudget: {disk: 100kB}\n", "or export less"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct od_tune_result result;
+        struct od_error err = {0};
+        const char *world = world_make(wrong[i].method, wrong[i].more);
+        assert_int_not_equal(world_run(world, "run", false, 1, true, &result, &err), OD_OK);
+        if (!strstr(err.message, wrong[i].why)) {
+            fail_msg("'%s' does not say '%s'", err.message, wrong[i].why);
+        }
+    }
 }
 
 int main(void)
@@ -255,6 +342,7 @@ int main(void)
         cmocka_unit_test(gguf_base),     cmocka_unit_test(models),
         cmocka_unit_test(few_documents), cmocka_unit_test(harmed),
         cmocka_unit_test(not_checked),   cmocka_unit_test(in_words),
+        cmocka_unit_test(exports),       cmocka_unit_test(impossible_exports),
     };
     return cmocka_run_group_tests_name("flow/export_check", tests, NULL, NULL);
 }

@@ -348,40 +348,6 @@ static void wrong_files(void **state)
     }
 }
 
-// An adapter on the head, which all rows of a pass share, is refused: it would be left out.
-static void head_is_shared(void **state)
-{
-    (void)state;
-    enum { R = 4, C = 32, HEAD_BYTES = 256, DATA_BYTES = (R * C + VOCAB * R) * 4 };
-    static char bytes[8 + HEAD_BYTES + DATA_BYTES];
-    char folder[OD_PATH_MAX_BYTES];
-    char path[OD_PATH_MAX_BYTES];
-    struct od_error err = {0};
-    struct od_engine *engine = NULL;
-    (void)snprintf(folder, sizeof folder, "%s", test_folder());
-    memset(bytes, ' ', 8 + HEAD_BYTES);
-    memset(bytes + 8 + HEAD_BYTES, 0, DATA_BYTES);
-    const uint64_t head = HEAD_BYTES;
-    memcpy(bytes, &head, sizeof head);
-    const int used =
-        snprintf(bytes + 8, HEAD_BYTES,
-                 "{\"base_model.model.lm_head.lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[%d,%d],"
-                 "\"data_offsets\":[0,%d]},\"base_model.model.lm_head.lora_B.weight\":{\"dtype\":"
-                 "\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]}}",
-                 R, C, R * C * 4, VOCAB, R, R * C * 4, DATA_BYTES);
-    assert_in_range(used, 1, HEAD_BYTES - 1);
-    bytes[8 + used] = ' ';
-    copy_file(peft(), folder, "adapter_config.json");
-    assert_ok(od_path_join(path, folder, "adapter_model.safetensors", &err), &err);
-    assert_ok(od_file_write(path, bytes, sizeof bytes, &err), &err);
-    const char *const names[] = {"a"};
-    const char *const paths[] = {folder};
-    const struct od_engine_options options = {
-        .adapter_names = names, .adapter_folders = paths, .adapter_count = 1};
-    assert_int_equal(od_engine_open(model, &options, &engine, &err), OD_E_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "changes the embedding or the head"));
-}
-
 static void wrong_choices(void **state)
 {
     (void)state;
@@ -421,7 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_pefts), cmocka_unit_test(neighbours_may_choose_others),
         cmocka_unit_test(gguf_files),        cmocka_unit_test(wrong_files),
-        cmocka_unit_test(head_is_shared),    cmocka_unit_test(wrong_choices),
+        cmocka_unit_test(wrong_choices),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

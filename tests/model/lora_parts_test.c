@@ -199,10 +199,48 @@ static void modules_that_cannot_be_saved(void **state)
     assert_int_equal(od_saved_bit("norm"), 0);
 }
 
+// PEFT starts the embedding's A at zero and its B as normal(0, 1); the head as any linear layer.
+static void outer_starts(void **state)
+{
+    (void)state;
+    struct tiny tiny;
+    double sum = 0.0;
+    double squares = 0.0;
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA, .quant = OD_QUANT_NONE};
+    start(&tiny, &tiny_spec, options);
+    const int32_t in_blocks = tiny.program.adapter_count;
+    tiny_release(&tiny);
+    options.lora_targets = OD_TARGET_EMBED | OD_TARGET_HEAD;
+    start(&tiny, &tiny_spec, options);
+    assert_int_equal(tiny.program.adapter_count, in_blocks + 4);
+    od_adapters_init(&tiny.program, tiny.arrays.tensor, 7);
+    for (int32_t i = 0; i < tiny.program.adapter_count; i++) {
+        const struct od_part *part = &tiny.program.adapters[i];
+        const float *x = tiny.arrays.tensor[part->tensor];
+        const int64_t count = part->rows * part->cols;
+        if (strstr(part->name, "embed_tokens.lora_embedding_A") ||
+            strstr(part->name, "lm_head.lora_B")) {
+            assert_int_equal(part->rows, tiny_spec.vocab);
+            for (int64_t j = 0; j < count; j++) {
+                assert_true(x[j] == 0.0F);
+            }
+        } else if (strstr(part->name, "embed_tokens.lora_embedding_B")) {
+            assert_int_equal(part->rows, tiny_spec.channels);
+            for (int64_t j = 0; j < count; j++) {
+                sum += (double)x[j] / (double)count;
+                squares += (double)x[j] * (double)x[j] / (double)count;
+            }
+        }
+    }
+    assert_true(fabs(sum) < 0.5 && squares > 0.5 && squares < 1.6);
+    tiny_release(&tiny);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(some_layers), cmocka_unit_test(layers_that_do_not_exist),
-        cmocka_unit_test(saved_modules), cmocka_unit_test(modules_that_cannot_be_saved)};
+        cmocka_unit_test(saved_modules), cmocka_unit_test(modules_that_cannot_be_saved),
+        cmocka_unit_test(outer_starts)};
     return cmocka_run_group_tests_name("model/lora_parts", tests, NULL, NULL);
 }

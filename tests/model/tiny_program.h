@@ -54,7 +54,7 @@ static inline void tiny_build_of(struct tiny *tiny, const struct od_spec *spec,
     options.threads = 2;
     options.lora_r = 4;
     options.lora_scale = 2.0F;
-    options.lora_targets = OD_TARGET_ALL;
+    options.lora_targets |= OD_TARGET_ALL;
     assert_ok(od_program_build(spec, &options, &tiny->program, &err), &err);
     assert_ok(od_plan_make(&tiny->program, &tiny->plan, &err), &err);
     assert_ok(od_arrays_make(&tiny->plan, &tiny->arrays, &err), &err);

@@ -101,7 +101,9 @@ static inline double largest_difference(const struct od_session *s, const struct
         assert_ok(od_safetensors_read_f32(st, info, want, &err), &err);
         const float *got = s->arrays.tensor[parts[i].tensor] + parts[i].row * parts[i].cols;
         for (int64_t j = 0; j < info->count; j++) {
-            worst = fmax(worst, fabs((double)got[j] - (double)want[j]));
+            const int64_t at =
+                parts[i].transposed ? j % parts[i].rows * parts[i].cols + j / parts[i].rows : j;
+            worst = fmax(worst, fabs((double)got[at] - (double)want[j]));
         }
         od_free(want);
     }

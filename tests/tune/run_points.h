@@ -32,6 +32,7 @@
 #include "flow/export_check.h"
 #include "formats/json.h"
 #include "support.h"
+#include "tune/recipe.h"
 #include "tune/run.h"
 #include "tune/run_world.h"
 
@@ -40,15 +41,18 @@ enum { POINT_KILLS_MAX = 3, POINT_FILE_MAX_BYTES = 1 << 24 };
 // What is trained: dropout, noise, evaluations and a best checkpoint have a state of their own.
 static const char point_recipe[] =
     "val_set_size: 8\neval_steps: 3\nload_best_model_at_end: true\n"
-    "neftune_noise_alpha: 2\nlora_dropout: 0.1\n";
+    "neftune_noise_alpha: 2\nlora_dropout: 0.1\n"
+    "export: [merged, gguf-q8_0, adapter-gguf]\n";
+
+enum { POINT_EXPORTS = 3 };
+/** Folders of its exports. */
+static const char *const point_exports[POINT_EXPORTS] = {"adapter", "export", "export/merged"};
 
 /** What every point is measured with. */
 struct point_world {
     const char *folder;
     bool on_gpu;
-    char *log;     ///< of the run that was never ended, without timings
-    char **names;  ///< in its export
-    size_t name_count;
+    char *log;            ///< of the run that was never ended, without timings
     uint64_t operations;  ///< writes, fsyncs, renames and removals of it
     uint64_t allocations;
     int64_t length_us;
@@ -100,6 +104,13 @@ static inline void point_child(const struct point_world *world, const char *name
         answer.status = OD_E_REFUSED;
         (void)snprintf(err.message, sizeof err.message, "the export differs: %.200s",
                        check.check.why);
+    }
+    for (int i = 0; i < OD_RECIPE_EXPORTS && answer.status == OD_OK; i++) {
+        if ((check.exports & (1u << i)) != 0 && check.other[i].result != OD_EXPORT_SAME) {
+            answer.status = OD_E_REFUSED;
+            (void)snprintf(err.message, sizeof err.message, "export %d differs: %.200s", i,
+                           check.other[i].why);
+        }
     }
     answer.operations = od_file_operation_count() - answer.operations;
     answer.allocations = od_alloc_count() - answer.allocations;
@@ -175,14 +186,18 @@ static inline void point_world_make(struct point_world *world, bool on_gpu)
     world->allocations = answer.allocations;
     world->log = world_log_of(world->folder, "whole");
     world_join(run, world->folder, "whole");
-    world_join(export, run, "adapter");
-    assert_ok(od_dir_list(export, &world->names, &world->name_count, &err), &err);
-    assert_true(world->name_count > 2);  // its config, its weights, the tokenizer
+    for (int i = 0; i < POINT_EXPORTS; i++) {
+        char **names = NULL;
+        size_t count = 0;
+        world_join(export, run, point_exports[i]);
+        assert_ok(od_dir_list(export, &names, &count, &err), &err);
+        assert_true(count > 2);  // config, weights, tokenizer; three exports
+        od_names_free(names, count);
+    }
 }
 
 static inline void point_world_release(struct point_world *world)
 {
-    od_names_free(world->names, world->name_count);
     od_free(world->log);
 }
 
@@ -266,27 +281,45 @@ static inline void point_check_checkpoints(const char *run)
 
 // An export that has its name is all of the whole run's. Which weights it holds depends on where the run
 // was ended only if it was ended after it was done: they are the same.
-static inline void point_check_export(const struct point_world *world, const char *run)
+static inline void point_check_folder(const struct point_world *world, const char *run,
+                                      const char *name)
 {
     char whole[OD_PATH_MAX_BYTES];
     char want_folder[OD_PATH_MAX_BYTES];
     char folder[OD_PATH_MAX_BYTES];
-    world_join(folder, run, "adapter");
+    char **names = NULL;
+    size_t count = 0;
+    struct od_error err = {0};
+    world_join(folder, run, name);
     if (!od_path_exists(folder)) {
         return;
     }
     world_join(whole, world->folder, "whole");
-    world_join(want_folder, whole, "adapter");
-    for (size_t i = 0; i < world->name_count; i++) {
+    world_join(want_folder, whole, name);
+    assert_ok(od_dir_list(want_folder, &names, &count, &err), &err);
+    for (size_t i = 0; i < count; i++) {
+        char path[OD_PATH_MAX_BYTES];
         size_t want_size = 0;
         size_t size = 0;
-        char *want = point_read(want_folder, world->names[i], &want_size);
-        char *bytes = point_read(folder, world->names[i], &size);
+        world_join(path, want_folder, names[i]);
+        if (od_path_is_dir(path)) {
+            continue;
+        }
+        char *want = point_read(want_folder, names[i], &want_size);
+        char *bytes = point_read(folder, names[i], &size);
         if (size != want_size || memcmp(bytes, want, size) != 0) {
-            fail_msg("'%s' of the export differs", world->names[i]);
+            fail_msg("'%s/%s' differs", name, names[i]);
         }
         od_free(bytes);
         od_free(want);
+    }
+    od_names_free(names, count);
+}
+
+static inline void point_check_export(const struct point_world *world, const char *run)
+{
+    for (int i = 0; i < POINT_EXPORTS; i++) {
+        point_check_folder(world, run, point_exports[i]);
     }
 }
 
@@ -318,8 +351,10 @@ static inline void point_check_end(const struct point_world *world, const char *
     assert_string_equal(log, world->log);
     od_free(log);
     world_join(run, world->folder, name);
-    world_join(folder, run, "adapter");
-    assert_true(od_path_is_dir(folder));
+    for (int i = 0; i < POINT_EXPORTS; i++) {
+        world_join(folder, run, point_exports[i]);
+        assert_true(od_path_is_dir(folder));
+    }
     point_check_sound(world, name);
     assert_ok(od_dir_list(run, &names, &count, &err), &err);
     for (size_t i = 0; i < count; i++) {

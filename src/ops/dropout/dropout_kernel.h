@@ -25,8 +25,9 @@ static void dropout(float *y, const float *x, int64_t cols, const struct od_drop
         const float *xr = x + row * cols;
         float *yr = y + row * cols;
         for (int64_t c = 0; c < cols; c += 4) {
-            const struct od_philox draw = od_philox_draw(mask->seed, mask->stream, mask->pass,
-                                                         (uint64_t)row * groups + (uint64_t)c / 4u);
+            const struct od_philox draw =
+                od_philox_draw(mask->seed, mask->stream, mask->pass,
+                               (uint64_t)(row + mask->first_row) * groups + (uint64_t)c / 4u);
             for (int64_t i = 0; i < 4 && c + i < cols; i++) {
                 const float kept = draw.word[i] >= mask->threshold ? xr[c + i] * mask->scale : 0.0F;
                 yr[c + i] = accumulate ? yr[c + i] + kept : kept;
