@@ -270,10 +270,12 @@ static enum od_status run_side(const struct od_bench_prompts_options *options, c
         status = fit_prompts(questions, asking.responder, result, err);
     }
     const double start = od_clock_s();
+    const double start_cpu = od_processor_s();
     if (status == OD_OK) {
         status = ask_all(&asking, options->callers, err);
     }
     side->seconds = od_clock_s() - start;
+    side->cpu_s = (od_processor_s() - start_cpu) / (double)result->prompts;
     side->prompts_per_s = (double)result->prompts / side->seconds;
     side->computed = od_engine_counts(engine).rows;
     result->threads = od_engine_threads(engine);

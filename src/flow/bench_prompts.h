@@ -38,6 +38,7 @@ struct od_bench_prompts_side {
     int64_t computed;  ///< rows, of prompts and answers
     double seconds;
     double prompts_per_s;
+    double cpu_s;  ///< processor time of a prompt, of all threads
 };
 
 struct od_bench_prompts_result {

@@ -1,6 +1,7 @@
 #include "flow/bench_shapes.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@
     {.family = "gpt2",                      \
      .vocab = 50257,                        \
      .channels = (c),                       \
-     .ffn = 4 * (c),                        \
+     .ffn = INT64_C(4) * (c),               \
      .layers = (l),                         \
      .heads = (h),                          \
      .kv_heads = (h),                       \

@@ -11,7 +11,6 @@
 
 #include "base/file.h"
 #include "base/status.h"
-#include "device/cpu/gemm.h"
 #include "infer/engine.h"
 #include "support.h"
 #include "text/byte_tokenizer.h"
@@ -60,8 +59,8 @@ static size_t packed(size_t rows, size_t cols)
 // By hand from the config: query, key and value in one; gate and up in one; the head.
 static size_t weights(void)
 {
-    return LAYERS * (packed(QUERY + 2 * KV, CHANNELS) + packed(CHANNELS, QUERY) +
-                     packed(2 * FFN, CHANNELS) + packed(CHANNELS, FFN)) +
+    return LAYERS * (packed(QUERY + (size_t)2 * KV, CHANNELS) + packed(CHANNELS, QUERY) +
+                     packed((size_t)2 * FFN, CHANNELS) + packed(CHANNELS, FFN)) +
            packed(VOCAB, CHANNELS);
 }
 

@@ -49,8 +49,9 @@ INLINE void tile(int rows, int panels, const struct od_gemm_block *block, struct
 #pragma GCC unroll 4
         for (int v = 0; v < panels; v++) {
             const __mmask16 here = v + 1 < panels ? (__mmask16)0xFFFF : mask;
-            sum[r][v] = block->load ? _mm512_maskz_loadu_ps(here, c + v * NR) : _mm512_setzero_ps();
-            _mm_prefetch(c + (v + panels) * NR, _MM_HINT_T0);
+            sum[r][v] = block->load ? _mm512_maskz_loadu_ps(here, c + v * (int64_t)NR)
+                                    : _mm512_setzero_ps();
+            _mm_prefetch(c + (v + panels) * (int64_t)NR, _MM_HINT_T0);
         }
     }
     for (int64_t p = 0; p < block->k; p++) {
@@ -79,7 +80,7 @@ INLINE void tile(int rows, int panels, const struct od_gemm_block *block, struct
 #pragma GCC unroll 4
         for (int v = 0; v < panels; v++) {
             const __mmask16 here = v + 1 < panels ? (__mmask16)0xFFFF : mask;
-            _mm512_mask_storeu_ps(at.c + r * block->ldc + v * NR, here, sum[r][v]);
+            _mm512_mask_storeu_ps(at.c + r * block->ldc + v * (int64_t)NR, here, sum[r][v]);
         }
     }
 }
@@ -103,7 +104,7 @@ INLINE void run_rows(int rows, int panels, const struct od_gemm_block *block, st
     for (; left >= (int64_t)panels * NR; left -= (int64_t)panels * NR) {
         tile_of(rows, panels, block, at, 0xFFFF, far);
         at.b += panels * block->b_panel;
-        at.c += panels * NR;
+        at.c += panels * (int64_t)NR;
     }
     for (; left > 0; left -= NR) {
         const __mmask16 mask = (__mmask16)(left >= NR ? 0xFFFFu : (1u << left) - 1u);

@@ -71,7 +71,7 @@ INLINE void step_bf16(int rows, int vectors, vector sum[ROWS_MAX][VECTORS_MAX],
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
         const words w = LOAD_WORDS(at->b + v / PER_PANEL * s->panel_bytes +
-                                   v % PER_PANEL * LANES * (int)sizeof(float));
+                                   v % PER_PANEL * (int64_t)LANES * (int64_t)sizeof(float));
         low[v] = FLOATS_OF_LOW(w);
         high[v] = FLOATS_OF_HIGH(w);
     }
@@ -97,7 +97,7 @@ INLINE void step_f32(int rows, int vectors, vector sum[ROWS_MAX][VECTORS_MAX],
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
         row[v] = LOAD((const float *)(const void *)(at->b + v / PER_PANEL * s->panel_bytes) +
-                      v % PER_PANEL * LANES);
+                      v % PER_PANEL * (int64_t)LANES);
     }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) {
@@ -115,8 +115,9 @@ INLINE void step_last(int rows, int vectors, vector sum[ROWS_MAX][VECTORS_MAX],
 {
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
-        const vector low = FLOATS_OF_LOW(LOAD_WORDS(at->b + v / PER_PANEL * s->panel_bytes +
-                                                    v % PER_PANEL * LANES * (int)sizeof(float)));
+        const vector low =
+            FLOATS_OF_LOW(LOAD_WORDS(at->b + v / PER_PANEL * s->panel_bytes +
+                                     v % PER_PANEL * (int64_t)LANES * (int64_t)sizeof(float)));
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             sum[r][v] = MULTIPLY_ADD(ALL(at->a + r * s->a_row), low, sum[r][v]);
@@ -134,7 +135,7 @@ INLINE void tile(int rows, int panels, bool half, const struct od_gemm_stream *s
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            sum[r][v] = s->load ? LOAD(at.c + r * at.ldc + v * LANES) : ZERO();
+            sum[r][v] = s->load ? LOAD(at.c + r * at.ldc + v * (int64_t)LANES) : ZERO();
         }
     }
     for (int64_t i = 0; i < steps; i++) {
@@ -157,7 +158,7 @@ INLINE void tile(int rows, int panels, bool half, const struct od_gemm_stream *s
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            STORE(at.c + r * at.ldc + v * LANES, sum[r][v]);
+            STORE(at.c + r * at.ldc + v * (int64_t)LANES, sum[r][v]);
         }
     }
 }
@@ -219,19 +220,19 @@ static void run_rows(int rows, const struct od_gemm_stream *s, struct place at)
         const int panels = panels_of(rows, cols / NR);
         tile_rows(rows, panels, s, &at);
         at.b += panels * s->panel_bytes;
-        at.c += panels * NR;
-        cols -= panels * NR;
+        at.c += panels * (int64_t)NR;
+        cols -= panels * (int64_t)NR;
     }
     if (cols > 0) {
         float whole[ROWS_MAX * NR] = {0};
         const struct place inside = {.a = at.a, .b = at.b, .c = whole, .ldc = NR};
         const size_t bytes = (size_t)cols * sizeof(float);
         for (int r = 0; s->load && r < rows; r++) {
-            memcpy(whole + r * NR, at.c + r * at.ldc, bytes);
+            memcpy(whole + r * (int64_t)NR, at.c + r * at.ldc, bytes);
         }
         tile_rows(rows, 1, s, &inside);
         for (int r = 0; r < rows; r++) {
-            memcpy(at.c + r * at.ldc, whole + r * NR, bytes);
+            memcpy(at.c + r * at.ldc, whole + r * (int64_t)NR, bytes);
         }
     }
 }
