@@ -229,8 +229,9 @@ static void print_prompts(const struct od_cli *cli, const struct od_bench_prompt
             (json_int_t)r->examples, "callers", options->callers, "threads", r->threads,
             "computed_whole", (json_int_t)r->whole.computed, "computed_shared",
             (json_int_t)r->shared.computed, "prompts_per_s_whole", r->whole.prompts_per_s,
-            "prompts_per_s_shared", r->shared.prompts_per_s, "ratio", speed, "work_ratio", work,
-            "date", date, "commit", od_commit));
+            "prompts_per_s_shared", r->shared.prompts_per_s, "cpu_ms_per_prompt_whole",
+            r->whole.cpu_s * 1e3, "cpu_ms_per_prompt_shared", r->shared.cpu_s * 1e3, "cpu_ratio",
+            cpu, "ratio", speed, "work_ratio", work, "date", date, "commit", od_commit));
         return;
     }
     (void)printf(
