@@ -7,8 +7,11 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
+#include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "formats/json.h"
 
@@ -231,6 +234,42 @@ static void a_gpu_that_is_not_there_is_named(void **state)
     program_release(&program);
 }
 
+// Both ways in which the benchmarks of the engine print, on a model of a few thousand weights.
+static void benches_print_what_they_measured(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":20,"
+        "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"num_key_value_heads\":1,"
+        "\"head_dim\":8,\"max_position_embeddings\":2048,\"tie_word_embeddings\":true,"
+        "\"rope_theta\":10000.0,\"rms_norm_eps\":1e-5,\"initializer_range\":0.3}";
+    char shape[OD_PATH_MAX_BYTES];
+    struct od_error err = {0};
+    assert_ok(od_path_join(shape, test_folder(), "config.json", &err), &err);
+    assert_ok(od_file_write(shape, config, strlen(config), &err), &err);
+    struct program infer = program_run("bench", "infer", "--shape", shape, "--batch", "2",
+                                       "--prompt", "0", "--device", "cpu", "--json");
+    json_t *root = NULL;
+    assert_int_equal(infer.exit_code, 0);
+    assert_ok(od_json_parse(infer.out, strlen(infer.out), "infer", &root, &err), &err);
+    assert_int_equal(json_integer_value(json_object_get(root, "batch")), 2);
+    assert_true(json_number_value(json_object_get(root, "tokens_per_s")) > 0.0);
+    json_decref(root);
+    program_release(&infer);
+    struct program prompts =
+        program_run("bench", "prompts", "--shape", shape, "--prompts", "2", "--json");
+    assert_int_equal(prompts.exit_code, 0);
+    assert_ok(od_json_parse(prompts.out, strlen(prompts.out), "prompts", &root, &err), &err);
+    assert_int_equal(json_integer_value(json_object_get(root, "prompts")), 2);
+    assert_true(json_number_value(json_object_get(root, "work_ratio")) > 1.0);
+    json_decref(root);
+    program_release(&prompts);
+    prompts = program_run("bench", "prompts", "--shape", shape, "--prompts", "2");
+    assert_int_equal(prompts.exit_code, 0);
+    assert_non_null(strstr(prompts.out, "the same answers"));
+    program_release(&prompts);
+}
+
 static void doctor_prints_json(void **state)
 {
     (void)state;
@@ -314,6 +353,7 @@ int main(void)
         cmocka_unit_test(help_of_a_command_by_two_ways),
         cmocka_unit_test(results_that_are_lost_are_a_failure),
         cmocka_unit_test(a_gpu_that_is_not_there_is_named),
+        cmocka_unit_test(benches_print_what_they_measured),
         cmocka_unit_test(doctor_prints_json),
         cmocka_unit_test(examples_lie_beside_the_program),
     };
