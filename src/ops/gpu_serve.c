@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "device/cuda/cuda.h"
-#include "device/cuda/matmul.h"
 #include "device/cuda/matmul_rows.h"
 #include "ops/gpu.h"
 #include "ops/gpu_internal.h"
@@ -72,7 +71,7 @@ static struct places lay_out(int64_t rows, int32_t op_count, const struct od_op 
     const struct od_op *attention = attention_of(ops, op_count);
     const int64_t channels = head_of(ops, op_count)->k;
     const int64_t part_floats =
-        attention ? OD_SERVE_PARTS_MAX * attention->heads * ((int64_t)attention->head_dim + 2) : 0;
+        attention ? (int64_t)OD_SERVE_PARTS_MAX * attention->heads * (attention->head_dim + 2) : 0;
     struct places at = {0};
     at.lists_bytes = round_up(lists_bytes(rows, shape));
     at.parts = round_up((size_t)(shape->pages * OD_PAGED_ROWS * hidden_stride(channels)) * 2u);
@@ -149,6 +148,8 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
 {
     const struct places at = lay_out(gpu->tokens, gpu->op_count, gpu->ops, shape);
     const struct od_op *head = head_of(gpu->ops, gpu->op_count);
+    const struct od_gpu_tensor logits = od_gpu_slot_tensor(gpu, head, OD_SLOT_Y);
+    const size_t adapter_ops = (size_t)(shape->adapters * gpu->op_count);
     struct od_gpu_serve *serve = od_alloc(1, sizeof *serve);
     void *memory = NULL;
     enum od_status status;
@@ -168,8 +169,6 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
         .adapter_next = od_gpu_extra(gpu) + at.adapters,
         .adapter_end = od_gpu_extra(gpu) + at.end,
         .pen = {.device = od_gpu_extra(gpu) + at.lists, .capacity = at.lists_bytes}};
-    const size_t adapter_ops = (size_t)(shape->adapters * gpu->op_count);
-    const struct od_gpu_tensor logits = od_gpu_slot_tensor(gpu, head, OD_SLOT_Y);
     serve->run_room = od_alloc((size_t)gpu->tokens, sizeof *serve->run_room);
     serve->entry_count = od_alloc(adapter_ops, sizeof *serve->entry_count);
     serve->op_has_adapter = od_alloc((size_t)gpu->op_count, sizeof *serve->op_has_adapter);

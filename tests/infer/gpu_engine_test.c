@@ -1,8 +1,9 @@
 // Goal: on a GPU the engine gives the CPU's answers within what bf16 allows, in bits that depend on nothing
 // but the sequence: not on its neighbours, on how its prompt was cut, on what is remembered, on the cache's
 // size; and each request gets the adapter it chose.
-// Method: fresh random models with heads of 64 channels, grouped, with and without a window; every logit of
-// a sequence against the CPU's; the same requests under many settings. Skipped where no GPU is.
+// Method: fresh random models with heads of 64 channels, grouped, one without a window, one with a window
+// behind its first layer; every logit of a sequence against the CPU's; the same requests under many
+// settings. Skipped where no GPU is.
 
 #include <math.h>
 #include <pthread.h>
@@ -59,9 +60,11 @@ static struct od_spec spec_of(int64_t window)
                            .rope_theta = 10000.0,
                            .init_std = 0.08,
                            .window = window,
+                           .window_from = window > 0 ? 1 : 0,
+                           .qkv_bias = window > 0,
                            .bos = -1,
                            .eos = -1};
-    (void)snprintf(spec.family, sizeof spec.family, "%s", window > 0 ? "mistral" : "llama");
+    (void)snprintf(spec.family, sizeof spec.family, "%s", window > 0 ? "qwen2" : "llama");
     return spec;
 }
 
@@ -452,12 +455,38 @@ static void what_does_not_fit_is_refused(void **state)
     assert_non_null(strstr(err.message, "--context"));
 }
 
+#ifdef ON_SOFT_CARD
+// A card that falls off: requests that run and those that come later end with its reason.
+static void a_card_that_fails_is_said(void **state)
+{
+    (void)state;
+    const struct od_engine_options options = {.on_gpu = true, .context = CONTEXT};
+    struct od_engine *engine = open_engine(model, &options);
+    struct od_error err = {0};
+    float *logits = od_alloc((size_t)LENGTH * VOCAB, sizeof *logits);
+    assert_non_null(logits);
+    assert_ok(od_engine_logits(engine, ids, LENGTH, logits, &err), &err);
+    soft_is_gone = true;
+    for (int i = 0; i < 2; i++) {
+        err = (struct od_error){0};
+        assert_int_equal(od_engine_logits(engine, ids, LENGTH, logits, &err), OD_E_IO);
+        assert_string_equal(err.message, "the card is gone");
+    }
+    soft_is_gone = false;
+    od_engine_close(engine);
+    od_free(logits);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_the_cpu_s),         cmocka_unit_test(pieces_have_the_same_bits),
         cmocka_unit_test(neighbours_change_nothing),    cmocka_unit_test(adapters_are_the_cpu_s),
         cmocka_unit_test(what_does_not_fit_is_refused),
+#ifdef ON_SOFT_CARD
+        cmocka_unit_test(a_card_that_fails_is_said),
+#endif
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
