@@ -9,6 +9,9 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"  // loops that nvcc is to unroll
 #pragma GCC diagnostic ignored "-Wcast-align"       // 16 bytes at a time
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wpass-failed"  // it may leave them as they are
+#endif
 #define HEAD_DIM 80
 #include "ops/paged/paged_body.cuh"
 #pragma GCC diagnostic pop
