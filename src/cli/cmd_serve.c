@@ -254,7 +254,13 @@ static char *read_stop(const char *text)
         const bool is_break = strncmp(at, "\\n", 2) == 0;
         const bool is_escape = is_break || strncmp(at, "\\t", 2) == 0;
         at += is_escape;
-        *end++ = is_break ? '\n' : is_escape ? '\t' : *at;
+        *end = *at;
+        if (is_break) {
+            *end = '\n';
+        } else if (is_escape) {
+            *end = '\t';
+        }
+        end++;
     }
     if (copy) {
         *end = '\0';

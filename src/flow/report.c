@@ -21,6 +21,7 @@
 #include "formats/jsonl.h"
 #include "formats/text_file.h"
 #include "formats/yaml.h"
+#include "tune/recipe.h"
 
 #define SAMPLES_MAX_BYTES ((size_t)64 << 20)
 #define SHOWN_MAX_BYTES   ((size_t)256 << 10)

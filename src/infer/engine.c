@@ -16,6 +16,7 @@
 #include "infer/responder.h"
 #include "model/gguf_model.h"
 #include "model/spec.h"
+#include "model/weights.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 

@@ -19,6 +19,7 @@
 #include "model/spec.h"
 #include "model/weights.h"
 #include "model/weights_internal.h"
+#include "ops/op.h"
 
 static enum od_status read_targets(const json_t *config, const char *path, unsigned *ret,
                                    struct od_error *err)

@@ -1,5 +1,6 @@
 // The head of a model that learns: logits, losses and gradients, a chunk of labelled rows at a time.
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -184,6 +185,7 @@ static void head_loss_chunk(struct call *call, const int32_t *rows, int64_t firs
     float *dgathered = chunk.dgathered;
     double losses[OD_HEAD_CHUNK_ROWS];
 
+    assert(gathered && x);
     for (int64_t i = 0; i < count; i++) {
         memcpy(gathered + i * c, x + rows[i] * c, (size_t)c * sizeof *x);
     }

@@ -15,6 +15,7 @@
 #define OD_OPS_ATTENTION_KERNEL_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -142,18 +143,18 @@ static inline __attribute__((always_inline)) void add_columns(float *out, const 
     od_v8 sum[8];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
-        sum[v] = od_v8_load(out + 8 * v);
+        sum[v] = od_v8_load(out + (ptrdiff_t)8 * v);
     }
     for (int64_t j = 0; j < count; j++) {
         const float *row = values + j * d;
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            sum[v] += od_v8_load(row + 8 * v) * weights[j];
+            sum[v] += od_v8_load(row + (ptrdiff_t)8 * v) * weights[j];
         }
     }
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
-        od_v8_store(out + 8 * v, sum[v]);
+        od_v8_store(out + (ptrdiff_t)8 * v, sum[v]);
     }
 }
 
