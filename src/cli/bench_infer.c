@@ -22,6 +22,7 @@
 #include "flow/bench_infer_gpu.h"
 #include "flow/bench_prompts.h"
 #include "flow/bench_shapes.h"
+#include "infer/engine.h"
 
 enum { BATCHES_MAX = 16 };
 
@@ -251,6 +252,8 @@ int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
 {
     struct od_bench_prompts_options bench = {
         .allow_vector = !cli->no_vector, .subject = "astronomy", .prompts = 64};
+    struct od_engine_options engine = {0};
+    const char *vram = NULL;
     int64_t callers = 8;
     struct od_option options[] = {
         OD_OPTION_TEXT_OF(0, "shape", "NAME", &bench.shape,
@@ -262,6 +265,8 @@ int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_TEXT_OF(0, "subject", "NAME", &bench.subject, "of MMLU", "astronomy"),
         OD_OPTION_INT_OF(0, "prompts", "N", &bench.prompts, "how many at most", "64"),
         OD_OPTION_INT_OF(0, "callers", "N", &callers, "that ask at a time", "8"),
+        OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
+                          "GPU: most that the process may take on the card (24GB)", "all of it"),
     };
     const struct od_command_spec spec = {
         .name = "bench prompts",
@@ -272,7 +277,8 @@ int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
             "computed whole, then with shared beginnings computed once, on the same weights. The\n"
             "answers must be the same. MODEL is as for bench infer.\n"
             "\n"
-            "    oneday bench prompts models/llama --data data/eval --subject astronomy",
+            "    oneday bench prompts models/llama --data data/eval --subject astronomy\n"
+            "    oneday bench prompts --device cuda --shape llama-2-7b --prompts 512 --callers 64",
         .options = options,
         .option_count = OD_COUNT_OF(options),
         .max_args = 1,
@@ -284,7 +290,7 @@ int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
     if (!od_command_parse(cli, &spec, argc, argv, &args, &exit_code)) {
         return exit_code;
     }
-    enum od_status status = od_cli_cpu_only(cli, &err);
+    enum od_status status = od_cli_engine(cli, vram, &engine, &err);
     if (status == OD_OK && args.count > 0 && (bench.shape || bench.tokenizer)) {
         status = od_fail(&err, OD_E_ARGUMENT, "give a model, or --shape and --tokenizer, not both");
     }
@@ -294,7 +300,10 @@ int od_bench_prompts_run(struct od_cli *cli, int argc, char **argv)
     if (status == OD_OK) {
         bench.model = args.count > 0 ? args.values[0] : NULL;
         bench.shape = bench.shape ? bench.shape : "gpt2-124m";
-        bench.threads = (int)cli->threads;
+        bench.threads = engine.threads;
+        bench.on_gpu = engine.on_gpu;
+        bench.gpu = engine.gpu;
+        bench.max_bytes = engine.max_bytes;
         bench.callers = (int)callers;
         status = od_bench_prompts(&bench, &result, &err);
     }

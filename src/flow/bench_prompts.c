@@ -256,6 +256,9 @@ static enum od_status run_side(const struct od_bench_prompts_options *options, c
     const struct od_engine_options engine_options = {
         .threads = options->threads,
         .no_vector = !options->allow_vector,
+        .on_gpu = options->on_gpu,
+        .gpu = options->gpu,
+        .max_bytes = options->max_bytes,
         .slots = options->callers,
         .context = 0,
         .no_prefix_reuse = !share,

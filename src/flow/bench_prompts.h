@@ -27,6 +27,9 @@ struct od_bench_prompts_options {
     const char *tokenizer;  ///< folder, of a shape; NULL: the byte tokenizer
     int threads;            ///< 0: all processors
     bool allow_vector;
+    bool on_gpu;  ///< which is then `gpu`, of which `max_bytes` may be taken [what is free]
+    int gpu;
+    uint64_t max_bytes;
     const char *data;     ///< folder with mmlu/; NULL: questions are made up
     const char *subject;  ///< of MMLU
     int64_t prompts;      ///< at most so many
