@@ -169,19 +169,35 @@ static void run(int threads, bool vector, bool accumulate, struct results *ret)
     od_cpu_close(&cpu);
 }
 
+// A sum, and that of its terms' sizes, which bounds what rounding does to it.
+struct sum {
+    double value;
+    double size;
+};
+
 // X A^T of the rows of a part, by the definition.
-static double folded(int t, int part, int r)
+static struct sum folded(int t, int part, int r)
 {
-    double sum = 0.0;
+    struct sum sum = {0};
     for (int i = 0; i < K; i++) {
-        sum += (double)x[t * K + i] * (double)a[(part * R + r) * K + i];
+        const double one = (double)x[t * K + i] * (double)a[(part * R + r) * K + i];
+        sum.value += one;
+        sum.size += fabs(one);
     }
     return sum;
 }
 
-static void near_value(double got, double want, double size, const char *what, int at)
+// Add `inner` times a factor.
+static void add_times(struct sum *sum, struct sum inner, double factor)
 {
-    if (!(fabs(got - want) <= 2e-6 * size + 1e-12)) {
+    sum->value += inner.value * factor;
+    sum->size += inner.size * fabs(factor);
+}
+
+static void near_value(double got, struct sum sum, const char *what, int at)
+{
+    const double want = sum.value;
+    if (!(fabs(got - want) <= 2e-6 * sum.size + 1e-12)) {
         fail_msg("seed %llu: %s[%d] is %.9g, not %.9g", (unsigned long long)test_seed(), what, at,
                  got, want);
     }
@@ -194,28 +210,27 @@ static void check_forward(const struct results *got)
         rounded_row(x + t * K, NULL, K, row);
         for (int n = 0; n < N; n++) {
             const int part = n / ROWS;
-            double sum = (double)res[t * N + n] + (double)bias[n];
-            double size = fabs(sum);
+            struct sum sum = {(double)res[t * N + n] + (double)bias[n],
+                              fabs((double)res[t * N + n]) + fabs((double)bias[n])};
             for (int i = 0; i < K; i++) {
-                sum += row[i] * weight(n, i, true);
-                size += fabs(row[i] * weight(n, i, true));
+                add_times(&sum, (struct sum){row[i], fabs(row[i])}, weight(n, i, true));
             }
             for (int r = 0; r < R; r++) {
-                const double one = (double)SCALE * folded(t, part, r) * (double)b[n * R + r];
-                sum += one;
-                size += fabs(one) + 1.0;
+                add_times(&sum, folded(t, part, r), (double)SCALE * (double)b[n * R + r]);
             }
-            near_value((double)got->y[t * N + n], sum, size, "y", t * N + n);
+            near_value((double)got->y[t * N + n], sum, "y", t * N + n);
         }
     }
 }
 
 // What flows to X A^T: dY B of a part.
-static double folded_gradient(int t, int part, int r)
+static struct sum folded_gradient(int t, int part, int r)
 {
-    double sum = 0.0;
+    struct sum sum = {0};
     for (int n = part * ROWS; n < (part + 1) * ROWS; n++) {
-        sum += (double)SCALE * (double)dy[t * N + n] * (double)b[n * R + r];
+        const double one = (double)SCALE * (double)dy[t * N + n] * (double)b[n * R + r];
+        sum.value += one;
+        sum.size += fabs(one);
     }
     return sum;
 }
@@ -226,21 +241,17 @@ static void check_input_gradient(const struct results *got, bool accumulate)
         double row[N];
         rounded_row(dy + t * N, scales, N, row);
         for (int i = 0; i < K; i++) {
-            double sum = accumulate ? 0.25 * ((t * K + i) % 5) : 0.0;
-            double size = fabs(sum);
+            const double before = accumulate ? 0.25 * ((t * K + i) % 5) : 0.0;
+            struct sum sum = {before, before};
             for (int n = 0; n < N; n++) {
-                sum += row[n] * weight(n, i, false);
-                size += fabs(row[n] * weight(n, i, false));
+                add_times(&sum, (struct sum){row[n], fabs(row[n])}, weight(n, i, false));
             }
             for (int part = 0; part < PARTS; part++) {
                 for (int r = 0; r < R; r++) {
-                    const double one =
-                        folded_gradient(t, part, r) * (double)a[(part * R + r) * K + i];
-                    sum += one;
-                    size += fabs(one) + 1.0;
+                    add_times(&sum, folded_gradient(t, part, r), (double)a[(part * R + r) * K + i]);
                 }
             }
-            near_value((double)got->dx[t * K + i], sum, size, "dx", t * K + i);
+            near_value((double)got->dx[t * K + i], sum, "dx", t * K + i);
         }
     }
 }
@@ -250,23 +261,18 @@ static void check_adapter_gradients(const struct results *got)
     for (int part = 0; part < PARTS; part++) {
         for (int r = 0; r < R; r++) {
             for (int i = 0; i < K; i++) {
-                double sum = 0.0;
-                double size = 0.0;
+                struct sum sum = {0};
                 for (int t = 0; t < T; t++) {
-                    sum += folded_gradient(t, part, r) * (double)x[t * K + i];
-                    size += fabs(folded_gradient(t, part, r) * (double)x[t * K + i]) + 1.0;
+                    add_times(&sum, folded_gradient(t, part, r), (double)x[t * K + i]);
                 }
-                near_value((double)got->da[(part * R + r) * K + i], sum, size, "da", i);
+                near_value((double)got->da[(part * R + r) * K + i], sum, "da", i);
             }
             for (int n = part * ROWS; n < (part + 1) * ROWS; n++) {
-                double sum = 0.0;
-                double size = 0.0;
+                struct sum sum = {0};
                 for (int t = 0; t < T; t++) {
-                    const double one = (double)SCALE * folded(t, part, r) * (double)dy[t * N + n];
-                    sum += one;
-                    size += fabs(one) + 1.0;
+                    add_times(&sum, folded(t, part, r), (double)SCALE * (double)dy[t * N + n]);
                 }
-                near_value((double)got->db[n * R + r], sum, size, "db", n);
+                near_value((double)got->db[n * R + r], sum, "db", n);
             }
         }
     }
@@ -317,7 +323,8 @@ static void long_rows(void **state)
         static double want[LONG_K];
         rounded_row(from + t * LONG_K, NULL, LONG_K, want);
         for (int i = 0; i < LONG_K; i++) {
-            near_value((double)to[0][t * LONG_K + i], want[i], fabs(want[i]), "row", i);
+            near_value((double)to[0][t * LONG_K + i], (struct sum){want[i], fabs(want[i])}, "row",
+                       i);
         }
     }
 }
