@@ -67,7 +67,7 @@ static void remove_folders(void)
 
 const char *test_folder(void)
 {
-    const char *temp = getenv("TMPDIR");
+    struct od_error err = {0};
     if (folder_count == 0) {
         (void)atexit(remove_folders);
     }
@@ -75,9 +75,8 @@ const char *test_folder(void)
         fail_msg("too many temporary folders");
     }
     char *path = folders[folder_count];
-    (void)snprintf(path, OD_PATH_MAX_BYTES, "%s/oneday-test-XXXXXX", temp ? temp : "/tmp");
-    if (!mkdtemp(path)) {
-        fail_msg("cannot make a temporary folder");
+    if (od_dir_make_temporary("oneday-test", path, &err) != OD_OK) {
+        fail_msg("%s", err.message);
     }
     folder_count++;
     return path;

@@ -322,6 +322,29 @@ static int remove_one(const char *path, const struct stat *info, int type, struc
     return must_fail() ? -1 : remove(path);
 }
 
+enum od_status od_dir_make_temporary(const char *name, char ret[OD_PATH_MAX_BYTES],
+                                     struct od_error *err)
+{
+    enum { LETTERS = 6 };  // that mkdtemp chooses in place of as many X
+    const char *temp = getenv("TMPDIR");
+    const int size = snprintf(ret, OD_PATH_MAX_BYTES - LETTERS, "%s/%s-",
+                              temp && temp[0] != '\0' ? temp : "/tmp", name);
+    if (size < 0 || size >= OD_PATH_MAX_BYTES - LETTERS) {
+        ret[0] = '\0';
+        return od_fail(err, OD_E_LIMIT, "the name of a temporary folder is too long");
+    }
+    memset(ret + size, 'X', LETTERS);
+    ret[size + LETTERS] = '\0';
+    if (!mkdtemp(ret)) {
+        const int reason = errno;
+        const enum od_status status = od_fail(
+            err, OD_E_IO, "cannot make the temporary folder '%s': %s", ret, strerror(reason));
+        ret[0] = '\0';
+        return status;
+    }
+    return OD_OK;
+}
+
 enum od_status od_dir_remove(const char *path, struct od_error *err)
 {
     if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {

@@ -57,6 +57,9 @@ void od_writer_abort(struct od_writer *writer);
 
 /** Make a folder and its parents; one that exists is fine. */
 enum od_status od_dir_make(const char *path, struct od_error *err) OD_MUST_CHECK;
+/** Make a private folder NAME-(six letters) in $TMPDIR, else in /tmp. */
+enum od_status od_dir_make_temporary(const char *name, char ret[OD_PATH_MAX_BYTES],
+                                     struct od_error *err) OD_MUST_CHECK;
 /** Remove a folder with all that is in it (does not follow links); one that is absent is fine. */
 enum od_status od_dir_remove(const char *path, struct od_error *err) OD_MUST_CHECK;
 /** fsync a folder, so that a rename in it survives a crash. */

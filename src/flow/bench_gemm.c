@@ -11,18 +11,10 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
+#include "flow/bench_read.h"
 #include "formats/half.h"
 
-enum {
-    ROUNDS_MIN = 5,
-    ROUNDS_MAX = 400,
-    READ_FLOATS = 16 << 20,
-    READ_STREAMS = 4,
-    LINE_WORDS = 8,
-    READ_AHEAD_WORDS = 128,
-    FEW_ROWS = 16,
-    LARGE = 4096
-};
+enum { ROUNDS_MIN = 5, ROUNDS_MAX = 400, READ_FLOATS = 16 << 20, FEW_ROWS = 16, LARGE = 4096 };
 static const double SLICE_S = 0.01;
 static const double SECONDS_MAX = 600.0;
 
@@ -203,36 +195,11 @@ static double run_slice(struct bench *bench, struct clocks *ret_took)
     return flop;
 }
 
-struct reading {
-    const uint64_t *data;
-    uint64_t sum[OD_THREADS_MAX];
-};
-
-/** Four streams at once, fetched ahead: what a core can read at best. */
-static void read_part(void *context, int64_t first, int64_t last, int thread)
-{
-    struct reading *reading = context;
-    const int64_t words = (last - first) / READ_STREAMS;
-    const uint64_t *data = reading->data + first;
-    uint64_t sum = 0;
-    for (int64_t i = 0; i + LINE_WORDS <= words; i += LINE_WORDS) {
-        for (int stream = 0; stream < READ_STREAMS; stream++) {
-            const uint64_t *line = data + (int64_t)stream * words + i;
-            __builtin_prefetch(line + READ_AHEAD_WORDS);
-            sum += ((line[0] + line[1]) + (line[2] + line[3])) +
-                   ((line[4] + line[5]) + (line[6] + line[7]));
-        }
-    }
-    reading->sum[thread] = sum;
-}
-
 /** Bytes a second when all threads read as much as the weights of the shapes with few rows. */
 static double read_rate(struct bench *bench)
 {
-    struct reading reading = {.data = (const uint64_t *)(const void *)bench->b};
     const struct clocks start = clocks_now();
-    od_pool_run(bench->pool, READ_FLOATS / 2, (int64_t)READ_STREAMS * LINE_WORDS, read_part,
-                &reading);
+    od_bench_read(bench->pool, bench->b, (size_t)READ_FLOATS * sizeof(float));
     return (double)READ_FLOATS * sizeof(float) / clocks_since(start).wall;
 }
 

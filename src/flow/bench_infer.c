@@ -4,31 +4,26 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "base/threads.h"
 #include "device/cpu/gemm.h"
+#include "flow/bench_read.h"
 #include "flow/bench_session.h"
 #include "flow/bench_shapes.h"
 #include "infer/engine.h"
 #include "infer/pages.h"
 #include "model/spec.h"
 
-enum {
-    ROUNDS_MAX = 64,
-    TOKENS_MAX = 1 << 20,
-    READ_STREAMS = 4,
-    LINE_WORDS = 8,
-    READ_AHEAD_WORDS = 128,
-    STREAM_IDS = 0x42494E46
-};
+enum { ROUNDS_MAX = 64, TOKENS_MAX = 1 << 20, STREAM_IDS = 0x42494E46 };
 static const double PEAK_SLICE_S = 0.05;
 
 struct bench {
     const struct od_bench_infer_options *options;
-    char folder[OD_BENCH_FOLDER_BYTES];
+    char folder[OD_PATH_MAX_BYTES];
     const char *path;
     char name[256];
     struct od_engine *engine;
@@ -61,40 +56,16 @@ struct rounds {
     int count;
 };
 
-struct reading {
-    const uint64_t *words;
-    uint64_t sum[OD_THREADS_MAX];
-};
-
-// Four streams at once, fetched ahead: what a core can read at best.
-static void read_part(void *context, int64_t first, int64_t last, int thread)
-{
-    struct reading *reading = context;
-    const int64_t words = (last - first) / READ_STREAMS;
-    const uint64_t *data = reading->words + first;
-    uint64_t sum = 0;
-    for (int64_t i = 0; i + LINE_WORDS <= words; i += LINE_WORDS) {
-        for (int stream = 0; stream < READ_STREAMS; stream++) {
-            const uint64_t *line = data + (int64_t)stream * words + i;
-            __builtin_prefetch(line + READ_AHEAD_WORDS);
-            sum += ((line[0] + line[1]) + (line[2] + line[3])) +
-                   ((line[4] + line[5]) + (line[6] + line[7]));
-        }
-    }
-    reading->sum[thread] = sum;
-}
-
 // Bytes a second when all threads read the engine's weights and do nothing else.
 static double read_ceiling(const struct bench *bench)
 {
     size_t bytes = 0;
-    struct reading reading = {.words = od_engine_weights(bench->engine, &bytes)};
-    if (!reading.words) {
+    const void *weights = od_engine_weights(bench->engine, &bytes);
+    if (!weights) {
         return 0.0;
     }
     const double start = od_clock_s();
-    od_pool_run(bench->pool, (int64_t)(bytes / sizeof *reading.words),
-                (int64_t)READ_STREAMS * LINE_WORDS, read_part, &reading);
+    od_bench_read(bench->pool, weights, bytes);
     return (double)bytes / (od_clock_s() - start);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -291,7 +292,7 @@ enum od_status od_bench_prompts(const struct od_bench_prompts_options *options,
 {
     struct questions questions = {.asked = NULL};
     struct od_bench_prompts_result result = {.prompts = 0};
-    char folder[OD_BENCH_FOLDER_BYTES] = "";
+    char folder[OD_PATH_MAX_BYTES] = "";
     if (options->prompts < 1 || options->prompts > OD_BENCH_PROMPTS_MAX || options->callers < 1 ||
         options->callers > OD_BENCH_CALLERS_MAX) {
         return od_fail(err, OD_E_ARGUMENT, "prompts must be 1 to %d, callers 1 to %d",

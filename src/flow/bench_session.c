@@ -1,7 +1,6 @@
 #include "flow/bench_session.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -47,13 +46,12 @@ static enum od_status write_config(const struct od_spec *spec, struct od_bench_s
                                    struct od_error *err)
 {
     struct od_buf text;
-    (void)snprintf(bench->folder, sizeof bench->folder, "/tmp/oneday-bench-XXXXXX");
-    if (!mkdtemp(bench->folder)) {
-        bench->folder[0] = '\0';
-        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
+    enum od_status status = od_dir_make_temporary("oneday-bench", bench->folder, err);
+    if (status != OD_OK) {
+        return status;
     }
     od_buf_init(&text, 1 << 20);
-    enum od_status status = od_spec_write(spec, &text, err);
+    status = od_spec_write(spec, &text, err);
     if (status == OD_OK) {
         status = od_path_join(bench->config, bench->folder, "config.json", err);
     }

@@ -30,7 +30,7 @@ struct od_bench_work {
 
 /** A session with what it is made of. */
 struct od_bench_session {
-    char folder[64];  ///< temporary, holds the config that the recipe names
+    char folder[OD_PATH_MAX_BYTES];  ///< temporary, holds the config that the recipe names
     char config[OD_PATH_MAX_BYTES];
     struct od_recipe recipe;
     struct od_session session;

@@ -2,8 +2,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -113,7 +111,7 @@ static enum od_status read_shape(const char *shape, struct od_spec *ret, struct 
 }
 
 enum od_status od_bench_folder_make(const char *shape, const char *tokenizer,
-                                    char folder[OD_BENCH_FOLDER_BYTES], struct od_error *err)
+                                    char folder[OD_PATH_MAX_BYTES], struct od_error *err)
 {
     struct od_spec spec;
     struct od_buf text;
@@ -123,10 +121,8 @@ enum od_status od_bench_folder_make(const char *shape, const char *tokenizer,
     if (status != OD_OK) {
         return status;
     }
-    (void)snprintf(folder, OD_BENCH_FOLDER_BYTES, "/tmp/oneday-bench-XXXXXX");
-    if (!mkdtemp(folder)) {
-        folder[0] = '\0';
-        return od_fail(err, OD_E_IO, "cannot make a temporary folder");
+    if ((status = od_dir_make_temporary("oneday-bench", folder, err)) != OD_OK) {
+        return status;
     }
     od_buf_init(&text, 1 << 20);
     if ((status = od_spec_write(&spec, &text, err)) == OD_OK &&

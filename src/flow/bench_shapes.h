@@ -7,6 +7,7 @@
 #ifndef OD_FLOW_BENCH_SHAPES_H
 #define OD_FLOW_BENCH_SHAPES_H
 
+#include "base/file.h"
 #include "base/status.h"
 #include "model/spec.h"
 
@@ -18,15 +19,13 @@
 /** The shape of that name, without begin and end tokens; NULL: not known. @memory Static. */
 const struct od_spec *od_bench_shape(const char *name);
 
-enum { OD_BENCH_FOLDER_BYTES = 64 };
-
 /**
  * Make a temporary folder that holds a shape's config and a tokenizer, all that an engine with drawn
  * weights reads. `shape` is a name, or a config.json; `tokenizer` a folder, NULL: the byte tokenizer.
  * @memory od_bench_folder_remove, after a failure as well.
  */
 enum od_status od_bench_folder_make(const char *shape, const char *tokenizer,
-                                    char folder[OD_BENCH_FOLDER_BYTES],
+                                    char folder[OD_PATH_MAX_BYTES],
                                     struct od_error *err) OD_MUST_CHECK;
 /** Remove it; nothing where `folder` is "". */
 void od_bench_folder_remove(const char *folder);

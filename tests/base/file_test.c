@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -263,6 +264,33 @@ static void folders(void **state)
     assert_int_equal(names_in(outside), 1);
 }
 
+// Private folders where $TMPDIR says; a place that is not there is named.
+static void temporary_folders(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    char one[OD_PATH_MAX_BYTES];
+    char two[OD_PATH_MAX_BYTES];
+    char nowhere[OD_PATH_MAX_BYTES];
+    const char *folder = test_folder();
+    const char *before = getenv("TMPDIR");
+    char *kept = before ? od_memdup(before, strlen(before)) : NULL;
+    assert_int_equal(setenv("TMPDIR", folder, 1), 0);
+    assert_ok(od_dir_make_temporary("made", one, &err), &err);
+    assert_ok(od_dir_make_temporary("made", two, &err), &err);
+    assert_string_not_equal(one, two);
+    assert_true(od_path_is_dir(one) && od_path_is_dir(two));
+    assert_int_equal(strncmp(one, folder, strlen(folder)), 0);
+    assert_int_equal(names_in(folder), 2);
+    assert_ok(od_path_join(nowhere, folder, "nowhere", &err), &err);
+    assert_int_equal(setenv("TMPDIR", nowhere, 1), 0);
+    assert_int_equal(od_dir_make_temporary("made", one, &err), OD_E_IO);
+    assert_non_null(strstr(err.message, nowhere));
+    assert_int_equal(one[0], '\0');
+    assert_int_equal(kept ? setenv("TMPDIR", kept, 1) : unsetenv("TMPDIR"), 0);
+    od_free(kept);
+}
+
 static void paths(void **state)
 {
     (void)state;
@@ -284,10 +312,15 @@ static void paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_and_writes), cmocka_unit_test(copies_what_is_there),
-        cmocka_unit_test(writer),           cmocka_unit_test(write_faults),
-        cmocka_unit_test(folder_replaced),  cmocka_unit_test(killed_at),
-        cmocka_unit_test(folders),          cmocka_unit_test(paths),
+        cmocka_unit_test(reads_and_writes),
+        cmocka_unit_test(copies_what_is_there),
+        cmocka_unit_test(writer),
+        cmocka_unit_test(write_faults),
+        cmocka_unit_test(folder_replaced),
+        cmocka_unit_test(killed_at),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(temporary_folders),
+        cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,10 +42,7 @@ static void scenario_fuzz_remove(void)
 
 static void scenario_fuzz_make(struct scenario_fuzz *fuzz)
 {
-    const char *temp = getenv("TMPDIR");
-    (void)snprintf(fuzz->folder, sizeof fuzz->folder, "%s/oneday-fuzz-XXXXXX",
-                   temp ? temp : "/tmp");
-    if (!mkdtemp(fuzz->folder) ||
+    if (od_dir_make_temporary("oneday-fuzz", fuzz->folder, NULL) != OD_OK ||
         od_path_join(fuzz->parent, fuzz->folder, fuzz->below, NULL) != OD_OK ||
         od_dir_make(fuzz->parent, NULL) != OD_OK ||
         od_path_join(fuzz->path, fuzz->parent, fuzz->name, NULL) != OD_OK) {

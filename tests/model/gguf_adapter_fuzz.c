@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "base/status.h"
 #include "formats/gguf.h"
 #include "fuzz.h"
@@ -29,17 +29,17 @@ static bool read_model(struct od_program *program)
                                                .cache_slots = 1,
                                                .cache_length = 1,
                                                .logit_rows = 1};
-    char path[] = "/tmp/oneday-fuzz-XXXXXX";
+    char folder[OD_PATH_MAX_BYTES];
+    char path[OD_PATH_MAX_BYTES];
     struct od_spec spec;
-    const int fd = mkstemp(path);
-    if (fd < 0) {
+    if (od_dir_make_temporary("oneday-fuzz", folder, NULL) != OD_OK) {
         return false;
     }
-    const bool good = write(fd, CONFIG, sizeof CONFIG - 1) == (ssize_t)(sizeof CONFIG - 1) &&
+    const bool good = od_path_join(path, folder, "config.json", NULL) == OD_OK &&
+                      od_file_write(path, CONFIG, sizeof CONFIG - 1, NULL) == OD_OK &&
                       od_spec_read(path, &spec, NULL) == OD_OK &&
-                      od_program_build(&spec, &options, program, NULL) == OD_OK;
-    (void)close(fd);
-    (void)unlink(path);
+                      od_program_build(&spec, &options, program, NULL) == OD_OK &&
+                      od_dir_remove(folder, NULL) == OD_OK;
     return good;
 }
 
