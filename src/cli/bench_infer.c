@@ -147,6 +147,7 @@ int od_bench_infer_run(struct od_cli *cli, int argc, char **argv)
         OD_OPTION_INT_OF(0, "cut", "L", &card.layers, "GPU: so many layers only", "all"),
         OD_OPTION_TEXT_OF(0, "vram", "SIZE", &vram,
                           "GPU: most that the process may take on the card (24GB)", "all of it"),
+        OD_OPTION_FLAG_OF(0, "profile", &card.profile, "GPU: milliseconds by part of a pass"),
         OD_OPTION_FLAG_OF(0, "no-library", &card.no_library,
                           "GPU: own matrix products even where cuBLASLt is found"),
     };

@@ -10,6 +10,7 @@
 #include "cli/commit.h"
 #include "cli/options.h"
 #include "flow/bench_infer_gpu.h"
+#include "ops/gpu.h"
 
 static void print_infer_line(const char *how, const struct od_bench_infer_gpu_result *r,
                              const struct od_bench_infer_gpu_speed *s)
@@ -23,7 +24,46 @@ static void print_infer_line(const char *how, const struct od_bench_infer_gpu_re
     (void)putchar('\n');
 }
 
-static json_t *infer_json(const struct od_bench_infer_gpu_result *r, int64_t prompt, bool invariant)
+// Milliseconds of each part, prompts beside steps.
+static void print_infer_parts(const char *how, const struct od_bench_infer_gpu_result *r,
+                              const struct od_bench_infer_gpu_speed *s)
+{
+    (void)printf("  %-22s %11s", how, "prompt");
+    for (int i = 0; i < OD_BENCH_INFER_GPU_BATCHES; i++) {
+        (void)printf("  %3lld at a time", (long long)r->batch[i]);
+    }
+    (void)putchar('\n');
+    for (int part = 0; part < OD_GPU_PART_COUNT; part++) {
+        double any = 0.0;
+        for (int i = 0; i <= OD_BENCH_INFER_GPU_BATCHES; i++) {
+            any += s->part_ms[i][part];
+        }
+        if (any <= 0.0) {
+            continue;
+        }
+        (void)printf("  %-22s %8.3f ms", od_gpu_part_name((enum od_gpu_part)part),
+                     s->part_ms[0][part]);
+        for (int i = 0; i < OD_BENCH_INFER_GPU_BATCHES; i++) {
+            (void)printf("  %10.3f ms", s->part_ms[1 + i][part]);
+        }
+        (void)putchar('\n');
+    }
+}
+
+static json_t *parts_json(const double part_ms[])
+{
+    json_t *parts = json_object();
+    for (int i = 0; i < OD_GPU_PART_COUNT; i++) {
+        if (part_ms[i] > 0.0) {
+            json_object_set_new(parts, od_gpu_part_name((enum od_gpu_part)i),
+                                json_real(part_ms[i]));
+        }
+    }
+    return parts;
+}
+
+static json_t *infer_json(const struct od_bench_infer_gpu_result *r,
+                          const struct od_bench_infer_gpu_options *options, bool invariant)
 {
     const struct od_bench_infer_gpu_speed *s = invariant ? &r->invariant : &r->fastest;
     char name[80];
@@ -34,14 +74,20 @@ static json_t *infer_json(const struct od_bench_infer_gpu_result *r, int64_t pro
         (void)strftime(date, sizeof date, "%Y-%m-%d", &day);
     }
     (void)snprintf(name, sizeof name, "infer %s", r->shape);
-    return json_pack(
+    json_t *row = json_pack(
         "{ss sb sI ss ss ss ss sf sf sf sf sI sf sf sI sf sf}", "case", name, "batch_invariant",
-        invariant, "seq_len", (json_int_t)prompt, "date", date, "gpu", r->gpu, "driver", r->driver,
-        "commit", od_commit, "ceiling_tflops", 1e-12 * r->ceiling, "memory_bytes_per_s",
+        invariant, "seq_len", (json_int_t)options->prompt, "date", date, "gpu", r->gpu, "driver",
+        r->driver, "commit", od_commit, "ceiling_tflops", 1e-12 * r->ceiling, "memory_bytes_per_s",
         r->memory_bytes, "prompt_tokens_per_s", s->prompt_tokens_per_s, "prompt_share_of_ceiling",
         s->prompt_share, "batch_a", (json_int_t)r->batch[0], "tokens_per_s_a", s->tokens_per_s[0],
         "share_of_memory_a", s->share[0], "batch_b", (json_int_t)r->batch[1], "tokens_per_s_b",
         s->tokens_per_s[1], "share_of_memory_b", s->share[1]);
+    if (row && options->profile) {
+        json_object_set_new(row, "prompt_parts_ms", parts_json(s->part_ms[0]));
+        json_object_set_new(row, "parts_ms_a", parts_json(s->part_ms[1]));
+        json_object_set_new(row, "parts_ms_b", parts_json(s->part_ms[2]));
+    }
+    return row;
 }
 
 enum od_status od_bench_infer_gpu_run(const struct od_cli *cli,
@@ -51,7 +97,7 @@ enum od_status od_bench_infer_gpu_run(const struct od_cli *cli,
     struct od_bench_infer_gpu_result result;
     const enum od_status status = od_bench_infer_gpu(options, &result, err);
     for (int i = 0; status == OD_OK && cli->json && i < 2; i++) {
-        json_t *row = infer_json(&result, options->prompt, i == 0);
+        json_t *row = infer_json(&result, options, i == 0);
         (void)json_dumpf(row, stdout, JSON_COMPACT);
         (void)putchar('\n');
         json_decref(row);
@@ -62,6 +108,10 @@ enum od_status od_bench_infer_gpu_run(const struct od_cli *cli,
                      1e-9 * result.memory_bytes);
         print_infer_line("batch-invariant", &result, &result.invariant);
         print_infer_line("fastest", &result, &result.fastest);
+        if (options->profile) {
+            print_infer_parts("batch-invariant", &result, &result.invariant);
+            print_infer_parts("fastest", &result, &result.fastest);
+        }
     }
     return status;
 }

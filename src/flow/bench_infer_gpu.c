@@ -16,6 +16,7 @@
 #include "infer/machine.h"
 #include "infer/pages.h"
 #include "model/spec.h"
+#include "ops/gpu.h"
 
 enum { COPY_BYTES = 1 << 30, COPIES = 20, WARM = 3, STEPS_MAX = 4096, PROMPT_MAX = 1 << 17 };
 static const int64_t batches[OD_BENCH_INFER_GPU_BATCHES] = {1, 64};
@@ -67,6 +68,7 @@ struct bench {
     int64_t table_pages;
     int64_t sequences;
     int64_t steps;
+    bool profile;
     struct od_machine *machine;
     int32_t *page_table;
     int32_t *room;  // adapter, logit_slot, logit_position
@@ -119,13 +121,31 @@ static enum od_status run_step(struct bench *b, int64_t batch, struct od_error *
     return machine->run(machine, &pass, err);
 }
 
+static enum od_status run_pass(struct bench *b, int64_t batch, struct od_error *err)
+{
+    return batch == 0 ? run_prompt(b, 0, err) : run_step(b, batch, err);
+}
+
+// Where the time of one pass goes.
+static enum od_status profile_pass(struct bench *b, int64_t batch, double part_ms[],
+                                   struct od_error *err)
+{
+    struct od_gpu *gpu = od_machine_gpu(b->machine);
+    enum od_status status = od_gpu_profile_begin(gpu, err);
+    if (status == OD_OK) {
+        status = run_pass(b, batch, err);
+    }
+    return status == OD_OK ? od_gpu_profile_end(gpu, part_ms, err) : status;
+}
+
 // The median second of a prompt (batch 0) or of a step.
-static enum od_status time_passes(struct bench *b, int64_t batch, double *ret, struct od_error *err)
+static enum od_status time_passes(struct bench *b, int64_t batch, double part_ms[], double *ret,
+                                  struct od_error *err)
 {
     enum od_status status = OD_OK;
     for (int64_t i = -WARM; status == OD_OK && i < b->steps; i++) {
         const double start = od_clock_s();
-        status = batch == 0 ? run_prompt(b, 0, err) : run_step(b, batch, err);
+        status = run_pass(b, batch, err);
         if (i >= 0) {
             b->took[i] = od_clock_s() - start;
         }
@@ -133,6 +153,9 @@ static enum od_status time_passes(struct bench *b, int64_t batch, double *ret, s
     if (status == OD_OK) {
         od_bench_sort(b->took, (size_t)b->steps);
         *ret = b->took[b->steps / 2];
+    }
+    if (status == OD_OK && b->profile) {
+        status = profile_pass(b, batch, part_ms, err);
     }
     return status;
 }
@@ -147,7 +170,7 @@ static enum od_status measure(struct bench *b, const struct od_bench_infer_gpu_r
         2.0 * (double)b->prompt * (double)s->heads * (double)s->head_dim * (double)s->layers;
     const double flops = (bytes.weights - head + attention) * (double)b->prompt + head;
     double took = 0.0;
-    enum od_status status = time_passes(b, 0, &took, err);
+    enum od_status status = time_passes(b, 0, speed->part_ms[0], &took, err);
     if (status == OD_OK) {
         speed->prompt_tokens_per_s = (double)b->prompt / took;
         speed->prompt_share = flops / took / result->ceiling;
@@ -156,7 +179,7 @@ static enum od_status measure(struct bench *b, const struct od_bench_infer_gpu_r
         status = run_prompt(b, i, err);
     }
     for (int i = 0; status == OD_OK && i < OD_BENCH_INFER_GPU_BATCHES; i++) {
-        status = time_passes(b, batches[i], &took, err);
+        status = time_passes(b, batches[i], speed->part_ms[1 + i], &took, err);
         if (status == OD_OK) {
             const double moved = bytes.weights + bytes.position * (double)(batches[i] * b->prompt);
             speed->tokens_per_s[i] = (double)batches[i] / took;
@@ -180,7 +203,8 @@ static enum od_status run(const struct od_spec *spec,
                       .prompt = options->prompt,
                       .table_pages = (options->prompt + OD_PAGE_ROWS - 1) / OD_PAGE_ROWS,
                       .sequences = batches[OD_BENCH_INFER_GPU_BATCHES - 1],
-                      .steps = options->steps};
+                      .steps = options->steps,
+                      .profile = options->profile};
     const int64_t pages = b.table_pages * b.sequences;
     struct od_machine_options machine_options = {.spec = spec,
                                                  .engine = &engine,

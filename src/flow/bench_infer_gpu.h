@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "ops/gpu.h"
 
 /** Sequences at a time that generation is measured with. */
 enum { OD_BENCH_INFER_GPU_BATCHES = 2 };
@@ -29,6 +30,7 @@ struct od_bench_infer_gpu_options {
     int64_t steps;       ///< that are timed
     int gpu;
     bool no_library;
+    bool profile;
 };
 
 /** One way to take products. */
@@ -37,6 +39,8 @@ struct od_bench_infer_gpu_speed {
     double prompt_share;  ///< of the ceiling of products
     double tokens_per_s[OD_BENCH_INFER_GPU_BATCHES];
     double share[OD_BENCH_INFER_GPU_BATCHES];  ///< of the speed of memory
+    /// With `profile`: milliseconds of a prompt, then of a step of each batch.
+    double part_ms[1 + OD_BENCH_INFER_GPU_BATCHES][OD_GPU_PART_COUNT];
 };
 
 struct od_bench_infer_gpu_result {

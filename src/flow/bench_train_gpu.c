@@ -21,6 +21,7 @@
 
 enum { CEILING_SIZE = 8192, CEILING_PRODUCTS = 60, STEPS_MAX = 4096, WARM_STEPS = 3 };
 static const double CEILING_WARM_S = 3.0;
+static const double WARM_STEPS_S = 10.0;
 
 // The card while the ceiling is measured.
 struct ceiling {
@@ -131,8 +132,11 @@ static enum od_status measure(struct od_session *session,
     if (!options->no_tuning) {
         status = od_session_measure(session, err);
     }
+    const double warming = od_clock_s();
     for (int i = 0; status == OD_OK && i < WARM_STEPS; i++) {
-        status = od_session_step(session, &report, err);
+        if (i == 0 || od_clock_s() - warming < WARM_STEPS_S) {  // long steps warm the card up alone
+            status = od_session_step(session, &report, err);
+        }
     }
     const double energy = od_cuda_energy_j(session->cuda);
     for (int64_t i = 0; status == OD_OK && i < options->steps; i++) {

@@ -73,6 +73,8 @@ struct od_machine_options {
 enum od_status od_machine_open_cpu(const struct od_machine_options *options,
                                    struct od_machine **ret, struct od_error *err) OD_MUST_CHECK;
 
+struct od_gpu;
+
 /** Bytes of a machine on a GPU: weights that a pass reads, and keys and values of one position. */
 struct od_machine_bytes {
     double weights;
@@ -86,5 +88,7 @@ enum od_status od_machine_open_gpu(const struct od_machine_options *options,
 
 /** What the passes of a machine that od_machine_open_gpu opened read. */
 struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *machine);
+/** The walker of such a machine, to take the times of its parts. @memory Lends. */
+struct od_gpu *od_machine_gpu(struct od_machine *machine);
 
 #endif

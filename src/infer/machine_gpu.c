@@ -318,6 +318,11 @@ static void random_weights(struct gpu_machine *machine)
     }
 }
 
+struct od_gpu *od_machine_gpu(struct od_machine *machine)
+{
+    return ((struct gpu_machine *)machine)->gpu;
+}
+
 struct od_machine_bytes od_machine_gpu_bytes(const struct od_machine *machine)
 {
     const struct od_program *program = &((const struct gpu_machine *)machine)->program;

@@ -188,6 +188,7 @@ static void adapt(struct od_gpu_serve *serve, const struct od_op *op)
     od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_LORA_INPUTS], grid, args);
     grid.z = od_gpu_blocks(op->n, OD_LORA_SPAN);
     od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_LORA_OUTPUTS], grid, args);
+    od_gpu_mark(serve->gpu, OD_GPU_PART_ADAPTER);
 }
 
 static void append(struct od_gpu_serve *serve, const struct od_op *op)
@@ -240,17 +241,20 @@ static void attention(struct od_gpu_serve *serve, const struct od_op *op)
     void *arguments[] = {&args};
     const int32_t tiles = od_paged_head_tiles(op->heads, op->kv_heads);
     append(serve, op);
+    od_gpu_mark(serve->gpu, OD_GPU_PART_COPY);
     od_cuda_launch(gpu->cuda, serve->attend,
                    (struct od_cuda_grid){.x = od_gpu_blocks(lists->item_count, OD_PAGED_WARPS),
                                          .y = (unsigned)(op->kv_heads * tiles),
                                          .threads = OD_PAGED_WARPS * 32},
                    arguments);
+    od_gpu_mark(serve->gpu, OD_GPU_PART_ATTENTION);
     if (lists->join_count > 0) {
         od_cuda_launch(gpu->cuda, serve->join,
                        (struct od_cuda_grid){.x = (unsigned)lists->join_count,
                                              .y = (unsigned)op->heads,
                                              .threads = 32},
                        arguments);
+        od_gpu_mark(serve->gpu, OD_GPU_PART_ADD);
     }
 }
 
@@ -258,11 +262,13 @@ static void run_op(struct od_gpu_serve *serve, const struct od_op *op)
 {
     if (op->kind == OD_OP_LINEAR) {
         linear(serve, op);
+        od_gpu_mark(serve->gpu, OD_GPU_PART_PRODUCT);
         adapt(serve, op);
     } else if (op->kind == OD_OP_ATTENTION_CACHED) {
         attention(serve, op);
     } else {
         od_gpu_run_rows(serve->gpu, op);
+        od_gpu_mark(serve->gpu, od_gpu_part_of(op->kind));
     }
 }
 
@@ -303,6 +309,7 @@ static void run_head(struct od_gpu_serve *serve, const struct od_op *head, int64
                                                                  .alpha = 1.0F});
     od_cuda_download(gpu->cuda, serve->logits, y.at,
                      (size_t)(rows * y.stride) * sizeof *serve->logits);
+    od_gpu_mark(serve->gpu, OD_GPU_PART_HEAD);
 }
 
 enum od_status od_gpu_serve_run(struct od_gpu_serve *serve, const struct od_gpu_serve_pass *pass,
@@ -312,6 +319,7 @@ enum od_status od_gpu_serve_run(struct od_gpu_serve *serve, const struct od_gpu_
     const struct od_op *head = &gpu->ops[gpu->op_count - 1];
     assert(pass->rows <= serve->rows_max && pass->logit_rows <= serve->shape.logit_rows);
     send_lists(serve, pass);
+    od_gpu_mark(gpu, OD_GPU_PART_OTHER);
     gpu->tokens = pass->rows;  // what kernels that work row by row are launched for
     if (pass->rows > 0) {
         for (const struct od_op *op = gpu->ops; op < head; op++) {

@@ -128,8 +128,11 @@ static void check_element(const struct product *p, const struct operands *o, con
     size *= scale;
     add += p->c ? (double)of_half(o->c[i * ldd + j]) : 0.0;
     add += p->bias ? (double)of_half(o->bias[j]) : 0.0;
-    // The tensor core keeps 13 bits or more below its largest product; bf16 may round twice.
-    const double allowed = size * 0x1p-12 + (2.0 * fabs(sum) + fabs(sum + add)) * 1.01 / 256.0;
+    // The tensor core keeps 13 bits or more below its largest product; bf16 may round the sum, and
+    // what it is with C and with the bias.
+    const double with_c = fabs(sum + (p->c ? (double)of_half(o->c[i * ldd + j]) : 0.0));
+    const double allowed =
+        size * 0x1p-12 + (2.0 * fabs(sum) + with_c + fabs(sum + add)) * 1.01 / 256.0;
     const double real = (double)of_half(got[i * ldd + j]);
     if (!(fabs(real - (sum + add)) <= allowed)) {
         fail_msg("%s: %lld x %lld x %lld c %d bias %d: [%lld][%lld] is %.9g, not %.9g", who,

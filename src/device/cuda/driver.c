@@ -513,14 +513,14 @@ void od_cuda_host_free(struct od_cuda *cuda, void *memory)
 
 // Kernels.
 
-/** od_NAME_...: a kernel of the image NAME. */
+/** od_NAME or od_NAME_...: a kernel of the image NAME. */
 static bool is_kernel_of(const char *kernel, const char *image)
 {
     static const char prefix[] = "od_";
     const size_t size = strlen(image);
-    return strncmp(kernel, prefix, sizeof prefix - 1) == 0 &&
-           strncmp(kernel + sizeof prefix - 1, image, size) == 0 &&
-           kernel[sizeof prefix - 1 + size] == '_';
+    const char *rest = kernel + sizeof prefix - 1;
+    return strncmp(kernel, prefix, sizeof prefix - 1) == 0 && strncmp(rest, image, size) == 0 &&
+           (rest[size] == '_' || rest[size] == '\0');
 }
 
 enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_cuda_kernel **ret,

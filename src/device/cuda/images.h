@@ -15,7 +15,7 @@ struct od_cuda_image {
     const char *name;  ///< of the .cu file, without the suffix
     const unsigned char *begin;
     const unsigned char *end;
-    /** Loaded when one of its kernels, named od_NAME_..., is first asked for; 0: from the start. */
+    /** Loaded when one of its kernels, named od_NAME or od_NAME_..., is first asked for; 0: from the start. */
     uint64_t is_on_demand;
 };
 
