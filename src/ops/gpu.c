@@ -22,11 +22,31 @@ struct od_gpu_tensor od_gpu_slot_tensor(const struct od_gpu *gpu, const struct o
     return number < 0 ? (struct od_gpu_tensor){0} : gpu->tensors[number];
 }
 
+// Those that begin with od_follow (gpu.cuh).
+static const bool follows[OD_GPU_KERNEL_COUNT] = {[OD_GPU_EMBED] = true,
+                                                  [OD_GPU_RMS_NORM] = true,
+                                                  [OD_GPU_LAYER_NORM] = true,
+                                                  [OD_GPU_HEAD_NORM] = true,
+                                                  [OD_GPU_POSITIONS] = true,
+                                                  [OD_GPU_ROPE] = true,
+                                                  [OD_GPU_GLU] = true,
+                                                  [OD_GPU_GLU_GELU] = true,
+                                                  [OD_GPU_GLU_GELU_TANH] = true,
+                                                  [OD_GPU_ACTIVATION] = true,
+                                                  [OD_GPU_ACTIVATION_GELU] = true,
+                                                  [OD_GPU_ACTIVATION_GELU_TANH] = true,
+                                                  [OD_GPU_GATHER_ROWS] = true,
+                                                  [OD_GPU_SCATTER_ROWS] = true,
+                                                  [OD_GPU_ADD] = true};
+
 void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, unsigned y,
                    void **args)
 {
     od_cuda_launch(gpu->cuda, gpu->kernel[kernel],
-                   (struct od_cuda_grid){.x = x, .y = y, .threads = OD_GPU_THREADS_PER_BLOCK},
+                   (struct od_cuda_grid){.x = x,
+                                         .y = y,
+                                         .threads = OD_GPU_THREADS_PER_BLOCK,
+                                         .overlaps = gpu->overlaps && follows[kernel]},
                    args);
 }
 

@@ -12,11 +12,21 @@
 #include <cuda_bf16.h>
 #include <stdint.h>
 
+#include "device/cuda/overlap.cuh"
+
 typedef __nv_bfloat16 od_bf16;
 
 enum { OD_GPU_THREADS = 256 };
 
 #define OD_KERNEL extern "C" __global__ void __launch_bounds__(OD_GPU_THREADS)
+
+/** First in kernels that may overlap: they wait for those in front of them, and the next need not wait
+ *  to be started. */
+static __device__ __forceinline__ void od_follow(void)
+{
+    od_let_next_begin();
+    od_wait_for_last();
+}
 
 static __device__ __forceinline__ float od_f32(od_bf16 x)
 {

@@ -160,6 +160,7 @@ struct od_gpu {
     int graph_count;  ///< of the recordings that became one
     int graphs_most;  ///< that the plan has room for
     bool no_graphs;
+    bool overlaps;  ///< kernels may begin before the one in front of them is done
     bool tuning;  ///< products are measured before they are queued
     struct od_error tune_error;
     int32_t *sort;  ///< [2 * tokens] scratch of the host

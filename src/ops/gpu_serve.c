@@ -108,16 +108,17 @@ static enum od_status find_kernels(struct od_gpu_serve *serve, struct od_error *
     if (status != OD_OK || !attention) {
         return status;
     }
-    if (!od_paged_kernel(attention->head_dim)) {
+    if (!od_paged_kernel(attention->head_dim, OD_PAGED_ATTEND)) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "heads of %d channels have no GPU kernel (64, 80, 96, 128, 256 have): use "
                        "--device cpu",
                        attention->head_dim);
     }
-    status = od_cuda_kernel(cuda, od_paged_kernel(attention->head_dim), &serve->attend, err);
-    return status == OD_OK
-               ? od_cuda_kernel(cuda, od_paged_join_kernel(attention->head_dim), &serve->join, err)
-               : status;
+    for (int i = 0; status == OD_OK && i < OD_PAGED_KERNELS; i++) {
+        status = od_cuda_kernel(cuda, od_paged_kernel(attention->head_dim, (enum od_paged_kernel)i),
+                                &serve->paged[i], err);
+    }
+    return status;
 }
 
 // Windows that layers have, each with lists of its own: none and one.
@@ -169,6 +170,7 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
         .adapter_next = od_gpu_extra(gpu) + at.adapters,
         .adapter_end = od_gpu_extra(gpu) + at.end,
         .pen = {.device = od_gpu_extra(gpu) + at.lists, .capacity = at.lists_bytes}};
+    gpu->overlaps = true;
     serve->run_room = od_alloc((size_t)gpu->tokens, sizeof *serve->run_room);
     serve->entry_count = od_alloc(adapter_ops, sizeof *serve->entry_count);
     serve->op_has_adapter = od_alloc((size_t)gpu->op_count, sizeof *serve->op_has_adapter);

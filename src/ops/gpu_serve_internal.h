@@ -58,8 +58,7 @@ struct od_gpu_serve {
     struct od_gpu_serve_shape shape;
     struct od_matmul_rows *products;
     struct od_cuda_kernel *kernel[OD_SERVE_KERNEL_COUNT];
-    struct od_cuda_kernel *attend;
-    struct od_cuda_kernel *join;
+    struct od_cuda_kernel *paged[OD_PAGED_KERNELS];
     int64_t rows_max;
     size_t extra_bytes;
     od_dev hidden;  ///< [pages, OD_PAGED_ROWS, hidden_stride] bf16: what the head reads

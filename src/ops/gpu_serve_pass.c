@@ -18,6 +18,8 @@
 #include "ops/op.h"
 #include "ops/paged/paged.h"
 
+enum { WARP = 32 };
+
 // Room for `bytes` in the lists of the pass; where they will lie on the device.
 static void *take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
 {
@@ -184,7 +186,8 @@ static void adapt(struct od_gpu_serve *serve, const struct od_op *op)
     void *args[] = {&call};
     struct od_cuda_grid grid = {.x = (unsigned)serve->now.rows,
                                 .y = OD_ADAPTER_PARTS_MAX,
-                                .threads = OD_GPU_THREADS_PER_BLOCK};
+                                .threads = OD_GPU_THREADS_PER_BLOCK,
+                                .overlaps = true};
     od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_LORA_INPUTS], grid, args);
     grid.z = od_gpu_blocks(op->n, OD_LORA_SPAN);
     od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_LORA_OUTPUTS], grid, args);
@@ -203,10 +206,11 @@ static void append(struct od_gpu_serve *serve, const struct od_op *op)
     void *args[] = {
         &cache, &x.at,     &x.stride, &serve->now.tables, &serve->now.row_table, &positions,
         &heads, &kv_heads, &d};
-    od_cuda_launch(
-        gpu->cuda, serve->kernel[OD_SERVE_PAGED_APPEND],
-        (struct od_cuda_grid){.x = (unsigned)serve->now.rows, .threads = OD_GPU_THREADS_PER_BLOCK},
-        args);
+    od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_PAGED_APPEND],
+                   (struct od_cuda_grid){.x = (unsigned)serve->now.rows,
+                                         .threads = OD_GPU_THREADS_PER_BLOCK,
+                                         .overlaps = true},
+                   args);
 }
 
 static void *address(od_dev at)
@@ -233,27 +237,33 @@ static void attention(struct od_gpu_serve *serve, const struct od_op *op)
                                  .parts = address(serve->parts),
                                  .ld_qkv = x.stride,
                                  .ld_o = y.stride,
-                                 .item_count = lists->item_count,
+                                 .item_count = lists->attend_count,
                                  .heads = op->heads,
                                  .kv_heads = op->kv_heads,
                                  .window = op->window,
                                  .scale = op->scale};
     void *arguments[] = {&args};
     const int32_t tiles = od_paged_head_tiles(op->heads, op->kv_heads);
+    struct od_cuda_grid grid = {.x = od_gpu_blocks(lists->attend_count, OD_PAGED_WARPS),
+                                .y = (unsigned)(op->kv_heads * tiles),
+                                .threads = OD_PAGED_WARPS * WARP,
+                                .overlaps = true};
     append(serve, op);
     od_gpu_mark(serve->gpu, OD_GPU_PART_COPY);
-    od_cuda_launch(gpu->cuda, serve->attend,
-                   (struct od_cuda_grid){.x = od_gpu_blocks(lists->item_count, OD_PAGED_WARPS),
-                                         .y = (unsigned)(op->kv_heads * tiles),
-                                         .threads = OD_PAGED_WARPS * 32},
-                   arguments);
+    od_cuda_launch(gpu->cuda, serve->paged[OD_PAGED_ATTEND], grid, arguments);
+    args.items += lists->attend_count;
+    args.item_count = lists->item_count - lists->attend_count;
+    grid.x = (unsigned)args.item_count;
+    grid.threads = WARP;
+    grid.shared_bytes = OD_PAGED_STREAM_BYTES(op->head_dim);
+    od_cuda_launch(gpu->cuda, serve->paged[OD_PAGED_STREAM], grid, arguments);
     od_gpu_mark(serve->gpu, OD_GPU_PART_ATTENTION);
     if (lists->join_count > 0) {
-        od_cuda_launch(gpu->cuda, serve->join,
-                       (struct od_cuda_grid){.x = (unsigned)lists->join_count,
-                                             .y = (unsigned)op->heads,
-                                             .threads = 32},
-                       arguments);
+        grid = (struct od_cuda_grid){.x = (unsigned)lists->join_count,
+                                     .y = (unsigned)op->heads,
+                                     .threads = WARP,
+                                     .overlaps = true};
+        od_cuda_launch(gpu->cuda, serve->paged[OD_PAGED_JOIN], grid, arguments);
         od_gpu_mark(serve->gpu, OD_GPU_PART_ADD);
     }
 }

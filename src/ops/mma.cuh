@@ -6,8 +6,12 @@
 #ifndef OD_OPS_MMA_CUH
 #define OD_OPS_MMA_CUH
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "device/cuda/overlap.cuh"
+
+#define OD_MMA_SHARED(name) extern __shared__ __align__(128) char name[]
 #define OD_MMA_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
 
 /** c[16, 8] += a[16, 16] b[16, 8], bf16 with fp32 sums. */
@@ -45,6 +49,34 @@ static __device__ __forceinline__ float od_quad_sum(float x)
 {
     x += __shfl_xor_sync(0xFFFFFFFFu, x, 1);
     return x + __shfl_xor_sync(0xFFFFFFFFu, x, 2);
+}
+
+/** 16 bytes on their way into shared memory; zeros when they are not `real`. */
+static __device__ __forceinline__ void od_copy16(char *to, const void *from, bool real)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(
+                     (unsigned)__cvta_generic_to_shared(to)),
+                 "l"(from), "r"(real ? 16 : 0)
+                 : "memory");
+}
+
+/** What was sent since the last call is a group. */
+static __device__ __forceinline__ void od_copies_end(void)
+{
+    asm volatile("cp.async.commit_group;\n" ::: "memory");
+}
+
+/** All groups of this warp but the last one have come. */
+static __device__ __forceinline__ void od_copies_but_one(void)
+{
+    asm volatile("cp.async.wait_group 1;\n" ::: "memory");
+    __syncwarp();
+}
+
+/** No lane of the warp goes on before all have come here. */
+static __device__ __forceinline__ void od_warp_meet(void)
+{
+    __syncwarp();
 }
 
 #endif

@@ -106,7 +106,7 @@ static void work_fails_with_advice(void **state)
     tell("");
     assert_ok(od_cuda_kernel(cuda, "od_probe", &kernel, &err), &err);
     // The first failure is the one that is told, once.
-    tell("cuLaunchKernel=701 cuMemsetD8Async=1");
+    tell("cuLaunchKernelEx=701 cuMemsetD8Async=1");
     od_cuda_launch(cuda, kernel, (struct od_cuda_grid){.x = 1, .threads = 32}, args);
     od_cuda_fill(cuda, 16, 0, 16);
     assert_int_equal(od_cuda_check(cuda, &err), OD_E_IO);

@@ -305,10 +305,9 @@ static void store_sums(const struct od_paged_args *args, int64_t row, int32_t he
     }
 }
 
-static void soft_attend(struct od_cuda_grid grid, void **args)
+static void soft_items(struct od_cuda_grid grid, unsigned per_block, const struct od_paged_args *a)
 {
-    const struct od_paged_args *a = args[0];
-    if ((int64_t)grid.x * OD_PAGED_WARPS < a->item_count ||
+    if ((int64_t)grid.x * per_block < a->item_count ||
         grid.y != (unsigned)(a->kv_heads * od_paged_head_tiles(a->heads, a->kv_heads))) {
         abort();  // some would not be computed
     }
@@ -334,6 +333,20 @@ static void soft_attend(struct od_cuda_grid grid, void **args)
             }
         }
     }
+}
+
+static void soft_attend(struct od_cuda_grid grid, void **args)
+{
+    soft_items(grid, OD_PAGED_WARPS, args[0]);
+}
+
+static void soft_stream(struct od_cuda_grid grid, void **args)
+{
+    const struct od_paged_args *a = args[0];
+    if (grid.x != (unsigned)a->item_count || grid.shared_bytes < OD_PAGED_STREAM_BYTES(64)) {
+        abort();  // a block without work reads behind the list
+    }
+    soft_items(grid, 1, a);
 }
 
 static void soft_join(struct od_cuda_grid grid, void **args)
@@ -432,6 +445,8 @@ static const struct {
     {"od_glu_silu", soft_glu},
     {"od_gather_rows", soft_gather},
     {"od_scatter_rows", soft_scatter},
+    {"od_matmul_rows8_bf16", soft_product_half},
+    {"od_matmul_rows8_f32", soft_product_float},
     {"od_matmul_rows16_bf16", soft_product_half},
     {"od_matmul_rows16_f32", soft_product_float},
     {"od_matmul_rows64_bf16", soft_product_half},
@@ -441,6 +456,7 @@ static const struct {
     {"od_paged_append", soft_append},
     {"od_paged_d64_attend", soft_attend},
     {"od_paged_d64_join", soft_join},
+    {"od_paged_d64_stream", soft_stream},
     {"od_lora_inputs", soft_lora_inputs},
     {"od_lora_outputs", soft_lora_outputs},
     {"od_lora_merge", soft_lora_merge},

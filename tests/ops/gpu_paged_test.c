@@ -51,36 +51,45 @@ static void begin(void)
     room.used = 0;
 }
 
-static void run(struct world *w, struct od_paged_args *args, int32_t join_count)
+static void launch(const struct world *w, enum od_paged_kernel which, int32_t blocks,
+                   int32_t per_block, struct od_paged_args *args)
 {
     struct od_error err = {0};
-    struct od_cuda_kernel *attend = NULL;
-    struct od_cuda_kernel *join = NULL;
+    struct od_cuda_kernel *kernel = NULL;
+    void *arguments[] = {args};
+    const int32_t tiles = w->kv_heads * od_paged_head_tiles(w->heads, w->kv_heads);
+    const bool joins = which == OD_PAGED_JOIN;
+    const bool streams = which == OD_PAGED_STREAM;
+    assert_ok(od_cuda_kernel(room.cuda, od_paged_kernel(w->d, which), &kernel, &err), &err);
+    od_cuda_launch(
+        room.cuda, kernel,
+        (struct od_cuda_grid){.x = (unsigned)((blocks + per_block - 1) / per_block),
+                              .y = (unsigned)(joins ? w->heads : tiles),
+                              .threads = (unsigned)per_block * 32,
+                              .shared_bytes = streams ? (unsigned)OD_PAGED_STREAM_BYTES(w->d) : 0,
+                              .overlaps = true},
+        arguments);
+}
+
+static void run(struct world *w, struct od_paged_args *args, const struct od_paged_lists *lists)
+{
+    struct od_error err = {0};
     struct od_paged_args there = *args;
-    void *arguments[] = {&there};
     room.used = 0;
     there.qkv = address(put(w->qkv, (size_t)(POSITIONS * w->ld) * 2u));
     there.cache = address(put(w->cache, cache_bytes(w)));
     const od_dev o = put(w->o, output_bytes(w));
     there.o = address(o);
     there.tables = address(put(w->tables, sizeof w->tables));
-    there.items = address(put(args->items, (size_t)args->item_count * sizeof *args->items));
-    there.joins = address(put(args->joins, (size_t)join_count * sizeof *args->joins));
+    there.items = address(put(args->items, (size_t)lists->item_count * sizeof *args->items));
+    there.joins = address(put(args->joins, (size_t)lists->join_count * sizeof *args->joins));
     there.parts = address(put(w->parts, part_bytes(w)));
-    assert_ok(od_cuda_kernel(room.cuda, od_paged_kernel(w->d), &attend, &err), &err);
-    assert_ok(od_cuda_kernel(room.cuda, od_paged_join_kernel(w->d), &join, &err), &err);
-    od_cuda_launch(room.cuda, attend,
-                   (struct od_cuda_grid){
-                       .x = (unsigned)((args->item_count + OD_PAGED_WARPS - 1) / OD_PAGED_WARPS),
-                       .y = (unsigned)(w->kv_heads * od_paged_head_tiles(w->heads, w->kv_heads)),
-                       .threads = OD_PAGED_WARPS * 32},
-                   arguments);
-    if (join_count > 0) {
-        od_cuda_launch(room.cuda, join,
-                       (struct od_cuda_grid){
-                           .x = (unsigned)join_count, .y = (unsigned)w->heads, .threads = 32},
-                       arguments);
-    }
+    there.item_count = lists->attend_count;
+    launch(w, OD_PAGED_ATTEND, there.item_count, OD_PAGED_WARPS, &there);
+    there.items += lists->attend_count;
+    there.item_count = lists->item_count - lists->attend_count;
+    launch(w, OD_PAGED_STREAM, there.item_count, 1, &there);
+    launch(w, OD_PAGED_JOIN, lists->join_count, 1, &there);
     od_cuda_download(room.cuda, w->o, o, output_bytes(w));
     assert_ok(od_cuda_sync(room.cuda, &err), &err);
 }

@@ -25,8 +25,9 @@
 #define __device__
 #define __forceinline__        inline
 #define OD_MMA_KERNEL(threads) static void
+#define OD_MMA_SHARED(name)    char *name = warp_shared
 
-enum { LANES = 32, LANE_STACK_BYTES = 256 << 10 };
+enum { LANES = 32, LANE_STACK_BYTES = 256 << 10, SHARED_BYTES = 128 << 10 };
 
 struct index3 {
     unsigned x;
@@ -37,6 +38,7 @@ typedef struct {
 } uint4;
 static struct index3 threadIdx;
 static struct index3 blockIdx;
+static _Alignas(128) char warp_shared[SHARED_BYTES];
 
 static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w)
 {
@@ -98,6 +100,34 @@ static inline void od_mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t
         }
         c[e] += sum;
     }
+}
+
+static inline void od_warp_meet(void)
+{
+    const struct lane_words nothing = {.c = {0}};
+    (void)meet(&nothing);
+}
+
+// At once: what is read too early or overwritten too soon is seen all the same.
+static inline void od_copy16(char *to, const void *from, bool real)
+{
+    memset(to, 0, 16);
+    if (real) {
+        memcpy(to, from, 16);
+    }
+}
+static inline void od_copies_end(void)
+{
+}
+static inline void od_copies_but_one(void)
+{
+    od_warp_meet();
+}
+static inline void od_let_next_begin(void)
+{
+}
+static inline void od_wait_for_last(void)
+{
 }
 
 static inline float shuffled(float x, int mask)
@@ -198,6 +228,7 @@ static inline void run_block(unsigned x, unsigned y, unsigned warps, void (*body
 {
     blockIdx = (struct index3){x, y};
     warp.body = body;
+    memset(warp_shared, 0xFF, sizeof warp_shared);
     for (unsigned w = 0; w < warps; w++) {
         for (int i = 0; i < LANES; i++) {
             begin_lane(i);

@@ -27,21 +27,34 @@ static void attend(void)
     od_paged_d80_attend(now);
 }
 
+static void stream(void)
+{
+    od_paged_d80_stream(now);
+}
+
 static void join(void)
 {
     od_paged_d80_join(now);
 }
 
-static void run(struct world *w, struct od_paged_args *args, int32_t join_count)
+static void run(struct world *w, struct od_paged_args *args, const struct od_paged_lists *lists)
 {
     const int32_t tiles = w->kv_heads * od_paged_head_tiles(w->heads, w->kv_heads);
     now = *args;
-    for (int32_t x = 0; x * OD_PAGED_WARPS < args->item_count; x++) {
-        for (int32_t y = 0; y < tiles; y++) {
+    now.item_count = lists->attend_count;
+    for (int32_t y = 0; y < tiles; y++) {
+        for (int32_t x = 0; x * OD_PAGED_WARPS < now.item_count; x++) {
             run_block((unsigned)x, (unsigned)y, OD_PAGED_WARPS, attend);
         }
     }
-    for (int32_t x = 0; x < join_count; x++) {
+    now.items += lists->attend_count;
+    now.item_count = lists->item_count - lists->attend_count;
+    for (int32_t y = 0; y < tiles; y++) {
+        for (int32_t x = 0; x < now.item_count; x++) {
+            run_block((unsigned)x, (unsigned)y, 1, stream);
+        }
+    }
+    for (int32_t x = 0; x < lists->join_count; x++) {
         for (int32_t y = 0; y < w->heads; y++) {
             run_block((unsigned)x, (unsigned)y, 1, join);
         }
@@ -98,6 +111,7 @@ static void lists(void **state)
         assert_true(made.item_count <= od_paged_items_max(rows, shape.parts_max));
         for (int32_t i = 0; i < made.item_count; i++) {
             const struct od_paged_item *item = &items[i];
+            assert_true(i < made.attend_count || item->rows == 1);
             assert_true(item->rows >= 1 &&
                         item->rows <= od_paged_item_rows(shape.heads, shape.kv_heads));
             for (int32_t unit = item->unit; unit < item->unit_end; unit++) {

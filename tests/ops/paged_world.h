@@ -35,8 +35,9 @@ struct world {
     float *parts;  ///< [PARTS, H, D + 2]
 };
 
-/** Runs the kernels: `args` points into the world's memory, all of it; `joins` after the items. */
-typedef void (*paged_fn)(struct world *w, struct od_paged_args *args, int32_t join_count);
+/** Runs the kernels: `args` points into the world's memory and has the items of both kernels. */
+typedef void (*paged_fn)(struct world *w, struct od_paged_args *args,
+                         const struct od_paged_lists *lists);
 
 static inline double value(const uint16_t *x)
 {
@@ -141,7 +142,7 @@ static inline void run_rows(struct world *w, int32_t first, int32_t rows, bool s
                                  .kv_heads = w->kv_heads,
                                  .window = w->window,
                                  .scale = 0.125F};
-    run(w, &args, lists.join_count);
+    run(w, &args, &lists);
     if (split && rows == 1 && first >= OD_PAGED_UNIT && w->window == 0) {
         assert_int_equal(lists.join_count, 1);
     }
@@ -198,7 +199,7 @@ static inline void compare(const struct world *w)
     assert_true(error < 6e-3);
 }
 
-// A prompt as a whole, in pieces, and rows by themselves with their units apart: the same bits.
+// A prompt as a whole, in pieces, and rows by themselves, with their units apart or not: the same bits.
 static inline void one_shape(int32_t d, int32_t heads, int32_t kv_heads, int32_t window,
                              paged_fn run)
 {
@@ -224,10 +225,12 @@ static inline void one_shape(int32_t d, int32_t heads, int32_t kv_heads, int32_t
         assert_memory_equal(w.o, whole, bytes);
     }
     for (int32_t p = 0; p < POSITIONS; p += 29) {
-        uint16_t *row = w.o + (int64_t)p * heads * d;
-        memset(row, 0xFF, row_bytes);
-        run_rows(&w, p, 1, true, run);
-        assert_memory_equal(row, whole + (int64_t)p * heads * d, row_bytes);
+        for (int split = 0; split < 2; split++) {
+            uint16_t *row = w.o + (int64_t)p * heads * d;
+            memset(row, 0xFF, row_bytes);
+            run_rows(&w, p, 1, split == 1, run);
+            assert_memory_equal(row, whole + (int64_t)p * heads * d, row_bytes);
+        }
     }
     close_world(&w);
     od_free(whole);

@@ -112,6 +112,9 @@ struct od_cuda_grid {
     unsigned z;
     unsigned threads;
     unsigned shared_bytes;  ///< above 48 KiB the kernel's limit is raised once
+    /// May begin before the kernel in front of it is done, where the card and the kernel's code can
+    /// (9.0): the kernel waits by itself (overlap.cuh).
+    bool overlaps;
 };
 /** Launch: `args` holds pointers to the arguments, in order. A grid of 0 blocks does nothing. */
 void od_cuda_launch(struct od_cuda *cuda, struct od_cuda_kernel *kernel, struct od_cuda_grid grid,

@@ -20,6 +20,7 @@
 enum {
     DRIVER_WANTED = 580,  // nvcc 13's machine code and PTX
     CAPABILITY_MIN = 80,
+    OVERLAP_CAPABILITY = 90,  // kernels that begin before the last is done
     TEXT_BYTES = 256,
     SHARED_BYTES_PLAIN = 48 << 10  // a launch may have this much without asking
 };
@@ -558,6 +559,8 @@ enum od_status od_cuda_kernel(struct od_cuda *cuda, const char *name, struct od_
     *kernel = (struct od_cuda_kernel){
         .function = function, .shared_bytes = SHARED_BYTES_PLAIN, .next = cuda->kernels};
     (void)snprintf(kernel->name, sizeof kernel->name, "%s", name);
+    kernel->can_overlap = cuda->info.capability >= OVERLAP_CAPABILITY &&
+                          od_cuda_kernel_ptx(cuda, kernel) >= OVERLAP_CAPABILITY;
     cuda->kernels = kernel;
     *ret = kernel;
     return OD_OK;

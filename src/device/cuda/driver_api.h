@@ -70,7 +70,8 @@ enum {
     OD_CU_EVENT_BLOCKING_SYNC = 1,
     OD_CU_EVENT_NO_TIME = 2,
     OD_CU_CAPTURE_RELAXED = 2,
-    OD_CU_MEMORY_DEVICE = 2
+    OD_CU_MEMORY_DEVICE = 2,
+    OD_CU_LAUNCH_OVERLAPS = 6  ///< CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
 };
 
 /** CUDA_MEMCPY2D. */
@@ -93,56 +94,76 @@ struct od_cu_copy_2d {
     size_t rows;
 };
 
+/** CUlaunchAttribute: of the many attributes the one that is used. */
+struct od_cu_launch_attribute {
+    int id;
+    int pad;
+    int value[16];  ///< a union of 64 bytes
+};
+
+/** CUlaunchConfig. */
+struct od_cu_launch {
+    unsigned grid_x;
+    unsigned grid_y;
+    unsigned grid_z;
+    unsigned block_x;
+    unsigned block_y;
+    unsigned block_z;
+    unsigned shared_bytes;
+    void *stream;
+    const struct od_cu_launch_attribute *attributes;
+    unsigned attribute_count;
+};
+
 /** cuGetProcAddress_v2: the one name that is looked up in the library itself. */
 typedef int (*od_cu_find)(const char *name, void **ret, int version, uint64_t flags, int *status);
 
 /** X(name in the driver, arguments): every function gives a CUresult. Handles are void *. */
-#define OD_CU_FUNCTIONS(X)                                                                    \
-    X(cuInit, (unsigned flags))                                                               \
-    X(cuDriverGetVersion, (int *version))                                                     \
-    X(cuGetErrorName, (int result, const char **name))                                        \
-    X(cuGetErrorString, (int result, const char **text))                                      \
-    X(cuDeviceGetCount, (int *count))                                                         \
-    X(cuDeviceGet, (int *device, int ordinal))                                                \
-    X(cuDeviceGetName, (char *name, int size, int device))                                    \
-    X(cuDeviceGetAttribute, (int *value, int attribute, int device))                          \
-    X(cuDeviceTotalMem, (size_t *bytes, int device))                                          \
-    X(cuDeviceGetPCIBusId, (char *id, int size, int device))                                  \
-    X(cuDevicePrimaryCtxRetain, (void **context, int device))                                 \
-    X(cuDevicePrimaryCtxRelease, (int device))                                                \
-    X(cuCtxSetCurrent, (void *context))                                                       \
-    X(cuMemGetInfo, (size_t *available, size_t *total))                                       \
-    X(cuMemAlloc, (uint64_t *memory, size_t bytes))                                           \
-    X(cuMemFree, (uint64_t memory))                                                           \
-    X(cuMemHostAlloc, (void **memory, size_t bytes, unsigned flags))                          \
-    X(cuMemFreeHost, (void *memory))                                                          \
-    X(cuMemcpyHtoDAsync, (uint64_t to, const void *from, size_t bytes, void *stream))         \
-    X(cuMemcpyDtoHAsync, (void *to, uint64_t from, size_t bytes, void *stream))               \
-    X(cuMemcpyDtoDAsync, (uint64_t to, uint64_t from, size_t bytes, void *stream))            \
-    X(cuMemcpy2DAsync, (const struct od_cu_copy_2d *copy, void *stream))                      \
-    X(cuMemsetD8Async, (uint64_t to, unsigned char value, size_t count, void *stream))        \
-    X(cuModuleLoadData, (void **module, const void *image))                                   \
-    X(cuModuleUnload, (void *module))                                                         \
-    X(cuModuleGetFunction, (void **function, void *module, const char *name))                 \
-    X(cuFuncGetAttribute, (int *value, int attribute, void *function))                        \
-    X(cuFuncSetAttribute, (void *function, int attribute, int value))                         \
-    X(cuLaunchKernel, (void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,     \
-                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared, \
-                       void *stream, void **args, void **extra))                              \
-    X(cuStreamCreate, (void **stream, unsigned flags))                                        \
-    X(cuStreamDestroy, (void *stream))                                                        \
-    X(cuStreamSynchronize, (void *stream))                                                    \
-    X(cuStreamWaitEvent, (void *stream, void *event, unsigned flags))                         \
-    X(cuStreamBeginCapture, (void *stream, int mode))                                         \
-    X(cuStreamEndCapture, (void *stream, void **graph))                                       \
-    X(cuGraphInstantiateWithFlags, (void **exec, void *graph, unsigned long long flags))      \
-    X(cuGraphDestroy, (void *graph))                                                          \
-    X(cuGraphLaunch, (void *exec, void *stream))                                              \
-    X(cuGraphExecDestroy, (void *exec))                                                       \
-    X(cuEventCreate, (void **event, unsigned flags))                                          \
-    X(cuEventRecord, (void *event, void *stream))                                             \
-    X(cuEventSynchronize, (void *event))                                                      \
-    X(cuEventElapsedTime, (float *ms, void *first, void *last))                               \
+#define OD_CU_FUNCTIONS(X)                                                               \
+    X(cuInit, (unsigned flags))                                                          \
+    X(cuDriverGetVersion, (int *version))                                                \
+    X(cuGetErrorName, (int result, const char **name))                                   \
+    X(cuGetErrorString, (int result, const char **text))                                 \
+    X(cuDeviceGetCount, (int *count))                                                    \
+    X(cuDeviceGet, (int *device, int ordinal))                                           \
+    X(cuDeviceGetName, (char *name, int size, int device))                               \
+    X(cuDeviceGetAttribute, (int *value, int attribute, int device))                     \
+    X(cuDeviceTotalMem, (size_t *bytes, int device))                                     \
+    X(cuDeviceGetPCIBusId, (char *id, int size, int device))                             \
+    X(cuDevicePrimaryCtxRetain, (void **context, int device))                            \
+    X(cuDevicePrimaryCtxRelease, (int device))                                           \
+    X(cuCtxSetCurrent, (void *context))                                                  \
+    X(cuMemGetInfo, (size_t *available, size_t *total))                                  \
+    X(cuMemAlloc, (uint64_t *memory, size_t bytes))                                      \
+    X(cuMemFree, (uint64_t memory))                                                      \
+    X(cuMemHostAlloc, (void **memory, size_t bytes, unsigned flags))                     \
+    X(cuMemFreeHost, (void *memory))                                                     \
+    X(cuMemcpyHtoDAsync, (uint64_t to, const void *from, size_t bytes, void *stream))    \
+    X(cuMemcpyDtoHAsync, (void *to, uint64_t from, size_t bytes, void *stream))          \
+    X(cuMemcpyDtoDAsync, (uint64_t to, uint64_t from, size_t bytes, void *stream))       \
+    X(cuMemcpy2DAsync, (const struct od_cu_copy_2d *copy, void *stream))                 \
+    X(cuMemsetD8Async, (uint64_t to, unsigned char value, size_t count, void *stream))   \
+    X(cuModuleLoadData, (void **module, const void *image))                              \
+    X(cuModuleUnload, (void *module))                                                    \
+    X(cuModuleGetFunction, (void **function, void *module, const char *name))            \
+    X(cuFuncGetAttribute, (int *value, int attribute, void *function))                   \
+    X(cuFuncSetAttribute, (void *function, int attribute, int value))                    \
+    X(cuLaunchKernelEx,                                                                  \
+      (const struct od_cu_launch *launch, void *function, void **args, void **extra))    \
+    X(cuStreamCreate, (void **stream, unsigned flags))                                   \
+    X(cuStreamDestroy, (void *stream))                                                   \
+    X(cuStreamSynchronize, (void *stream))                                               \
+    X(cuStreamWaitEvent, (void *stream, void *event, unsigned flags))                    \
+    X(cuStreamBeginCapture, (void *stream, int mode))                                    \
+    X(cuStreamEndCapture, (void *stream, void **graph))                                  \
+    X(cuGraphInstantiateWithFlags, (void **exec, void *graph, unsigned long long flags)) \
+    X(cuGraphDestroy, (void *graph))                                                     \
+    X(cuGraphLaunch, (void *exec, void *stream))                                         \
+    X(cuGraphExecDestroy, (void *exec))                                                  \
+    X(cuEventCreate, (void **event, unsigned flags))                                     \
+    X(cuEventRecord, (void *event, void *stream))                                        \
+    X(cuEventSynchronize, (void *event))                                                 \
+    X(cuEventElapsedTime, (float *ms, void *first, void *last))                          \
     X(cuEventDestroy, (void *event))
 
 /** The driver's functions, under the driver's names. */

@@ -18,6 +18,7 @@ enum { OD_CUDA_KERNEL_NAME_BYTES = 96 };
 struct od_cuda_kernel {
     void *function;
     unsigned shared_bytes;  ///< that launches may take
+    bool can_overlap;
     char name[OD_CUDA_KERNEL_NAME_BYTES];
     struct od_cuda_kernel *next;
 };

@@ -21,6 +21,7 @@
 #define OD_DEVICE_MATMUL_CUH
 
 #include "device/cuda/matmul_tile.h"
+#include "device/cuda/overlap.cuh"
 
 #define THREADS    OD_TILE_THREADS
 #define DEPTH      OD_TILE_K
@@ -262,6 +263,8 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
     long long row0;
     long long col0;
     tile_of(m, n, &row0, &col0);
+    od_let_next_begin();
+    od_wait_for_last();
     struct pieces pieces_a = place(a, lda, row0, m, OD_TILE_M, a_k_fast);
     struct pieces pieces_b = place(b, ldb, col0, n, OD_TILE_N, b_k_fast);
     int left = (int)k;  // of k, from the step that is fetched next

@@ -20,12 +20,17 @@ struct size {
     const char *names[2];
 };
 
-enum { SIZES = 3, WARP = 32 };
+enum { SIZES = 4, WARP = 32 };
 
 #define THREADS(m, n, warp_m, warp_n) ((m) / (warp_m) * ((n) / (warp_n)) * WARP)
 #define SHARED(m, n, stages)          ((stages) * ((m) + (n)) * OD_ROWS_TILE_K * 2)
 
 static const struct size sizes[SIZES] = {
+    {OD_ROWS8_TILE_M,
+     OD_ROWS8_TILE_N,
+     WARP,
+     SHARED(OD_ROWS8_TILE_M, OD_ROWS8_TILE_N, OD_ROWS8_STAGES),
+     {"od_matmul_rows8_bf16", "od_matmul_rows8_f32"}},
     {OD_ROWS16_TILE_M,
      OD_ROWS16_TILE_N,
      THREADS(OD_ROWS16_TILE_M, OD_ROWS16_TILE_N, OD_ROWS16_WARP_M, OD_ROWS16_WARP_N),
@@ -118,6 +123,7 @@ void od_matmul_rows_run(struct od_matmul_rows *rows, const struct od_matmul_call
     od_cuda_launch(rows->cuda, rows->kernels[which][call->d_is_float],
                    (struct od_cuda_grid){.x = (unsigned)tiles,
                                          .threads = size->threads,
-                                         .shared_bytes = size->shared_bytes},
+                                         .shared_bytes = size->shared_bytes,
+                                         .overlaps = true},
                    args);
 }

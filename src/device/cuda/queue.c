@@ -106,9 +106,18 @@ void od_cuda_launch(struct od_cuda *cuda, struct od_cuda_kernel *kernel, struct 
         }
         kernel->shared_bytes = grid.shared_bytes;
     }
-    const int result =
-        cuda->api.cuLaunchKernel(kernel->function, grid.x, grid.y ? grid.y : 1, grid.z ? grid.z : 1,
-                                 grid.threads, 1, 1, grid.shared_bytes, cuda->stream, args, NULL);
+    const struct od_cu_launch_attribute overlap = {.id = OD_CU_LAUNCH_OVERLAPS, .value = {1}};
+    const struct od_cu_launch launch = {.grid_x = grid.x,
+                                        .grid_y = grid.y ? grid.y : 1,
+                                        .grid_z = grid.z ? grid.z : 1,
+                                        .block_x = grid.threads,
+                                        .block_y = 1,
+                                        .block_z = 1,
+                                        .shared_bytes = grid.shared_bytes,
+                                        .stream = cuda->stream,
+                                        .attributes = &overlap,
+                                        .attribute_count = grid.overlaps && kernel->can_overlap};
+    const int result = cuda->api.cuLaunchKernelEx(&launch, kernel->function, args, NULL);
     od_cuda_queued(cuda, result, "start kernel ", kernel->name);
 }
 

@@ -10,6 +10,7 @@
 OD_KERNEL od_embed(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw, const int32_t *ids,
                    int64_t cols)
 {
+    od_follow();
     const od_bf16 *from = w + (int64_t)ids[blockIdx.x] * ldw;
     od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
     if (od_aligned(w, ldw) && od_aligned(y, ldy) && (cols & 7) == 0) {
@@ -48,6 +49,7 @@ OD_KERNEL od_embed_noise(od_bf16 *y, int64_t ldy, const float *bounds, int64_t c
 OD_KERNEL od_positions(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw,
                        const int32_t *positions, int64_t cols)
 {
+    od_follow();
     const od_bf16 *from = w + (int64_t)positions[blockIdx.x] * ldw;
     od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
     if (od_aligned(w, ldw) && od_aligned(y, ldy) && (cols & 7) == 0) {

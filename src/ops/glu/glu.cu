@@ -135,6 +135,7 @@ static __device__ __forceinline__ void activation_bwd(od_bf16 *dx, int64_t lddx,
 #define KERNELS(name, kind)                                                                       \
     OD_KERNEL od_glu_##name(od_bf16 *y, int64_t ldy, const od_bf16 *x, int64_t ldx, int64_t f)    \
     {                                                                                             \
+        od_follow();                                                                              \
         glu(y, ldy, x, ldx, f, kind);                                                             \
     }                                                                                             \
     OD_KERNEL od_glu_bwd_##name(od_bf16 *dx, int64_t lddx, const od_bf16 *dy, int64_t lddy,       \
@@ -145,6 +146,7 @@ static __device__ __forceinline__ void activation_bwd(od_bf16 *dx, int64_t lddx,
     OD_KERNEL od_activation_##name(od_bf16 *y, int64_t ldy, const od_bf16 *x, int64_t ldx,        \
                                    int64_t f)                                                     \
     {                                                                                             \
+        od_follow();                                                                              \
         activation(y, ldy, x, ldx, f, kind);                                                      \
     }                                                                                             \
     OD_KERNEL od_activation_bwd_##name(od_bf16 *dx, int64_t lddx, const od_bf16 *dy,              \

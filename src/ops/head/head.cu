@@ -9,6 +9,7 @@
 OD_KERNEL od_gather_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t ldx,
                          const int32_t *rows, const int32_t *labels, int64_t first, int64_t cols)
 {
+    od_follow();
     const bool real = first + blockIdx.x < *labels;
     const od_bf16 *from = x + (int64_t)rows[real ? first + blockIdx.x : 0] * ldx;
     od_bf16 *to = out + (int64_t)blockIdx.x * ldo;
@@ -27,6 +28,7 @@ OD_KERNEL od_gather_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t ld
 OD_KERNEL od_scatter_rows(od_bf16 *out, int64_t ldo, const od_bf16 *x, int64_t ldx,
                           const int32_t *rows, const int32_t *labels, int64_t first, int64_t cols)
 {
+    od_follow();
     if (first + blockIdx.x >= *labels) {
         return;
     }

@@ -35,6 +35,7 @@ static __device__ __forceinline__ void store2(od_bf16 *to, float low, float high
 OD_KERNEL od_head_norm(od_bf16 *y, int64_t ldy, float *rstd, const od_bf16 *x, int64_t ldx,
                        const float *w, int32_t heads, int32_t kv_heads, int32_t d, float eps)
 {
+    od_follow();
     const int lane = (int)threadIdx.x & 31;
     const int32_t normed = heads + kv_heads;
     for (int32_t h = (int32_t)threadIdx.x >> 5; h < normed + kv_heads; h += WARPS) {

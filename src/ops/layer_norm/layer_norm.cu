@@ -14,6 +14,7 @@
 OD_KERNEL od_layer_norm(od_bf16 *y, int64_t ldy, float *stats, const od_bf16 *x, int64_t ldx,
                         const float *w, const float *bias, int64_t cols, float eps)
 {
+    od_follow();
     const od_bf16 *from = x + (int64_t)blockIdx.x * ldx;
     od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
     const bool wide = od_aligned(x, ldx) && od_aligned(y, ldy) && (cols & 7) == 0;

@@ -17,6 +17,7 @@ OD_KERNEL od_cast_rows(od_bf16 *to, int64_t ld_to, const float *from, int64_t ld
 // y += x, bf16. Grid: rows, columns / 2048.
 OD_KERNEL od_add(od_bf16 *y, int64_t ldy, const od_bf16 *x, int64_t ldx, int64_t cols)
 {
+    od_follow();
     od_bf16 *yr = y + (int64_t)blockIdx.x * ldy;
     const od_bf16 *xr = x + (int64_t)blockIdx.x * ldx;
     const int64_t first = (int64_t)blockIdx.y * OD_GPU_THREADS * 8;

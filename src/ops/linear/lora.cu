@@ -9,6 +9,7 @@
 // xa = s X A^T. Grid: rows, parts. A warp takes every eighth row of A.
 OD_KERNEL od_lora_inputs(const struct od_lora_call call)
 {
+    od_follow();
     const int32_t adapter = ((const int32_t *)call.adapter)[blockIdx.x];
     const int lane = (int)threadIdx.x & 31;
     if (adapter < 0) {
@@ -49,6 +50,7 @@ OD_KERNEL od_lora_inputs(const struct od_lora_call call)
 // Y += xa B^T. Grid: rows, parts, columns / OD_LORA_SPAN.
 OD_KERNEL od_lora_outputs(const struct od_lora_call call)
 {
+    od_follow();
     const int32_t adapter = ((const int32_t *)call.adapter)[blockIdx.x];
     const int64_t n = (int64_t)blockIdx.z * OD_LORA_SPAN + threadIdx.x;
     if (adapter < 0) {

@@ -11,6 +11,7 @@ OD_KERNEL od_paged_append(od_bf16 *cache, const od_bf16 *qkv, int64_t ld, const 
                           const int32_t *row_table, const int32_t *positions, int32_t heads,
                           int32_t kv_heads, int32_t d)
 {
+    od_follow();
     const int32_t position = positions[blockIdx.x];
     const int64_t page = tables[row_table[blockIdx.x] + position / OD_PAGED_ROWS];
     const od_bf16 *from = qkv + (int64_t)blockIdx.x * ld + (int64_t)heads * d;

@@ -39,9 +39,17 @@ extern "C" {
 
 /** Positions of a page; keys of a unit; rows of a warp's tile (query heads of one key head times
  *  positions in a row). */
-enum { OD_PAGED_ROWS = 16, OD_PAGED_UNIT = 64, OD_PAGED_TILE = 16 };
+enum {
+    OD_PAGED_ROWS = 16,
+    OD_PAGED_UNIT = 64,
+    OD_PAGED_UNIT_PAGES = OD_PAGED_UNIT / OD_PAGED_ROWS,
+    OD_PAGED_TILE = 16
+};
 /** Warps of a block, each with work of its own. */
 enum { OD_PAGED_WARPS = 4 };
+/** Bytes of a key in shared memory, a power of two; bytes that a block of the stream kernel has there. */
+#define OD_PAGED_PITCH(d)        ((d) <= 64 ? 128 : (d) <= 128 ? 256 : 512)
+#define OD_PAGED_STREAM_BYTES(d) (2 * OD_PAGED_UNIT * OD_PAGED_PITCH(d))
 
 /** What a warp does for each key head: some rows of a sequence over some of their units. */
 struct od_paged_item {
@@ -134,11 +142,13 @@ struct od_paged_shape {
     int32_t warps;      ///< that the card wants to be busy with: with more items none is split
 };
 
-/** Work of a pass: most items first come from prompts, then come the units of single rows. */
+/** Work of a pass: items of several rows for the attend kernel, then those of single rows for the stream
+ *  kernel. */
 struct od_paged_lists {
     struct od_paged_item *items;  ///< room: od_paged_items_max
     struct od_paged_join *joins;  ///< room: one for each run
     int32_t item_count;
+    int32_t attend_count;  ///< of these for the attend kernel
     int32_t join_count;
 };
 
@@ -153,10 +163,15 @@ static inline int64_t od_paged_items_max(int64_t rows, int64_t parts_max)
 void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run *runs,
                    int32_t run_count, struct od_paged_lists *lists);
 
-/** Names of the kernels of a head size: attention over items, and the sum over parts; NULL: there are
- *  none (64, 80, 96, 128, 256 have). */
-const char *od_paged_kernel(int32_t head_dim);
-const char *od_paged_join_kernel(int32_t head_dim);
+/** Kernels of a head size. */
+enum od_paged_kernel {
+    OD_PAGED_ATTEND,  ///< grid: items / OD_PAGED_WARPS, key heads x tiles; OD_PAGED_WARPS warps
+    OD_PAGED_STREAM,  ///< grid: items, key heads x tiles; one warp, OD_PAGED_STREAM_BYTES
+    OD_PAGED_JOIN,    ///< the sum over parts. grid: joins, heads; one warp
+    OD_PAGED_KERNELS
+};
+/** Their names; NULL: there are none (64, 80, 96, 128, 256 have). */
+const char *od_paged_kernel(int32_t head_dim, enum od_paged_kernel which);
 
 #ifdef __cplusplus
 }

@@ -52,15 +52,30 @@ static __device__ __forceinline__ uint4 load16(const uint16_t *from, bool real)
     return real ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
 }
 
+// A room: rows of PITCH bytes for the keys, or values, of a unit. Pieces of 16 bytes are permuted within
+// a row so that lanes that read together read from different banks.
+#define PITCH      OD_PAGED_PITCH(HEAD_DIM)
+#define ROOM_BYTES (OD_PAGED_UNIT * PITCH)
+
+static __device__ __forceinline__ int32_t key_place(int32_t row, int32_t piece)
+{
+    return row * PITCH + ((piece ^ ((row & 1) << 2)) << 4);
+}
+
+static __device__ __forceinline__ int32_t value_place(int32_t row, int32_t piece)
+{
+    return row * PITCH + ((piece ^ (((row >> 1) & 3) << 1)) << 4);
+}
+
 static __device__ __forceinline__ int64_t key_at(const struct work *work, int32_t key)
 {
     const int64_t page = work->pages[key / OD_PAGED_ROWS];
     return page * work->page_stride + (int64_t)(key % OD_PAGED_ROWS) * HEAD_DIM;
 }
 
-/// scores[j]: the 16 rows against keys 8 j .. 8 j + 7 of the unit.
+/// scores[j]: the 16 rows against keys 8 j .. 8 j + 7 of the unit, from memory or from `room`.
 static __device__ __forceinline__ void multiply_keys(const struct work *work, int32_t unit,
-                                                     float scores[8][4])
+                                                     const char *room, float scores[8][4])
 {
     const int lane = (int)threadIdx.x & 31;
     const int channel = (lane & 3) * 8;
@@ -69,7 +84,7 @@ static __device__ __forceinline__ void multiply_keys(const struct work *work, in
 #pragma unroll
     for (int j = 0; j < 8; j++) {
         const int32_t key = unit * OD_PAGED_UNIT + j * 8 + (lane >> 2);
-        real[j] = key <= work->last;
+        real[j] = !room && key <= work->last;
         row[j] = work->keys + (real[j] ? key_at(work, key) : 0) + channel;
         scores[j][0] = scores[j][1] = scores[j][2] = scores[j][3] = 0.0f;
     }
@@ -82,7 +97,9 @@ static __device__ __forceinline__ void multiply_keys(const struct work *work, in
         const uint32_t high[4] = {q0.z, q1.z, q0.w, q1.w};
 #pragma unroll
         for (int j = 0; j < 8; j++) {
-            const uint4 k = load16(row[j] + s * 32, inside && real[j]);
+            const int32_t place = key_place(j * 8 + (lane >> 2), s * 4 + (lane & 3));
+            const uint4 k = room ? load16((const uint16_t *)(room + place), inside)
+                                 : load16(row[j] + s * 32, inside && real[j]);
             od_mma(scores[j], low, k.x, k.y);
             od_mma(scores[j], high, k.z, k.w);
         }
@@ -136,8 +153,8 @@ static __device__ __forceinline__ void exponentials(const struct work *work, int
 
 /// out[i]: column (lane & 3) * 16 + i, and 8 further, of group `group` of the unit's output.
 static __device__ __forceinline__ void multiply_values(const struct work *work, int32_t unit,
-                                                       int group, uint32_t pairs[4][4],
-                                                       float out[8][4])
+                                                       const char *room, int group,
+                                                       uint32_t pairs[4][4], float out[8][4])
 {
     const int lane = (int)threadIdx.x & 31;
     const int column = group * 64 + (lane >> 2) * 8;
@@ -151,10 +168,13 @@ static __device__ __forceinline__ void multiply_values(const struct work *work, 
         uint4 raw[4];
 #pragma unroll
         for (int r = 0; r < 4; r++) {
-            const int32_t key =
-                unit * OD_PAGED_UNIT + t * 16 + (lane & 3) * 2 + (r & 1) + (r >> 1) * 8;
-            const bool real = inside && key <= work->last;
-            raw[r] = load16(work->values + (real ? key_at(work, key) : 0) + column, real);
+            const int32_t at = t * 16 + (lane & 3) * 2 + (r & 1) + (r >> 1) * 8;
+            const int32_t key = unit * OD_PAGED_UNIT + at;
+            const bool real = inside && (room || key <= work->last);
+            const uint16_t *from =
+                room ? (const uint16_t *)(room + value_place(at, group * 8 + (lane >> 2)))
+                     : work->values + (real ? key_at(work, key) : 0) + column;
+            raw[r] = load16(from, real);
         }
         const uint32_t word[4][4] = {{raw[0].x, raw[0].y, raw[0].z, raw[0].w},
                                      {raw[1].x, raw[1].y, raw[1].z, raw[1].w},
@@ -278,60 +298,171 @@ static __device__ __forceinline__ void store_rows(const struct od_paged_args *ar
     }
 }
 
+static __device__ __forceinline__ void clear(struct sums *sums)
+{
+    sums->most[0] = sums->most[1] = -INFINITY;
+    sums->sum[0] = sums->sum[1] = 0.0f;
+#pragma unroll
+    for (int g = 0; g < GROUPS; g++) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            sums->out[g][i][0] = sums->out[g][i][1] = 0.0f;
+            sums->out[g][i][2] = sums->out[g][i][3] = 0.0f;
+        }
+    }
+}
+
+/// A unit's share of the sums, and what they are multiplied by.
+struct unit_sums {
+    float most[2];
+    float sum[2];
+    float before[2];
+    float now[2];
+};
+
+static __device__ __forceinline__ void weigh(struct sums *sums, struct unit_sums *u)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        factors(&sums->most[h], u->most[h], &u->before[h], &u->now[h]);
+        sums->sum[h] = add_up(sums->sum[h], u->before[h], u->sum[h], u->now[h]);
+    }
+}
+
+/// The unit's values, into the sums or into its part.
+static __device__ __forceinline__ void add_values(const struct od_paged_args *args,
+                                                  const struct od_paged_item *item,
+                                                  const struct work *work, int32_t unit,
+                                                  const char *room, const int32_t head[2],
+                                                  uint32_t pairs[4][4], const struct unit_sums *u,
+                                                  struct sums *sums)
+{
+#pragma unroll
+    for (int g = 0; g < GROUPS; g++) {
+        float out[8][4];
+        multiply_values(work, unit, room, g, pairs, out);
+        if (item->part >= 0) {
+            store_part(args, item->part + unit - item->unit, head, g, out, u->most, u->sum);
+            continue;
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                sums->out[g][i][e] =
+                    add_up(sums->out[g][i][e], u->before[e >> 1], out[i][e], u->now[e >> 1]);
+            }
+        }
+    }
+}
+
 OD_MMA_KERNEL(OD_PAGED_WARPS * 32) KERNEL_NAME(_attend)(const struct od_paged_args args)
 {
     const int32_t index = (int32_t)(blockIdx.x * OD_PAGED_WARPS + threadIdx.x / 32);
-    const float scale = args.scale * LOG2E;
     struct work work;
     struct sums sums;
     int64_t row[2];
     int32_t head[2];
+    od_let_next_begin();
+    od_wait_for_last();
     if (index >= args.item_count) {
         return;
     }
     const struct od_paged_item item = args.items[index];
     place_rows(&args, &item, &work, row, head);
-    sums.most[0] = sums.most[1] = -INFINITY;
-    sums.sum[0] = sums.sum[1] = 0.0f;
-#pragma unroll
-    for (int g = 0; g < GROUPS; g++) {
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            sums.out[g][i][0] = sums.out[g][i][1] = 0.0f;
-            sums.out[g][i][2] = sums.out[g][i][3] = 0.0f;
-        }
-    }
+    clear(&sums);
 #pragma unroll 1
     for (int32_t unit = item.unit; unit < item.unit_end; unit++) {
         float scores[8][4];
         uint32_t pairs[4][4];
-        float most[2];
-        float sum[2];
-        float before[2];
-        float now[2];
-        multiply_keys(&work, unit, scores);
-        exponentials(&work, unit, scale, scores, pairs, most, sum);
+        struct unit_sums u;
+        multiply_keys(&work, unit, 0, scores);
+        exponentials(&work, unit, args.scale * LOG2E, scores, pairs, u.most, u.sum);
+        weigh(&sums, &u);
+        add_values(&args, &item, &work, unit, 0, head, pairs, &u, &sums);
+    }
+    if (item.part < 0) {
+        store_rows(&args, row, head, &sums);
+    }
+}
+
+/// Pages of a unit; those past the last key are never read.
+static __device__ __forceinline__ void find_pages(const struct work *work, int32_t unit,
+                                                  int32_t pages[OD_PAGED_UNIT_PAGES])
+{
 #pragma unroll
-        for (int h = 0; h < 2; h++) {
-            factors(&sums.most[h], most[h], &before[h], &now[h]);
-            sums.sum[h] = add_up(sums.sum[h], before[h], sum[h], now[h]);
+    for (int i = 0; i < OD_PAGED_UNIT_PAGES; i++) {
+        const int32_t page = unit * OD_PAGED_UNIT_PAGES + i;
+        pages[i] = page * OD_PAGED_ROWS <= work->last ? work->pages[page] : 0;
+    }
+}
+
+/// Keys, or values, of a unit on their way into a room; zeros past the last key.
+static __device__ __forceinline__ void send_unit(const struct work *work, int32_t unit,
+                                                 const int32_t pages[OD_PAGED_UNIT_PAGES],
+                                                 bool are_keys, char *room)
+{
+    enum { PIECES = HEAD_DIM / 8 };  // of a row
+    const int lane = (int)threadIdx.x & 31;
+#pragma unroll
+    for (int i = 0; i < OD_PAGED_UNIT_PAGES; i++) {
+        const uint16_t *from =
+            (are_keys ? work->keys : work->values) + (int64_t)pages[i] * work->page_stride;
+#pragma unroll
+        for (int j = 0; j < OD_PAGED_ROWS * PIECES / 32; j++) {
+            const int32_t at = j * 32 + lane;
+            const int32_t row = i * OD_PAGED_ROWS + at / PIECES;
+            const bool real = unit * OD_PAGED_UNIT + row <= work->last;
+            const int32_t place =
+                are_keys ? key_place(row, at % PIECES) : value_place(row, at % PIECES);
+            od_copy16(room + place, from + at * 8, real);
         }
-#pragma unroll
-        for (int g = 0; g < GROUPS; g++) {
-            float out[8][4];
-            multiply_values(&work, unit, g, pairs, out);
-            if (item.part >= 0) {
-                store_part(&args, item.part + unit - item.unit, head, g, out, most, sum);
-                continue;
-            }
-#pragma unroll
-            for (int i = 0; i < 8; i++) {
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    sums.out[g][i][e] =
-                        add_up(sums.out[g][i][e], before[e >> 1], out[i][e], now[e >> 1]);
-                }
-            }
+    }
+    od_copies_end();
+}
+
+OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
+{
+    OD_MMA_SHARED(rooms);
+    char *keys = rooms;
+    char *values = rooms + ROOM_BYTES;
+    int32_t pages[OD_PAGED_UNIT_PAGES];
+    struct work work;
+    struct sums sums;
+    int64_t row[2];
+    int32_t head[2];
+    od_let_next_begin();
+    od_wait_for_last();
+    const struct od_paged_item item = args.items[blockIdx.x];
+    place_rows(&args, &item, &work, row, head);
+    clear(&sums);
+    find_pages(&work, item.unit, pages);
+    send_unit(&work, item.unit, pages, true, keys);
+    send_unit(&work, item.unit, pages, false, values);
+#pragma unroll 1
+    for (int32_t unit = item.unit; unit < item.unit_end; unit++) {
+        const bool more = unit + 1 < item.unit_end;
+        float scores[8][4];
+        uint32_t pairs[4][4];
+        struct unit_sums u;
+        if (more) {
+            find_pages(&work, unit + 1, pages);
+        }
+        od_copies_but_one();
+        multiply_keys(&work, unit, keys, scores);
+        od_warp_meet();
+        if (more) {
+            send_unit(&work, unit + 1, pages, true, keys);
+        } else {
+            od_copies_end();
+        }
+        exponentials(&work, unit, args.scale * LOG2E, scores, pairs, u.most, u.sum);
+        weigh(&sums, &u);
+        od_copies_but_one();
+        add_values(&args, &item, &work, unit, values, head, pairs, &u, &sums);
+        od_warp_meet();
+        if (more) {
+            send_unit(&work, unit + 1, pages, false, values);
         }
     }
     if (item.part < 0) {
@@ -342,33 +473,51 @@ OD_MMA_KERNEL(OD_PAGED_WARPS * 32) KERNEL_NAME(_attend)(const struct od_paged_ar
 // A warp for each row that has parts and each of its heads: grid (joins, heads).
 OD_MMA_KERNEL(32) KERNEL_NAME(_join)(const struct od_paged_args args)
 {
+    enum { COLUMNS = (HEAD_DIM + 31) / 32, AHEAD = HEAD_DIM > 128 ? 4 : 8 };
+    od_let_next_begin();
+    od_wait_for_last();
     const struct od_paged_join join = args.joins[blockIdx.x];
     const int32_t head = (int32_t)blockIdx.y;
     const int lane = (int)threadIdx.x;
-    float out[(HEAD_DIM + 31) / 32];
+    float out[COLUMNS];
     float most = -INFINITY;
     float sum = 0.0f;
 #pragma unroll
-    for (int i = 0; i < (HEAD_DIM + 31) / 32; i++) {
+    for (int i = 0; i < COLUMNS; i++) {
         out[i] = 0.0f;
     }
-    for (int32_t unit = 0; unit < join.count; unit++) {
-        const float *part =
-            args.parts + ((int64_t)(join.part + unit) * args.heads + head) * (HEAD_DIM + 2);
-        float before;
-        float now;
-        factors(&most, part[HEAD_DIM], &before, &now);
-        sum = add_up(sum, before, part[HEAD_DIM + 1], now);
+    for (int32_t first = 0; first < join.count; first += AHEAD) {
+        float parts[AHEAD][COLUMNS + 2];  // all asked for before the first is used
 #pragma unroll
-        for (int i = 0; i < (HEAD_DIM + 31) / 32; i++) {
-            if (i * 32 + lane < HEAD_DIM) {
-                out[i] = add_up(out[i], before, part[i * 32 + lane], now);
+        for (int u = 0; u < AHEAD; u++) {
+            const int32_t unit = first + u < join.count ? first + u : join.count - 1;
+            const float *part =
+                args.parts + ((int64_t)(join.part + unit) * args.heads + head) * (HEAD_DIM + 2);
+#pragma unroll
+            for (int i = 0; i < COLUMNS; i++) {
+                parts[u][i] = i * 32 + lane < HEAD_DIM ? part[i * 32 + lane] : 0.0f;
+            }
+            parts[u][COLUMNS] = part[HEAD_DIM];
+            parts[u][COLUMNS + 1] = part[HEAD_DIM + 1];
+        }
+#pragma unroll
+        for (int u = 0; u < AHEAD; u++) {
+            float before;
+            float now;
+            if (first + u >= join.count) {
+                continue;
+            }
+            factors(&most, parts[u][COLUMNS], &before, &now);
+            sum = add_up(sum, before, parts[u][COLUMNS + 1], now);
+#pragma unroll
+            for (int i = 0; i < COLUMNS; i++) {
+                out[i] = add_up(out[i], before, parts[u][i], now);
             }
         }
     }
     uint16_t *to = args.o + (int64_t)join.row * args.ld_o + (int64_t)head * HEAD_DIM;
 #pragma unroll
-    for (int i = 0; i < (HEAD_DIM + 31) / 32; i++) {
+    for (int i = 0; i < COLUMNS; i++) {
         if (i * 32 + lane < HEAD_DIM) {
             to[i * 32 + lane] = (uint16_t)od_pair(finished(out[i], sum), 0.0f);
         }

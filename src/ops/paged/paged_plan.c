@@ -7,34 +7,19 @@
 
 #include "ops/paged/paged.h"
 
+#define NAMES(d) \
+    {d, {"od_paged_d" #d "_attend", "od_paged_d" #d "_stream", "od_paged_d" #d "_join"}}
 static const struct {
     int32_t head_dim;
-    const char *attend;
-    const char *join;
-} kernels[] = {
-    {64, "od_paged_d64_attend", "od_paged_d64_join"},
-    {80, "od_paged_d80_attend", "od_paged_d80_join"},
-    {96, "od_paged_d96_attend", "od_paged_d96_join"},
-    {128, "od_paged_d128_attend", "od_paged_d128_join"},
-    {256, "od_paged_d256_attend", "od_paged_d256_join"},
-};
-enum { KERNELS = sizeof kernels / sizeof kernels[0] };
+    const char *names[OD_PAGED_KERNELS];
+} kernels[] = {NAMES(64), NAMES(80), NAMES(96), NAMES(128), NAMES(256)};
+enum { SIZES = sizeof kernels / sizeof kernels[0] };
 
-const char *od_paged_kernel(int32_t head_dim)
+const char *od_paged_kernel(int32_t head_dim, enum od_paged_kernel which)
 {
-    for (int i = 0; i < KERNELS; i++) {
+    for (int i = 0; i < SIZES; i++) {
         if (kernels[i].head_dim == head_dim) {
-            return kernels[i].attend;
-        }
-    }
-    return NULL;
-}
-
-const char *od_paged_join_kernel(int32_t head_dim)
-{
-    for (int i = 0; i < KERNELS; i++) {
-        if (kernels[i].head_dim == head_dim) {
-            return kernels[i].join;
+            return kernels[i].names[which];
         }
     }
     return NULL;
@@ -132,9 +117,18 @@ void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run
     lists->item_count = 0;
     lists->join_count = 0;
     for (int32_t i = 0; i < run_count; i++) {
+        if (runs[i].rows > 1) {
+            add_whole(shape, &runs[i], lists);
+        }
+    }
+    lists->attend_count = lists->item_count;
+    for (int32_t i = 0; i < run_count; i++) {
         const struct od_paged_run *run = &runs[i];
         const int32_t units = run->position / OD_PAGED_UNIT + 1 - first_unit(shape, run->position);
-        if (split && run->rows == 1 && units > 1 && units <= shape->parts_max - part) {
+        if (run->rows > 1) {
+            continue;
+        }
+        if (split && units > 1 && units <= shape->parts_max - part) {
             add_split(shape, run, part, lists);
             part += units;
         } else {

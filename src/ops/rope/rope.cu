@@ -6,6 +6,7 @@
 OD_KERNEL od_rope(od_bf16 *x, int64_t ld, const float *table, const int32_t *positions,
                   int32_t heads, int32_t d, float direction)
 {
+    od_follow();
     const int32_t half = d / 2;
     const float *row = table + (int64_t)positions[blockIdx.x] * d;
     od_bf16 *at = x + (int64_t)blockIdx.x * ld;
