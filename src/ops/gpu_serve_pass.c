@@ -18,8 +18,7 @@
 #include "ops/op.h"
 #include "ops/paged/paged.h"
 
-// Room for `bytes` in the lists of the pass; where they will lie on the device.
-static void *take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
+void *od_serve_take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
 {
     struct od_serve_pen *pen = &serve->pen;
     assert(pen->used + bytes <= pen->capacity);
@@ -31,7 +30,7 @@ static void *take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
 
 static int32_t *take_words(struct od_gpu_serve *serve, int64_t count, od_dev *ret_device)
 {
-    return take(serve, (size_t)count * sizeof(int32_t), ret_device);
+    return od_serve_take(serve, (size_t)count * sizeof(int32_t), ret_device);
 }
 
 // Words of the caller; an input of the program lies where they will be.
@@ -77,10 +76,12 @@ static void take_items(struct od_gpu_serve *serve, const struct od_paged_rows *r
                                              .warps = OD_SERVE_WARPS *
                                                       od_cuda_info(gpu->cuda)->multiprocessors};
         struct od_paged_lists *lists = &now->lists[w];
-        lists->joins = take(serve, (size_t)rows->run_count * sizeof *lists->joins, &now->joins[w]);
-        lists->items = take(serve, 0, &now->items[w]);
+        lists->joins =
+            od_serve_take(serve, (size_t)rows->run_count * sizeof *lists->joins, &now->joins[w]);
+        lists->items = od_serve_take(serve, 0, &now->items[w]);
         od_paged_plan(&shape, rows->runs, rows->run_count, lists);
-        (void)take(serve, (size_t)lists->item_count * sizeof *lists->items, &now->items[w]);
+        (void)od_serve_take(serve, (size_t)lists->item_count * sizeof *lists->items,
+                            &now->items[w]);
     }
 }
 
@@ -114,6 +115,7 @@ static void send_lists(struct od_gpu_serve *serve, const struct od_gpu_serve_pas
         take_input(serve, inputs->positions, pass->positions, pass->rows);
         take_adapters(serve, pass);
         take_rows(serve, pass, &rows);
+        od_serve_take_prompts(serve, &rows);
         take_items(serve, &rows);
     }
     od_cuda_upload(serve->gpu->cuda, serve->pen.device, serve->pen.host, serve->pen.used);
@@ -242,6 +244,7 @@ static void attention(struct od_gpu_serve *serve, const struct od_op *op)
     const int32_t tiles = od_paged_head_tiles(op->heads, op->kv_heads);
     append(serve, op);
     od_gpu_mark(serve->gpu, OD_GPU_PART_COPY);
+    od_serve_attend_prompts(serve, op, w);
     od_cuda_launch(gpu->cuda, serve->attend,
                    (struct od_cuda_grid){.x = od_gpu_blocks(lists->item_count, OD_PAGED_WARPS),
                                          .y = (unsigned)(op->kv_heads * tiles),
