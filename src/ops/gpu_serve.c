@@ -98,8 +98,9 @@ size_t od_gpu_serve_bytes(const struct od_gpu_layout *layout,
     return lay_out(layout->tokens, layout->op_count, layout->ops, shape).end;
 }
 
-static const char *const kernel_names[OD_SERVE_KERNEL_COUNT] = {"od_paged_append", "od_lora_inputs",
-                                                                "od_lora_outputs", "od_lora_merge"};
+static const char *const kernel_names[OD_SERVE_KERNEL_COUNT] = {
+    "od_paged_append", "od_paged_turn_append", "od_lora_inputs", "od_lora_outputs",
+    "od_lora_merge"};
 
 static enum od_status find_kernels(struct od_gpu_serve *serve, struct od_error *err)
 {

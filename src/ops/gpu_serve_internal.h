@@ -30,6 +30,7 @@ enum { OD_SERVE_PROMPT_ROWS = 64 };
 /** Kernels by name; the order of names in gpu_serve.c. */
 enum od_serve_kernel {
     OD_SERVE_PAGED_APPEND,
+    OD_SERVE_PAGED_TURN_APPEND,
     OD_SERVE_LORA_INPUTS,
     OD_SERVE_LORA_OUTPUTS,
     OD_SERVE_LORA_MERGE,

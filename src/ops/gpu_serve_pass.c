@@ -193,10 +193,19 @@ static void adapt(struct od_gpu_serve *serve, const struct od_op *op)
     od_gpu_mark(serve->gpu, OD_GPU_PART_ADAPTER);
 }
 
+// Rotary positions right before their rows go into the cache: both are one kernel.
+static bool turns_while_appending(const struct od_op *rope, const struct od_op *attention)
+{
+    return rope->kind == OD_OP_ROPE && attention->kind == OD_OP_ATTENTION_CACHED &&
+           rope->slot[OD_SLOT_Y] == attention->slot[OD_SLOT_X];
+}
+
 static void append(struct od_gpu_serve *serve, const struct od_op *op)
 {
     const struct od_gpu *gpu = serve->gpu;
+    const bool turns = op > gpu->ops && turns_while_appending(op - 1, op);
     struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor table = {0};
     od_dev cache = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at;
     od_dev positions = od_gpu_input(gpu, gpu->inputs.positions);
     int32_t heads = op->heads;
@@ -205,10 +214,16 @@ static void append(struct od_gpu_serve *serve, const struct od_op *op)
     void *args[] = {
         &cache, &x.at,     &x.stride, &serve->now.tables, &serve->now.row_table, &positions,
         &heads, &kv_heads, &d};
+    void *turn_args[] = {
+        &cache,     &x.at,  &x.stride, &table.at, &serve->now.tables, &serve->now.row_table,
+        &positions, &heads, &kv_heads, &d};
+    if (turns) {
+        table = od_gpu_slot_tensor(gpu, op - 1, OD_SLOT_AUX);
+    }
     od_cuda_launch(
-        gpu->cuda, serve->kernel[OD_SERVE_PAGED_APPEND],
+        gpu->cuda, serve->kernel[turns ? OD_SERVE_PAGED_TURN_APPEND : OD_SERVE_PAGED_APPEND],
         (struct od_cuda_grid){.x = (unsigned)serve->now.rows, .threads = OD_GPU_THREADS_PER_BLOCK},
-        args);
+        turns ? turn_args : args);
 }
 
 static void *address(od_dev at)
@@ -269,7 +284,7 @@ static void run_op(struct od_gpu_serve *serve, const struct od_op *op)
         adapt(serve, op);
     } else if (op->kind == OD_OP_ATTENTION_CACHED) {
         attention(serve, op);
-    } else {
+    } else if (!turns_while_appending(op, op + 1)) {  // the head is the last one
         od_gpu_run_rows(serve->gpu, op);
         od_gpu_mark(serve->gpu, od_gpu_part_of(op->kind));
     }

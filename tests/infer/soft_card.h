@@ -240,6 +240,17 @@ static void soft_append(struct od_cuda_grid grid, void **args)
     }
 }
 
+static void soft_turn_append(struct od_cuda_grid grid, void **args)
+{
+    int32_t heads = ARG(int32_t, 7) + ARG(int32_t, 8);
+    float direction = 1.0F;
+    void *turn[] = {args[1], args[2], args[3], args[6], &heads, args[9], &direction};
+    void *append[] = {args[0], args[1], args[2], args[4], args[5],
+                      args[6], args[7], args[8], args[9]};
+    soft_rope(grid, turn);
+    soft_append(grid, append);
+}
+
 /** Rows whose attention went through pages, and rows that took training's; of all layers. */
 static struct {
     int64_t paged;
@@ -510,6 +521,7 @@ static const struct {
     {"od_matmul_bf16_nt", soft_product_half},
     {"od_matmul_f32_nt", soft_product_float},
     {"od_paged_append", soft_append},
+    {"od_paged_turn_append", soft_turn_append},
     {"od_paged_d64_attend", soft_attend},
     {"od_paged_d64_join", soft_join},
     {"od_attention_d64_fwd", soft_trained},
