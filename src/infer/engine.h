@@ -58,8 +58,8 @@ struct od_engine_options {
     int gpu;             ///< which one
     uint64_t max_bytes;  ///< GPU: what this process may take of the card [what is free]
     bool no_library;     ///< GPU: leave cuBLASLt aside
-    /** GPU: take the fastest products, whose bits depend on how many rows a pass has. An answer then
-     *  depends on what runs beside it. */
+    /** GPU: take the fastest products and attention, whose bits depend on how many rows a pass has and
+     *  on how prompts are cut. An answer then depends on what runs beside it. */
     bool not_batch_invariant;
 };
 

@@ -69,26 +69,32 @@ static void product(struct od_gpu *gpu, const struct od_matmul_call *call)
     od_matmul_run(gpu->matmul, call);
 }
 
-static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, int tiles,
-                             struct od_attention_args *args)
+void od_gpu_attend(struct od_gpu *gpu, enum od_attention_kernel kind, int64_t tiles,
+                   struct od_attention_args *args)
 {
     const struct od_attention_launch *launch = gpu->attention_launch[kind];
-    const int32_t lists[] = {gpu->inputs.query_tiles, gpu->inputs.key_tiles,
-                             gpu->inputs.dquery_tiles};
     void *arguments[] = {args};
     struct od_cuda_grid grid = {
-        .x = (unsigned)gpu->now.tiles[tiles],
+        .x = (unsigned)tiles,
         .y = (unsigned)(kind == OD_ATTENTION_DKDV ? args->kv_heads : args->heads),
         .threads = (unsigned)launch->threads,
         .shared_bytes = (unsigned)launch->shared_bytes};
-    args->tiles = (const struct od_attention_tile *)(uintptr_t)od_gpu_input(gpu, lists[tiles]);
-    args->tile_count = (const int32_t *)(uintptr_t)od_gpu_count_at(gpu, (enum od_gpu_count)tiles);
     args->queue = (int32_t *)(uintptr_t)gpu->queue;
     if (launch->queued) {  // one block for each multiprocessor takes tiles until none is left
         grid.x = (unsigned)od_cuda_info(gpu->cuda)->multiprocessors;
         grid.y = 1;
     }
     od_cuda_launch(gpu->cuda, gpu->attention[kind], grid, arguments);
+}
+
+static void attention_launch(struct od_gpu *gpu, enum od_attention_kernel kind, int tiles,
+                             struct od_attention_args *args)
+{
+    const int32_t lists[] = {gpu->inputs.query_tiles, gpu->inputs.key_tiles,
+                             gpu->inputs.dquery_tiles};
+    args->tiles = (const struct od_attention_tile *)(uintptr_t)od_gpu_input(gpu, lists[tiles]);
+    args->tile_count = (const int32_t *)(uintptr_t)od_gpu_count_at(gpu, (enum od_gpu_count)tiles);
+    od_gpu_attend(gpu, kind, gpu->now.tiles[tiles], args);
 }
 
 static void *address(od_dev at)

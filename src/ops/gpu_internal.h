@@ -190,6 +190,14 @@ static inline od_dev od_gpu_count_at(const struct od_gpu *gpu, enum od_gpu_count
     return od_gpu_input(gpu, gpu->inputs.counts) + (uint64_t)count * sizeof(int32_t);
 }
 
+/** The attention kernel for this card: some head sizes have one of their own for sm_90a, which a program
+ *  that was compiled from PTX lacks. @error OD_E_UNSUPPORTED: none for the head size. */
+enum od_status od_gpu_find_attention(struct od_gpu *gpu, enum od_attention_kernel kind,
+                                     int32_t head_dim, struct od_error *err) OD_MUST_CHECK;
+/** Queue a kernel that was found over at most `tiles` tiles; fills in the queue of `args`. */
+void od_gpu_attend(struct od_gpu *gpu, enum od_attention_kernel kind, int64_t tiles,
+                   struct od_attention_args *args);
+
 /** Rows rounded to eight bits: where the codes begin, and the scales. */
 struct od_gpu_rounded {
     od_dev codes;

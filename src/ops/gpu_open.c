@@ -66,9 +66,7 @@ static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_transpose_codes",
                                                               "od_random_e4m3"};
 
-// The kernel for this card: some head sizes have one of their own for sm_90a, which a program that was
-// compiled from PTX lacks.
-static enum od_status find_attention(struct od_gpu *gpu, enum od_attention_kernel kind,
+enum od_status od_gpu_find_attention(struct od_gpu *gpu, enum od_attention_kernel kind,
                                      int32_t head_dim, struct od_error *err)
 {
     const struct od_attention_launch *special = od_cuda_info(gpu->cuda)->capability == 90
@@ -122,7 +120,7 @@ static enum od_status find_kernels(struct od_gpu *gpu, struct od_error *err)
         }
     }
     for (int i = 0; status == OD_OK && head_dim > 0 && i < 4; i++) {
-        status = find_attention(gpu, (enum od_attention_kernel)i, head_dim, err);
+        status = od_gpu_find_attention(gpu, (enum od_attention_kernel)i, head_dim, err);
     }
     return status;
 }

@@ -48,6 +48,7 @@ static int64_t hidden_stride(int64_t channels)
 struct places {
     size_t hidden;
     size_t parts;
+    size_t lse;
     size_t lists;
     size_t lists_bytes;
     size_t entries;
@@ -62,7 +63,8 @@ static size_t lists_bytes(int64_t rows, const struct od_gpu_serve_shape *shape)
     const int64_t words = 6 * rows + shape->sequences * shape->table_pages + shape->logit_rows + 64;
     const int64_t items = 2 * od_paged_items_max(rows, OD_SERVE_PARTS_MAX);
     return (size_t)words * sizeof(int32_t) + (size_t)items * sizeof(struct od_paged_item) +
-           (size_t)(2 * rows) * sizeof(struct od_paged_join);
+           (size_t)(2 * rows) * sizeof(struct od_paged_join) +
+           od_serve_prompt_list_bytes(rows, shape);
 }
 
 static struct places lay_out(int64_t rows, int32_t op_count, const struct od_op *ops,
@@ -75,7 +77,9 @@ static struct places lay_out(int64_t rows, int32_t op_count, const struct od_op 
     struct places at = {0};
     at.lists_bytes = round_up(lists_bytes(rows, shape));
     at.parts = round_up((size_t)(shape->pages * OD_PAGED_ROWS * hidden_stride(channels)) * 2u);
-    at.lists = at.parts + round_up((size_t)part_floats * sizeof(float));
+    at.lse = at.parts + round_up((size_t)part_floats * sizeof(float));
+    at.lists =
+        at.lse + round_up(od_serve_prompt_lse_bytes(rows, attention ? attention->heads : 0, shape));
     at.entries = at.lists + at.lists_bytes;
     at.inner = at.entries + round_up((size_t)(shape->adapters * op_count * OD_ADAPTER_PARTS_MAX) *
                                      sizeof(struct od_lora_entry));
@@ -94,8 +98,9 @@ size_t od_gpu_serve_bytes(const struct od_gpu_layout *layout,
     return lay_out(layout->tokens, layout->op_count, layout->ops, shape).end;
 }
 
-static const char *const kernel_names[OD_SERVE_KERNEL_COUNT] = {"od_paged_append", "od_lora_inputs",
-                                                                "od_lora_outputs", "od_lora_merge"};
+static const char *const kernel_names[OD_SERVE_KERNEL_COUNT] = {
+    "od_paged_append", "od_paged_turn_append", "od_lora_inputs", "od_lora_outputs",
+    "od_lora_merge"};
 
 static enum od_status find_kernels(struct od_gpu_serve *serve, struct od_error *err)
 {
@@ -118,7 +123,7 @@ static enum od_status find_kernels(struct od_gpu_serve *serve, struct od_error *
         status = od_cuda_kernel(cuda, od_paged_kernel(attention->head_dim, (enum od_paged_kernel)i),
                                 &serve->paged[i], err);
     }
-    return status;
+    return status == OD_OK ? od_serve_prompt_open(serve, attention->head_dim, err) : status;
 }
 
 // Windows that layers have, each with lists of its own: none and one.
@@ -165,6 +170,7 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
         .hidden = od_gpu_extra(gpu) + at.hidden,
         .hidden_stride = hidden_stride(head->k),
         .parts = od_gpu_extra(gpu) + at.parts,
+        .lse = od_gpu_extra(gpu) + at.lse,
         .entries = od_gpu_extra(gpu) + at.entries,
         .inner = od_gpu_extra(gpu) + at.inner,
         .adapter_next = od_gpu_extra(gpu) + at.adapters,

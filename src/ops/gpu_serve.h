@@ -10,7 +10,8 @@
  *
  * @order With batch invariance, the bits of a row depend on its sequence alone: products come from
  *        device/cuda/matmul_rows.h, attention from ops/paged/paged.h, and everything else is computed
- *        row by row. Without, passes of more than OD_GPU_SERVE_FEW rows take cuBLASLt's products.
+ *        row by row. Without, passes of more than OD_GPU_SERVE_FEW rows take cuBLASLt's products, and
+ *        rows from the start of a prompt on take training's attention where they are many.
  * @thread One owner.
  */
 #ifndef OD_OPS_GPU_SERVE_H

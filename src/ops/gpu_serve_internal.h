@@ -1,6 +1,7 @@
 /**
  * @file
- * Shared by the files of serving on a GPU: gpu_serve.c opens, gpu_serve_pass.c runs passes.
+ * Shared by the files of serving on a GPU: gpu_serve.c opens, gpu_serve_pass.c runs passes,
+ * gpu_serve_prompt.c attends whole prompts where rows need not be independent.
  *
  * @thread One owner.
  */
@@ -11,19 +12,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul_rows.h"
 #include "ops/gpu.h"
 #include "ops/gpu_serve.h"
+#include "ops/op.h"
 #include "ops/paged/paged.h"
 
 /** Units of single rows that are split at a time; windows that a model's layers have; warps on a
  *  multiprocessor that attention should have before rows are left whole. */
 enum { OD_SERVE_PARTS_MAX = 2048, OD_SERVE_WINDOWS_MAX = 2, OD_SERVE_WARPS = 8 };
+/** Rows from which the beginning of a prompt takes training's attention, and no more than the rows of its
+ *  tiles. */
+enum { OD_SERVE_PROMPT_ROWS = 64 };
 
 /** Kernels by name; the order of names in gpu_serve.c. */
 enum od_serve_kernel {
     OD_SERVE_PAGED_APPEND,
+    OD_SERVE_PAGED_TURN_APPEND,
     OD_SERVE_LORA_INPUTS,
     OD_SERVE_LORA_OUTPUTS,
     OD_SERVE_LORA_MERGE,
@@ -51,6 +58,9 @@ struct od_serve_now {
     od_dev items[OD_SERVE_WINDOWS_MAX];
     od_dev joins[OD_SERVE_WINDOWS_MAX];
     struct od_paged_lists lists[OD_SERVE_WINDOWS_MAX];
+    od_dev prompt_tiles[OD_SERVE_WINDOWS_MAX];  ///< of struct od_attention_tile
+    od_dev prompt_tile_count;
+    int64_t prompt_tiles_made;  ///< 0: no row of the pass takes training's attention
 };
 
 struct od_gpu_serve {
@@ -64,6 +74,7 @@ struct od_gpu_serve {
     od_dev hidden;  ///< [pages, OD_PAGED_ROWS, hidden_stride] bf16: what the head reads
     int64_t hidden_stride;
     od_dev parts;
+    od_dev lse;  ///< fp32 [rows, heads]: what training's attention leaves behind; nobody reads it
     od_dev entries;  ///< [operations, adapters, OD_ADAPTER_PARTS_MAX] of struct od_lora_entry
     od_dev inner;    ///< fp32 [rows, OD_ADAPTER_PARTS_MAX, rank_max]
     od_dev adapter_next;
@@ -78,5 +89,22 @@ struct od_gpu_serve {
     int64_t logits_stride;
     struct od_serve_now now;
 };
+
+/** Room for `bytes` in the lists of the pass; where they will lie on the device. */
+void *od_serve_take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device);
+
+// gpu_serve_prompt.c: beginnings of prompts by training's attention.
+
+/** Bytes of the lists and of the scratch that it needs. */
+size_t od_serve_prompt_list_bytes(int64_t rows, const struct od_gpu_serve_shape *shape);
+size_t od_serve_prompt_lse_bytes(int64_t rows, int32_t heads,
+                                 const struct od_gpu_serve_shape *shape);
+/** Find its kernel. @error OD_E_UNSUPPORTED: a head size without one. */
+enum od_status od_serve_prompt_open(struct od_gpu_serve *serve, int32_t head_dim,
+                                    struct od_error *err) OD_MUST_CHECK;
+/** Take the runs that begin a prompt out of `rows`, and write their tiles into the lists of the pass. */
+void od_serve_take_prompts(struct od_gpu_serve *serve, struct od_paged_rows *rows);
+/** Queue attention of these runs in an operation whose window is number `window`. */
+void od_serve_attend_prompts(struct od_gpu_serve *serve, const struct od_op *op, int window);
 
 #endif

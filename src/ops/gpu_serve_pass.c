@@ -20,8 +20,7 @@
 
 enum { WARP = 32 };
 
-// Room for `bytes` in the lists of the pass; where they will lie on the device.
-static void *take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
+void *od_serve_take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
 {
     struct od_serve_pen *pen = &serve->pen;
     assert(pen->used + bytes <= pen->capacity);
@@ -33,7 +32,7 @@ static void *take(struct od_gpu_serve *serve, size_t bytes, od_dev *ret_device)
 
 static int32_t *take_words(struct od_gpu_serve *serve, int64_t count, od_dev *ret_device)
 {
-    return take(serve, (size_t)count * sizeof(int32_t), ret_device);
+    return od_serve_take(serve, (size_t)count * sizeof(int32_t), ret_device);
 }
 
 // Words of the caller; an input of the program lies where they will be.
@@ -79,10 +78,12 @@ static void take_items(struct od_gpu_serve *serve, const struct od_paged_rows *r
                                              .warps = OD_SERVE_WARPS *
                                                       od_cuda_info(gpu->cuda)->multiprocessors};
         struct od_paged_lists *lists = &now->lists[w];
-        lists->joins = take(serve, (size_t)rows->run_count * sizeof *lists->joins, &now->joins[w]);
-        lists->items = take(serve, 0, &now->items[w]);
+        lists->joins =
+            od_serve_take(serve, (size_t)rows->run_count * sizeof *lists->joins, &now->joins[w]);
+        lists->items = od_serve_take(serve, 0, &now->items[w]);
         od_paged_plan(&shape, rows->runs, rows->run_count, lists);
-        (void)take(serve, (size_t)lists->item_count * sizeof *lists->items, &now->items[w]);
+        (void)od_serve_take(serve, (size_t)lists->item_count * sizeof *lists->items,
+                            &now->items[w]);
     }
 }
 
@@ -116,6 +117,7 @@ static void send_lists(struct od_gpu_serve *serve, const struct od_gpu_serve_pas
         take_input(serve, inputs->positions, pass->positions, pass->rows);
         take_adapters(serve, pass);
         take_rows(serve, pass, &rows);
+        od_serve_take_prompts(serve, &rows);
         take_items(serve, &rows);
     }
     od_cuda_upload(serve->gpu->cuda, serve->pen.device, serve->pen.host, serve->pen.used);
@@ -194,10 +196,19 @@ static void adapt(struct od_gpu_serve *serve, const struct od_op *op)
     od_gpu_mark(serve->gpu, OD_GPU_PART_ADAPTER);
 }
 
+// Rotary positions right before their rows go into the cache: both are one kernel.
+static bool turns_while_appending(const struct od_op *rope, const struct od_op *attention)
+{
+    return rope->kind == OD_OP_ROPE && attention->kind == OD_OP_ATTENTION_CACHED &&
+           rope->slot[OD_SLOT_Y] == attention->slot[OD_SLOT_X];
+}
+
 static void append(struct od_gpu_serve *serve, const struct od_op *op)
 {
     const struct od_gpu *gpu = serve->gpu;
+    const bool turns = op > gpu->ops && turns_while_appending(op - 1, op);
     struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+    struct od_gpu_tensor table = {0};
     od_dev cache = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at;
     od_dev positions = od_gpu_input(gpu, gpu->inputs.positions);
     int32_t heads = op->heads;
@@ -206,11 +217,17 @@ static void append(struct od_gpu_serve *serve, const struct od_op *op)
     void *args[] = {
         &cache, &x.at,     &x.stride, &serve->now.tables, &serve->now.row_table, &positions,
         &heads, &kv_heads, &d};
-    od_cuda_launch(gpu->cuda, serve->kernel[OD_SERVE_PAGED_APPEND],
-                   (struct od_cuda_grid){.x = (unsigned)serve->now.rows,
-                                         .threads = OD_GPU_THREADS_PER_BLOCK,
-                                         .overlaps = true},
-                   args);
+    void *turn_args[] = {
+        &cache,     &x.at,  &x.stride, &table.at, &serve->now.tables, &serve->now.row_table,
+        &positions, &heads, &kv_heads, &d};
+    if (turns) {
+        table = od_gpu_slot_tensor(gpu, op - 1, OD_SLOT_AUX);
+    }
+    od_cuda_launch(
+        gpu->cuda, serve->kernel[turns ? OD_SERVE_PAGED_TURN_APPEND : OD_SERVE_PAGED_APPEND],
+        (struct od_cuda_grid){
+            .x = (unsigned)serve->now.rows, .threads = OD_GPU_THREADS_PER_BLOCK, .overlaps = true},
+        turns ? turn_args : args);
 }
 
 static void *address(od_dev at)
@@ -250,6 +267,7 @@ static void attention(struct od_gpu_serve *serve, const struct od_op *op)
                                 .overlaps = true};
     append(serve, op);
     od_gpu_mark(serve->gpu, OD_GPU_PART_COPY);
+    od_serve_attend_prompts(serve, op, w);
     od_cuda_launch(gpu->cuda, serve->paged[OD_PAGED_ATTEND], grid, arguments);
     args.items += lists->attend_count;
     args.item_count = lists->item_count - lists->attend_count;
@@ -276,7 +294,7 @@ static void run_op(struct od_gpu_serve *serve, const struct od_op *op)
         adapt(serve, op);
     } else if (op->kind == OD_OP_ATTENTION_CACHED) {
         attention(serve, op);
-    } else {
+    } else if (!turns_while_appending(op, op + 1)) {  // the head is the last one
         od_gpu_run_rows(serve->gpu, op);
         od_gpu_mark(serve->gpu, od_gpu_part_of(op->kind));
     }

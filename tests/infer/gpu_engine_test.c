@@ -3,7 +3,8 @@
 // size; and each request gets the adapter it chose.
 // Method: fresh random models with heads of 64 channels, grouped, one without a window, one with a window
 // behind its first layer; every logit of a sequence against the CPU's; the same requests under many
-// settings. Skipped where no GPU is.
+// settings; passes in which prompts stand beside other rows, straight on the machines. Skipped where no
+// GPU is.
 
 #include <math.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@
 #include "base/threads.h"
 #include "device/cuda_gpu.h"
 #include "infer/engine.h"
+#include "infer/machine.h"
 #include "infer/responder.h"
 #include "model/program.h"
 #include "model/spec.h"
@@ -24,7 +26,16 @@
 #include "plan/plan.h"
 #include "support.h"
 
-enum { VOCAB = 200, LENGTH = 230, CONTEXT = 512, PROMPTS = 6, CALLERS = 4, RANK = 8 };
+enum {
+    VOCAB = 200,
+    LENGTH = 230,
+    CONTEXT = 512,
+    LAYERS = 3,
+    WINDOW = 90,
+    PROMPTS = 6,
+    CALLERS = 4,
+    RANK = 8
+};
 /** Norm of the difference of all logits over their norm: bf16 through a few layers. */
 static const double LOGIT_BOUND = 3e-2;
 /** Root mean square of the difference of log-probabilities. */
@@ -51,7 +62,7 @@ static struct od_spec spec_of(int64_t window)
     struct od_spec spec = {.vocab = VOCAB,
                            .channels = 256,
                            .ffn = 424,
-                           .layers = 3,
+                           .layers = LAYERS,
                            .heads = 4,
                            .kv_heads = 2,
                            .head_dim = 64,
@@ -165,7 +176,7 @@ static int setup(void **state)
     (void)snprintf(model, sizeof model, "%s", test_folder());
     (void)snprintf(windowed, sizeof windowed, "%s", test_folder());
     write_model(model, 0);
-    write_model(windowed, 90);
+    write_model(windowed, WINDOW);
     for (int i = 0; i < 2; i++) {
         (void)snprintf(adapters[i], sizeof adapters[i], "%s", test_folder());
         write_adapter(adapters[i], test_seed() + 1 + (uint64_t)i);
@@ -210,17 +221,17 @@ static int64_t largest(const float *row)
     return at;
 }
 
-static void compare(const float *got, const float *want, const char *what)
+static void compare(const float *got, const float *want, int64_t rows, const char *what)
 {
     double error = 0.0;
     double norm = 0.0;
     int others = 0;
-    for (int64_t i = 0; i < (int64_t)LENGTH * VOCAB; i++) {
+    for (int64_t i = 0; i < rows * VOCAB; i++) {
         const double d = (double)got[i] - (double)want[i];
         error += d * d;
         norm += (double)want[i] * (double)want[i];
     }
-    for (int64_t t = 0; t < LENGTH; t++) {
+    for (int64_t t = 0; t < rows; t++) {
         const float *row = want + t * VOCAB;
         const int64_t best = largest(row);
         const int64_t chosen = largest(got + t * VOCAB);
@@ -228,7 +239,8 @@ static void compare(const float *got, const float *want, const char *what)
         assert_true((double)(row[best] - row[chosen]) <= MARGIN * fabs((double)row[best]));
     }
     error = sqrt(error / norm);
-    print_message("#   %s: %.2g, %d of %d likeliest tokens differ\n", what, error, others, LENGTH);
+    print_message("#   %s: %.2g, %d of %d likeliest tokens differ\n", what, error, others,
+                  (int)rows);
     assert_true(error < LOGIT_BOUND);  // no number is a failure, too
 }
 
@@ -244,7 +256,7 @@ static void logits_are_the_cpu_s(void **state)
             const struct od_engine_options gpu = {
                 .on_gpu = true, .context = CONTEXT, .not_batch_invariant = invariant == 0};
             float *got = logits_of(folders[i], &gpu);
-            compare(got, want, i == 0 ? "plain" : "window");
+            compare(got, want, LENGTH, i == 0 ? "plain" : "window");
             od_free(got);
         }
         od_free(want);
@@ -271,6 +283,135 @@ static void pieces_have_the_same_bits(void **state)
             od_free(got);
         }
         od_free(want);
+    }
+}
+
+// Some rows of a sequence in a pass.
+struct piece {
+    int32_t slot;
+    int32_t position;  // of the first
+    int32_t rows;
+};
+enum { MIXED_PASSES = 2, MIXED_PIECES = 4, MIXED_SLOTS = 5, MIXED_ROWS = 760, MIXED_LOGITS = 256 };
+// Two long prompts at once, the shortest that is one and one that is too short; a prompt beside what follows
+// the others.
+static const struct piece mixed[MIXED_PASSES][MIXED_PIECES] = {
+    {{0, 0, 300}, {1, 0, 330}, {2, 0, 63}, {4, 0, 64}},
+    {{2, 63, 1}, {3, 0, 310}, {0, 300, 150}, {1, 330, 1}}};
+enum { MIXED_PROMPT_ROWS = 300 + 330 + 64 + 310, MIXED_OTHER_ROWS = 63 + 1 + 150 + 1 };
+
+// Fill in a pass: fresh ids, and the logits of every third row.
+static void mixed_pass(const struct od_machine *machine, int index, struct od_pass *pass)
+{
+    pass->rows = 0;
+    pass->logit_rows = 0;
+    for (int i = 0; i < MIXED_PIECES; i++) {
+        const struct piece *piece = &mixed[index][i];
+        for (int32_t r = 0; r < piece->rows; r++) {
+            const int64_t t = pass->rows++;
+            const int32_t position = piece->position + r;
+            machine->ids[t] =
+                (int32_t)(od_philox_draw(test_seed(), 43, (uint32_t)piece->slot, (uint64_t)position)
+                              .word[0] %
+                          VOCAB);
+            machine->positions[t] = position;
+            machine->cache_slot[t] = piece->slot;
+            pass->adapter[t] = -1;
+            if (t % 3 == 0 || piece->rows == 1) {
+                pass->logit_slot[pass->logit_rows] = piece->slot;
+                pass->logit_position[pass->logit_rows] = position;
+                pass->logit_adapter[pass->logit_rows++] = -1;
+            }
+        }
+    }
+    assert_true(pass->rows <= MIXED_ROWS && pass->logit_rows <= MIXED_LOGITS);
+}
+
+// The mixed passes on a machine: logits of each [MIXED_PASSES, MIXED_LOGITS, VOCAB], and their number.
+static void run_mixed(const char *folder, const struct od_engine_options *engine, int64_t window,
+                      float *logits, int64_t counts[MIXED_PASSES])
+{
+    enum { TABLE = CONTEXT / 16 };
+    static int32_t page_table[MIXED_SLOTS * TABLE];
+    static int32_t room[4][MIXED_ROWS];
+    const struct od_spec spec = spec_of(window);
+    struct od_model_place place = {0};
+    struct od_machine *machine = NULL;
+    struct od_error err = {0};
+    for (int32_t i = 0; i < MIXED_SLOTS * TABLE; i++) {
+        page_table[i] = (i * 37 + 5) % (MIXED_SLOTS * TABLE);  // 37 has no factor of it
+    }
+    assert_ok(od_model_find(folder, NULL, &place, &err), &err);
+    const struct od_machine_options options = {.spec = &spec,
+                                               .place = &place,
+                                               .engine = engine,
+                                               .pass_tokens = MIXED_ROWS,
+                                               .slot_count = MIXED_SLOTS,
+                                               .table_pages = TABLE,
+                                               .cache_pages = (int64_t)MIXED_SLOTS * TABLE,
+                                               .page_table = page_table};
+    assert_ok(engine->on_gpu ? od_machine_open_gpu(&options, &machine, &err)
+                             : od_machine_open_cpu(&options, &machine, &err),
+              &err);
+    for (int i = 0; i < MIXED_PASSES; i++) {
+        struct od_pass pass = {.ids = machine->ids,
+                               .positions = machine->positions,
+                               .cache_slot = machine->cache_slot,
+                               .adapter = room[0],
+                               .logit_slot = room[1],
+                               .logit_position = room[2],
+                               .logit_adapter = room[3]};
+        mixed_pass(machine, i, &pass);
+        assert_true(pass.logit_rows <= machine->logit_rows_max);
+        assert_ok(machine->run(machine, &pass, &err), &err);
+        for (int64_t t = 0; t < pass.logit_rows; t++) {
+            memcpy(logits + (i * (int64_t)MIXED_LOGITS + t) * VOCAB,
+                   machine->logits + t * machine->logits_stride, VOCAB * sizeof *logits);
+        }
+        counts[i] = pass.logit_rows;
+    }
+    machine->close(machine);
+}
+
+// The mixed passes on the card: as the CPU has them, rows on the way that they should take.
+static void expect_mixed(const char *folder, int64_t window, bool invariant, const float *want)
+{
+    static float got[MIXED_PASSES * MIXED_LOGITS * VOCAB];
+    const struct od_engine_options gpu = {.on_gpu = true, .not_batch_invariant = !invariant};
+    int64_t counts[MIXED_PASSES];
+#ifdef ON_SOFT_CARD
+    const int64_t prompts = invariant ? 0 : MIXED_PROMPT_ROWS;
+    soft_rows.paged = soft_rows.trained = 0;
+#endif
+    run_mixed(folder, &gpu, window, got, counts);
+    for (int p = 0; p < MIXED_PASSES; p++) {
+        const int64_t first = p * (int64_t)MIXED_LOGITS * VOCAB;
+        compare(got + first, want + first, counts[p], window == 0 ? "mixed" : "mixed, window");
+    }
+#ifdef ON_SOFT_CARD
+    assert_int_equal(soft_rows.trained, prompts * LAYERS);
+    assert_int_equal(soft_rows.paged, (MIXED_PROMPT_ROWS + MIXED_OTHER_ROWS - prompts) * LAYERS);
+#endif
+}
+
+static void prompts_beside_others_are_the_cpu_s(void **state)
+{
+    static float want[MIXED_PASSES * MIXED_LOGITS * VOCAB];
+    (void)state;
+    need_gpu();
+    for (int i = 0; i < 2; i++) {
+        const char *folder = i == 0 ? model : windowed;
+        const int64_t window = i == 0 ? 0 : WINDOW;
+        const struct od_engine_options cpu = {.threads = 2};
+        int64_t counts[MIXED_PASSES];
+        run_mixed(folder, &cpu, window, want, counts);
+        expect_mixed(folder, window, /* invariant= */ true, want);
+        expect_mixed(folder, window, /* invariant= */ false, want);
+#ifdef ON_SOFT_CARD
+        soft_capability = 80;  // whose kernels have a block for each tile
+        expect_mixed(folder, window, /* invariant= */ false, want);
+        soft_capability = 90;
+#endif
     }
 }
 
@@ -481,8 +622,11 @@ static void a_card_that_fails_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_are_the_cpu_s),         cmocka_unit_test(pieces_have_the_same_bits),
-        cmocka_unit_test(neighbours_change_nothing),    cmocka_unit_test(adapters_are_the_cpu_s),
+        cmocka_unit_test(logits_are_the_cpu_s),
+        cmocka_unit_test(pieces_have_the_same_bits),
+        cmocka_unit_test(prompts_beside_others_are_the_cpu_s),
+        cmocka_unit_test(neighbours_change_nothing),
+        cmocka_unit_test(adapters_are_the_cpu_s),
         cmocka_unit_test(what_does_not_fit_is_refused),
 #ifdef ON_SOFT_CARD
         cmocka_unit_test(a_card_that_fails_is_said),

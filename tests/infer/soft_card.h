@@ -23,6 +23,7 @@
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/cuda_internal.h"
+#include "ops/attention/attention_cuda.h"
 #include "ops/linear/lora_cuda.h"
 #include "ops/op.h"
 #include "ops/paged/paged.h"
@@ -239,6 +240,23 @@ static void soft_append(struct od_cuda_grid grid, void **args)
     }
 }
 
+static void soft_turn_append(struct od_cuda_grid grid, void **args)
+{
+    int32_t heads = ARG(int32_t, 7) + ARG(int32_t, 8);
+    float direction = 1.0F;
+    void *turn[] = {args[1], args[2], args[3], args[6], &heads, args[9], &direction};
+    void *append[] = {args[0], args[1], args[2], args[4], args[5],
+                      args[6], args[7], args[8], args[9]};
+    soft_rope(grid, turn);
+    soft_append(grid, append);
+}
+
+/** Rows whose attention went through pages, and rows that took training's; of all layers. */
+static struct {
+    int64_t paged;
+    int64_t trained;
+} soft_rows;
+
 // A row's sums so far, or those of one unit.
 struct soft_sums {
     float most;
@@ -313,6 +331,7 @@ static void soft_items(struct od_cuda_grid grid, unsigned per_block, const struc
     }
     for (int32_t i = 0; i < a->item_count; i++) {
         const struct od_paged_item *item = &a->items[i];
+        soft_rows.paged += item->part < 0 ? item->rows : 0;
         for (int32_t r = 0; r < item->rows * a->heads; r++) {
             const int32_t head = r % a->heads;
             struct soft_sums sums = {.most = -INFINITY};
@@ -355,6 +374,7 @@ static void soft_join(struct od_cuda_grid grid, void **args)
     for (unsigned i = 0; i < grid.x * grid.y; i++) {
         const struct od_paged_join *join = &a->joins[i % grid.x];
         const int32_t head = (int32_t)(i / grid.x);
+        soft_rows.paged += head == 0;
         struct soft_sums sums = {.most = -INFINITY};
         for (int32_t unit = 0; unit < join->count; unit++) {
             const float *part = a->parts + ((join->part + unit) * a->heads + head) * 66;
@@ -363,6 +383,68 @@ static void soft_join(struct od_cuda_grid grid, void **args)
             add_unit(&sums, &one);
         }
         store_sums(a, join->row, head, &sums);
+    }
+}
+
+// Keys that the last row of a tile sees, about: what tiles are ordered by.
+static int64_t tile_work(const struct od_attention_args *args, const struct od_attention_tile *tile)
+{
+    const int64_t all = tile->row + tile->rows - tile->begin;
+    const int64_t most = args->window > 0 ? (int64_t)tile->rows + args->window - 1 : all;
+    return all < most ? all : most;
+}
+
+static void trained_row(const struct od_attention_args *args, const struct od_attention_tile *tile,
+                        int32_t row, int32_t head)
+{
+    enum { D = 64, KEYS_MAX = 1024 };
+    const uint16_t *q = args->qkv + row * args->ld_qkv + (int64_t)head * D;
+    const int64_t k = (int64_t)(args->heads + head * args->kv_heads / args->heads) * D;
+    const int32_t first = tile->begin + od_paged_lowest(row - tile->begin, args->window);
+    float scores[KEYS_MAX];
+    float out[D] = {0.0F};
+    float most = -INFINITY;
+    float sum = 0.0F;
+    for (int32_t key = first; key <= row; key++) {
+        float score = 0.0F;
+        for (int e = 0; e < D; e++) {
+            score += wide(q[e]) * wide(args->qkv[key * args->ld_qkv + k + e]);
+        }
+        scores[key - first] = score * args->scale;
+        most = fmaxf(most, scores[key - first]);
+    }
+    for (int32_t key = first; key <= row; key++) {
+        const float p = expf(scores[key - first] - most);
+        sum += p;
+        for (int e = 0; e < D; e++) {
+            out[e] += wide(narrow(p)) *
+                      wide(args->qkv[key * args->ld_qkv + k + (int64_t)args->kv_heads * D + e]);
+        }
+    }
+    args->lse[(int64_t)row * args->heads + head] = most + logf(sum);
+    for (int e = 0; e < D; e++) {
+        args->o[row * args->ld_o + (int64_t)head * D + e] = narrow(out[e] / sum);
+    }
+}
+
+// Training's attention: a block for each tile and head, or blocks that take tiles from a queue.
+static void soft_trained(struct od_cuda_grid grid, void **args)
+{
+    const struct od_attention_args *a = args[0];
+    const bool is_queued = grid.y == 1 && a->queue && a->queue[0] == 0 && a->queue[1] == 0;
+    if (a->head_dim != 64 || *a->tile_count < 1 ||
+        (!is_queued && (grid.y != (unsigned)a->heads || (int32_t)grid.x < *a->tile_count))) {
+        abort();  // some would not be computed
+    }
+    for (int32_t i = 0; i < *a->tile_count; i++) {
+        const struct od_attention_tile *tile = &a->tiles[i];
+        if (i > 0 && tile_work(a, tile) > tile_work(a, tile - 1)) {
+            abort();  // the longest would be waited for
+        }
+        soft_rows.trained += tile->rows;
+        for (int32_t r = 0; r < tile->rows * a->heads; r++) {
+            trained_row(a, tile, tile->row + r / a->heads, r % a->heads);
+        }
     }
 }
 
@@ -454,15 +536,21 @@ static const struct {
     {"od_matmul_bf16_nt", soft_product_half},
     {"od_matmul_f32_nt", soft_product_float},
     {"od_paged_append", soft_append},
+    {"od_paged_turn_append", soft_turn_append},
     {"od_paged_d64_attend", soft_attend},
     {"od_paged_d64_join", soft_join},
     {"od_paged_d64_stream", soft_stream},
+    {"od_attention_d64_fwd", soft_trained},
+    {"od_attention_d64_fwd_sm90a", soft_trained},
     {"od_lora_inputs", soft_lora_inputs},
     {"od_lora_outputs", soft_lora_outputs},
     {"od_lora_merge", soft_lora_merge},
 };
 
 // The functions of cuda.h.
+
+/** What the next card that is opened says of itself. */
+static int soft_capability = 90;
 
 int od_cuda_count(struct od_error *err)
 {
@@ -479,8 +567,10 @@ enum od_status od_cuda_open(int ordinal, struct od_cuda **ret, struct od_error *
         abort();
     }
     // Two of them: few enough that rows are left whole, many enough that some are split.
-    (*ret)->info = (struct od_cuda_info){
-        .name = "soft", .driver_version = 12000, .capability = 90, .multiprocessors = 2};
+    (*ret)->info = (struct od_cuda_info){.name = "soft",
+                                         .driver_version = 12000,
+                                         .capability = soft_capability,
+                                         .multiprocessors = 2};
     return OD_OK;
 }
 

@@ -1,7 +1,9 @@
 // Goal: paged attention on the GPU computes what the definition says for every head size, in bits that do
-// not depend on how rows were cut or on whether units were split; new keys and values land in their pages.
+// not depend on how rows were cut or on whether units were split; new keys and values land in their pages,
+// turned to their positions on the way or before it, in the same bits.
 // Method: paged_world.h, with memory of the card that starts as NaN.
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -141,11 +143,85 @@ static void rows_land_in_their_pages(void **state)
     od_free(got);
 }
 
+static void launch_rows(const char *name, void **args)
+{
+    struct od_error err = {0};
+    struct od_cuda_kernel *kernel = NULL;
+    assert_ok(od_cuda_kernel(room.cuda, name, &kernel, &err), &err);
+    od_cuda_launch(room.cuda, kernel, (struct od_cuda_grid){.x = POSITIONS, .threads = 256}, args);
+}
+
+// Rows that are turned on their way into the cache, by one kernel (`fused`) or by two; what lies in qkv
+// and behind it in the cache afterwards. @memory Gives.
+static uint16_t *turned_rows(struct world *w, bool fused)
+{
+    struct od_error err = {0};
+    static int32_t row_table[POSITIONS];  // all in one sequence
+    int32_t positions[POSITIONS];
+    const size_t qkv_bytes = (size_t)(POSITIONS * w->ld) * sizeof *w->qkv;
+    float *values = od_alloc((size_t)(POSITIONS * (int64_t)w->d), sizeof *values);
+    char *got = od_alloc(qkv_bytes + cache_bytes(w), 1);
+    assert_true(values && got);
+    for (int32_t t = 0; t < POSITIONS; t++) {
+        positions[t] = t;
+        for (int32_t i = 0; i < w->d / 2; i++) {
+            const double angle = (double)t * pow(10000.0, -2.0 * (double)i / (double)w->d);
+            values[t * w->d + i] = (float)cos(angle);
+            values[t * w->d + w->d / 2 + i] = (float)sin(angle);
+        }
+    }
+    begin();
+    memset(w->cache, 0xFF, cache_bytes(w));
+    od_dev cache = put(w->cache, cache_bytes(w));
+    od_dev qkv = put(w->qkv, qkv_bytes);
+    od_dev table = put(values, (size_t)(POSITIONS * (int64_t)w->d) * sizeof *values);
+    od_dev tables = put(w->tables, sizeof w->tables);
+    od_dev row_tables = put(row_table, sizeof row_table);
+    od_dev at = put(positions, sizeof positions);
+    int32_t turned = w->heads + w->kv_heads;
+    float direction = 1.0F;
+    void *rope[] = {&qkv, &w->ld, &table, &at, &turned, &w->d, &direction};
+    void *append[] = {&cache, &qkv,      &w->ld,       &tables, &row_tables,
+                      &at,    &w->heads, &w->kv_heads, &w->d};
+    void *both[] = {&cache,      &qkv, &w->ld,    &table,       &tables,
+                    &row_tables, &at,  &w->heads, &w->kv_heads, &w->d};
+    if (fused) {
+        launch_rows("od_paged_turn_append", both);
+    } else {
+        launch_rows("od_rope", rope);
+        launch_rows("od_paged_append", append);
+    }
+    od_cuda_download(room.cuda, got, qkv, qkv_bytes);
+    od_cuda_download(room.cuda, got + qkv_bytes, cache, cache_bytes(w));
+    assert_ok(od_cuda_sync(room.cuda, &err), &err);
+    od_free(values);
+    return (uint16_t *)(void *)got;
+}
+
+static void one_kernel_turns_and_appends_as_two(void **state)
+{
+    static const int32_t sizes[] = {64, 80, 96, 128, 256};
+    (void)state;
+    begin();
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct world w;
+        open_world(&w, sizes[i], 6, 3, 0);
+        uint16_t *two = turned_rows(&w, false);
+        uint16_t *one = turned_rows(&w, true);
+        assert_memory_not_equal(two, w.qkv, (size_t)(POSITIONS * w.ld) * sizeof *w.qkv);
+        assert_memory_equal(one, two, (size_t)(POSITIONS * w.ld) * sizeof *w.qkv + cache_bytes(&w));
+        od_free(one);
+        od_free(two);
+        close_world(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_head_size),
         cmocka_unit_test(rows_land_in_their_pages),
+        cmocka_unit_test(one_kernel_turns_and_appends_as_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

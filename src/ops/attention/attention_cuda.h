@@ -80,6 +80,12 @@ struct od_attention_launch {
     bool queued;
 };
 
+/** Cuts the document [begin, end) into tiles of `block` rows, in order. @return Tiles written. */
+int64_t od_attention_cut(int32_t begin, int32_t end, int32_t block, struct od_attention_tile *ret);
+
+/** Puts tiles in the order of od_attention_tiles. */
+void od_attention_order(struct od_attention_tile *tiles, int64_t count, int32_t window, bool keys);
+
 /**
  * Cuts documents into tiles of `block` rows, longest work first: keys before the end of a query
  * tile, queries from the start of a key tile, both no farther than the window; equal work in order

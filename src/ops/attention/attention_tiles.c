@@ -57,20 +57,30 @@ static void sort(struct od_attention_tile *t, int64_t count, const struct order 
     }
 }
 
+int64_t od_attention_cut(int32_t begin, int32_t end, int32_t block, struct od_attention_tile *ret)
+{
+    int64_t count = 0;
+    for (int32_t row = begin; row < end; row += block) {
+        const int32_t rows = end - row < block ? end - row : block;
+        ret[count++] = (struct od_attention_tile){begin, end, row, rows};
+    }
+    return count;
+}
+
+void od_attention_order(struct od_attention_tile *tiles, int64_t count, int32_t window, bool keys)
+{
+    const struct order order = {.window = window, .keys = keys};
+    sort(tiles, count, &order);
+}
+
 int64_t od_attention_tiles(const int32_t *segment_start, int64_t segments, int32_t block,
                            int32_t window, bool keys, struct od_attention_tile *ret)
 {
-    const struct order order = {.window = window, .keys = keys};
     int64_t count = 0;
     for (int64_t s = 0; s < segments; s++) {
-        const int32_t begin = segment_start[s];
-        const int32_t end = segment_start[s + 1];
-        for (int32_t row = begin; row < end; row += block) {
-            const int32_t rows = end - row < block ? end - row : block;
-            ret[count++] = (struct od_attention_tile){begin, end, row, rows};
-        }
+        count += od_attention_cut(segment_start[s], segment_start[s + 1], block, ret + count);
     }
-    sort(ret, count, &order);
+    od_attention_order(ret, count, window, keys);
     return count;
 }
 
