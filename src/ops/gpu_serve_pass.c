@@ -258,6 +258,8 @@ static void attention(struct od_gpu_serve *serve, const struct od_op *op)
                                  .heads = op->heads,
                                  .kv_heads = op->kv_heads,
                                  .window = op->window,
+                                 .only_single_rows =
+                                     lists->attend_count == 0 && serve->now.prompt_tiles_made == 0,
                                  .scale = op->scale};
     void *arguments[] = {&args};
     const int32_t tiles = od_paged_head_tiles(op->heads, op->kv_heads);

@@ -99,7 +99,9 @@ static void lists(void **state)
                                              .kv_heads = kv_heads,
                                              .window = round % 4 == 0 ? 1 + round : 0,
                                              .parts_max = round % PARTS,
-                                             .warps = round % 2 == 0 ? INT32_MAX : 0};
+                                             .warps = round % 2 == 0   ? INT32_MAX
+                                                      : round % 4 == 1 ? 1000 * kv_heads
+                                                                       : 0};
         memset(seen, 0, sizeof seen);
         for (int32_t i = 0; i < RUNS; i++) {
             const int32_t count = i % 2 == 0 ? 1 : 1 + (round * 7 + i * 13) % 60;

@@ -113,9 +113,27 @@ static inline void close_world(struct world *w)
     od_free(w->parts);
 }
 
-// Rows [first, first + rows) of the sequence as one pass; earlier ones are in the cache.
-static inline void run_rows(struct world *w, int32_t first, int32_t rows, bool split, paged_fn run)
+// How the units of single rows are dealt out: a warp for all of a row's, for each, for two each.
+enum dealing { WHOLE, ONE_EACH, TWO_EACH, DEALINGS };
+
+static inline void pair_up(struct od_paged_lists *lists)
 {
+    int32_t kept = lists->attend_count;
+    for (int32_t i = lists->attend_count; i < lists->item_count; i += 2) {
+        lists->items[kept] = lists->items[i];
+        if (i + 1 < lists->item_count) {
+            lists->items[kept].unit_end = lists->items[i + 1].unit_end;
+        }
+        kept++;
+    }
+    lists->item_count = kept;
+}
+
+// Rows [first, first + rows) of the sequence as one pass; earlier ones are in the cache.
+static inline void run_rows(struct world *w, int32_t first, int32_t rows, enum dealing dealing,
+                            paged_fn run)
+{
+    const bool split = dealing != WHOLE;
     struct od_paged_item items[ROOM];
     struct od_paged_join joins[2];
     struct od_paged_lists lists = {.items = items, .joins = joins};
@@ -128,6 +146,9 @@ static inline void run_rows(struct world *w, int32_t first, int32_t rows, bool s
     fill_cache(w, first + rows);
     memset(w->parts, 0xFF, part_bytes(w));
     od_paged_plan(&shape, &one, 1, &lists);
+    if (dealing == TWO_EACH) {
+        pair_up(&lists);
+    }
     struct od_paged_args args = {.qkv = w->qkv,
                                  .o = w->o,
                                  .cache = w->cache,
@@ -141,6 +162,7 @@ static inline void run_rows(struct world *w, int32_t first, int32_t rows, bool s
                                  .heads = w->heads,
                                  .kv_heads = w->kv_heads,
                                  .window = w->window,
+                                 .only_single_rows = lists.attend_count == 0,
                                  .scale = 0.125F};
     run(w, &args, &lists);
     if (split && rows == 1 && first >= OD_PAGED_UNIT && w->window == 0) {
@@ -211,24 +233,24 @@ static inline void one_shape(int32_t d, int32_t heads, int32_t kv_heads, int32_t
     uint16_t *whole = od_alloc(bytes, 1);
     assert_non_null(whole);
     memset(w.o, 0xFF, bytes);
-    run_rows(&w, 0, POSITIONS, false, run);
+    run_rows(&w, 0, POSITIONS, WHOLE, run);
     compare(&w);
     memcpy(whole, w.o, bytes);
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
         memset(w.o, 0xFF, bytes);
         int32_t first = 0;
         for (int j = 0; j < 8 && cuts[i][j] > 0; j++) {
-            run_rows(&w, first, cuts[i][j], false, run);
+            run_rows(&w, first, cuts[i][j], WHOLE, run);
             first += cuts[i][j];
         }
         assert_int_equal(first, POSITIONS);
         assert_memory_equal(w.o, whole, bytes);
     }
     for (int32_t p = 0; p < POSITIONS; p += 29) {
-        for (int split = 0; split < 2; split++) {
+        for (int dealing = WHOLE; dealing < DEALINGS; dealing++) {
             uint16_t *row = w.o + (int64_t)p * heads * d;
             memset(row, 0xFF, row_bytes);
-            run_rows(&w, p, 1, split == 1, run);
+            run_rows(&w, p, 1, (enum dealing)dealing, run);
             assert_memory_equal(row, whole + (int64_t)p * heads * d, row_bytes);
         }
     }

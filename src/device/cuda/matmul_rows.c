@@ -23,23 +23,23 @@ struct size {
 enum { SIZES = 4, WARP = 32 };
 
 #define THREADS(m, n, warp_m, warp_n) ((m) / (warp_m) * ((n) / (warp_n)) * WARP)
-#define SHARED(m, n, stages)          ((stages) * ((m) + (n)) * OD_ROWS_TILE_K * 2)
+#define SHARED(m, n, k, stages)       ((stages) * ((m) + (n)) * (k) * 2)
 
 static const struct size sizes[SIZES] = {
     {OD_ROWS8_TILE_M,
      OD_ROWS8_TILE_N,
      WARP,
-     SHARED(OD_ROWS8_TILE_M, OD_ROWS8_TILE_N, OD_ROWS8_STAGES),
+     SHARED(OD_ROWS8_TILE_M, OD_ROWS8_TILE_N, OD_ROWS8_TILE_K, OD_ROWS8_STAGES),
      {"od_matmul_rows8_bf16", "od_matmul_rows8_f32"}},
     {OD_ROWS16_TILE_M,
      OD_ROWS16_TILE_N,
      THREADS(OD_ROWS16_TILE_M, OD_ROWS16_TILE_N, OD_ROWS16_WARP_M, OD_ROWS16_WARP_N),
-     SHARED(OD_ROWS16_TILE_M, OD_ROWS16_TILE_N, OD_ROWS16_STAGES),
+     SHARED(OD_ROWS16_TILE_M, OD_ROWS16_TILE_N, OD_ROWS_TILE_K, OD_ROWS16_STAGES),
      {"od_matmul_rows16_bf16", "od_matmul_rows16_f32"}},
     {OD_ROWS64_TILE_M,
      OD_ROWS64_TILE_N,
      THREADS(OD_ROWS64_TILE_M, OD_ROWS64_TILE_N, OD_ROWS64_WARP_M, OD_ROWS64_WARP_N),
-     SHARED(OD_ROWS64_TILE_M, OD_ROWS64_TILE_N, OD_ROWS64_STAGES),
+     SHARED(OD_ROWS64_TILE_M, OD_ROWS64_TILE_N, OD_ROWS_TILE_K, OD_ROWS64_STAGES),
      {"od_matmul_rows64_bf16", "od_matmul_rows64_f32"}},
     {OD_TILE_M,
      OD_TILE_N,

@@ -43,7 +43,8 @@ void od_matmul_rows_run(struct od_matmul_rows *rows, const struct od_matmul_call
 #define OD_ROWS_TILE_K   64
 #define OD_ROWS8_TILE_M  8
 #define OD_ROWS8_TILE_N  16
-#define OD_ROWS8_STAGES  12
+#define OD_ROWS8_TILE_K  128
+#define OD_ROWS8_STAGES  6
 #define OD_ROWS16_TILE_M 16
 #define OD_ROWS16_TILE_N 32
 #define OD_ROWS16_WARP_M 16

@@ -22,19 +22,22 @@ typedef unsigned short bf16;
 enum {
     COLS = OD_ROWS8_TILE_N,
     ROWS = OD_ROWS8_TILE_M,
-    DEPTH = OD_ROWS_TILE_K,
+    DEPTH = OD_ROWS8_TILE_K,
     STAGES = OD_ROWS8_STAGES,
     ROW_BYTES = DEPTH * 2,
     A_BYTES = ROWS * ROW_BYTES,  // of A in a stage; B follows
     STAGE_BYTES = (ROWS + COLS) * ROW_BYTES,
-    PIECES = DEPTH / 8,       // of 16 bytes in a row
+    PIECES = DEPTH / 8,          // of 16 bytes in a row
     ROWS_AT_ONCE = 32 / PIECES,  // that a warp fetches
+    PIECES_A = ROWS / ROWS_AT_ONCE,  // that a lane fetches in a step
+    PIECES_B = COLS / ROWS_AT_ONCE,
+    SIXTEENS = DEPTH / 16,  // products in a step
 };
 
-/// One step's operands: four times sixteen of k.
+/// One step's operands, sixteen of k at a time; two times sixteen of A in one.
 struct fragments {
-    unsigned b[4][4];
-    unsigned a[2][4];
+    unsigned b[SIXTEENS][4];
+    unsigned a[SIXTEENS / 2][4];
 };
 
 // Pieces of a row are permuted so that the eight rows of an 8 x 8 matrix fall into different banks.
@@ -79,142 +82,118 @@ static __device__ __forceinline__ bf16 round_one(float x)
 }
 
 /// Bytes of a piece that begins at `at` of k.
-static __device__ __forceinline__ int valid_bytes(long long at, long long k)
+static __device__ __forceinline__ int valid_bytes(int at, int k)
 {
-    const long long left = k - at;
-    return left >= 8 ? 16 : left > 0 ? (int)left * 2 : 0;
+    const int left = k - at;
+    return left >= 8 ? 16 : left > 0 ? left * 2 : 0;
 }
 
-/// A lane's part of B's next step; `from` is its first row there, which moves on.
-static __device__ __forceinline__ void fetch_b(unsigned stage, const bf16 **from, long long ldb,
-                                               long long cols_left, long long at, long long k,
-                                               int lane)
+/// Where a lane's pieces come from and go to. Columns behind the last one are read from the last one:
+/// what they give is not stored.
+struct lane_pieces {
+    const bf16 *a;
+    const bf16 *b[PIECES_B];
+    int row;     // of the first piece
+    int column;  // in a step
+};
+
+static __device__ __forceinline__ struct lane_pieces place(const bf16 *a, const bf16 *b,
+                                                           long long lda, long long ldb,
+                                                           long long n)
 {
-    const int row = lane / PIECES;
-    const int bytes = valid_bytes(at + lane % PIECES * 8, k);
+    struct lane_pieces p;
+    p.row = (int)threadIdx.x / PIECES;
+    p.column = (int)threadIdx.x % PIECES * 8;
+    p.a = a + p.row * lda + p.column;
 #pragma unroll
-    for (int i = 0; i < COLS / ROWS_AT_ONCE; i++) {
-        const int r = row + i * ROWS_AT_ONCE;
-        copy_async(stage + A_BYTES + offset(r, lane % PIECES), *from + i * ROWS_AT_ONCE * ldb,
-                   r < cols_left ? bytes : 0);
+    for (int i = 0; i < PIECES_B; i++) {
+        const long long col = (long long)blockIdx.x * COLS + p.row + i * ROWS_AT_ONCE;
+        p.b[i] = b + (col < n ? col : n - 1) * ldb + p.column;
     }
-    *from += DEPTH;
+    return p;
 }
 
-static __device__ __forceinline__ void fetch_a(unsigned stage, const bf16 *a, long long lda,
-                                               long long m, long long at, long long k, int lane)
+/// Piece `i` of a step that begins at `at` of k.
+static __device__ __forceinline__ void fetch_b(unsigned stage, const struct lane_pieces *p, int i,
+                                               int at, int bytes)
 {
-    const int bytes = valid_bytes(at + lane % PIECES * 8, k);
+    copy_async(stage + A_BYTES + offset(p->row + i * ROWS_AT_ONCE, p->column / 8), p->b[i] + at,
+               bytes);
+}
+
+static __device__ __forceinline__ void fetch_a(unsigned stage, const struct lane_pieces *p, int i,
+                                               long long lda, int rows, int at, int bytes)
+{
+    if (p->row + i * ROWS_AT_ONCE < rows) {
+        copy_async(stage + offset(p->row + i * ROWS_AT_ONCE, p->column / 8),
+                   p->a + i * ROWS_AT_ONCE * lda + at, bytes);
+    }
+}
+
+static __device__ __forceinline__ uint4 load_piece(const bf16 *from, int elements)
+{
+    unsigned half[8];
+    if (elements == 8) {
+        return __ldcg((const uint4 *)from);
+    }
 #pragma unroll
-    for (int i = 0; i < ROWS / ROWS_AT_ONCE; i++) {
-        const int r = lane / PIECES + i * ROWS_AT_ONCE;
-        if (r < m) {
-            copy_async(stage + offset(r, lane % PIECES), a + r * lda + at + lane % PIECES * 8,
-                       bytes);
+    for (int e = 0; e < 8; e++) {
+        half[e] = e < elements ? __ldcg(from + e) : 0u;
+    }
+    return make_uint4(half[0] | half[1] << 16, half[2] | half[3] << 16, half[4] | half[5] << 16,
+                      half[6] | half[7] << 16);
+}
+
+/// A's rows of the first `steps` steps, whose weights are on their way already: some pieces at a time, so
+/// that all of few rows are asked for before the first has come.
+static __device__ __forceinline__ void bring_a(char *ring, const bf16 *a, long long lda, int rows,
+                                               int steps, int k)
+{
+    enum { AT_A_TIME = 4 };
+    const int row = (int)threadIdx.x / PIECES;
+    const int piece = (int)threadIdx.x % PIECES;
+#pragma unroll 1
+    for (int first = 0; first < steps * rows; first += AT_A_TIME * ROWS_AT_ONCE) {
+        uint4 pieces[AT_A_TIME];
+#pragma unroll
+        for (int i = 0; i < AT_A_TIME; i++) {
+            const int which = first + i * ROWS_AT_ONCE + row;  // step * rows + row
+            const int column = which / rows * DEPTH + piece * 8;
+            pieces[i] = which < steps * rows ? load_piece(a + which % rows * lda + column,
+                                                          valid_bytes(column, k) / 2)
+                                             : make_uint4(0, 0, 0, 0);
         }
-    }
-}
-
-/// The same at once, for the steps whose weights are on their way already.
-static __device__ __forceinline__ void bring_a(char *stage, const bf16 *a, long long lda,
-                                               long long m, long long at, long long k, int lane)
-{
-    const long long column = at + lane % PIECES * 8;
-    const int elements = valid_bytes(column, k) / 2;
 #pragma unroll
-    for (int i = 0; i < ROWS / ROWS_AT_ONCE; i++) {
-        const int r = lane / PIECES + i * ROWS_AT_ONCE;
-        if (r < m) {
-            uint4 piece = make_uint4(0, 0, 0, 0);
-            if (elements == 8) {
-                piece = __ldcg((const uint4 *)(a + r * lda + column));
-            } else {
-                unsigned half[8];
-#pragma unroll
-                for (int e = 0; e < 8; e++) {
-                    half[e] = e < elements ? __ldcg(a + r * lda + column + e) : 0u;
-                }
-                piece = make_uint4(half[0] | half[1] << 16, half[2] | half[3] << 16,
-                                   half[4] | half[5] << 16, half[6] | half[7] << 16);
+        for (int i = 0; i < AT_A_TIME; i++) {
+            const int which = first + i * ROWS_AT_ONCE + row;
+            if (which < steps * rows) {
+                *(uint4 *)(ring + which / rows * STAGE_BYTES + offset(which % rows, piece)) =
+                    pieces[i];
             }
-            *(uint4 *)(stage + offset(r, lane % PIECES)) = piece;
         }
     }
 }
 
-static __device__ __forceinline__ void read(struct fragments *f, unsigned stage, int lane)
+static __device__ __forceinline__ void read_b(struct fragments *f, unsigned stage, int i, int lane)
 {
-#pragma unroll
-    for (int step = 0; step < 4; step++) {
-        load_4(f->b[step], stage + A_BYTES + offset(lane & 15, step * 2 + (lane >> 4)));
-    }
-#pragma unroll
-    for (int pair = 0; pair < 2; pair++) {
-        load_4(f->a[pair], stage + offset(lane & 7, pair * 4 + (lane >> 3)));
-    }
+    load_4(f->b[i], stage + A_BYTES + offset(lane & 15, i * 2 + (lane >> 4)));
 }
 
-static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
-                                            long long ldb, const void *c, long long ldc, void *d,
-                                            long long ldd, long long m, long long n, long long k,
-                                            float alpha, const bf16 *bias, bool f32)
+static __device__ __forceinline__ void read_a(struct fragments *f, unsigned stage, int pair,
+                                              int lane)
 {
-    extern __shared__ __align__(128) char shared[];
+    load_4(f->a[pair], stage + offset(lane & 7, pair * 4 + (lane >> 3)));
+}
+
+static __device__ __forceinline__ void store(const float sums[4], const void *c, long long ldc,
+                                             void *d, long long ldd, long long m, long long n,
+                                             float alpha, const bf16 *bias, bool f32)
+{
     const int lane = (int)threadIdx.x;
-    const long long col0 = (long long)blockIdx.x * COLS;
-    const int steps = (int)((k + DEPTH - 1) / DEPTH);
-    const unsigned ring = (unsigned)__cvta_generic_to_shared(shared);
-    const bf16 *from = b + (col0 + lane / PIECES) * ldb + lane % PIECES * 8;
-    struct fragments now;
-    struct fragments next;
-    float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    od_let_next_begin();
-#pragma unroll 1
-    for (int s = 0; s < STAGES - 1; s++) {
-        if (s < steps) {
-            fetch_b(ring + s * STAGE_BYTES, &from, ldb, n - col0, (long long)s * DEPTH, k, lane);
-        }
-        asm volatile("cp.async.commit_group;\n" ::: "memory");
-    }
-    od_wait_for_last();
-#pragma unroll 1
-    for (int s = 0; s < STAGES - 1 && s < steps; s++) {
-        bring_a(shared + s * STAGE_BYTES, a, lda, m, (long long)s * DEPTH, k, lane);
-    }
-    asm volatile("cp.async.wait_group %0;\n" ::"n"(STAGES - 2) : "memory");
-    __syncwarp();
-    if (steps > 0) {
-        read(&now, ring, lane);
-    }
-    unsigned read_stage = ring;
-    unsigned write_stage = ring + (STAGES - 1) * STAGE_BYTES;
-#pragma unroll 2
-    for (int step = 0; step < steps; step++) {
-        // The next step has come, and nobody reads the one before any more.
-        asm volatile("cp.async.wait_group %0;\n" ::"n"(STAGES - 3) : "memory");
-        __syncwarp();
-        read_stage += STAGE_BYTES;
-        read_stage = read_stage == ring + STAGES * STAGE_BYTES ? ring : read_stage;
-        read(&next, read_stage, lane);  // behind the last step this reads what nobody uses
-        if (step + STAGES - 1 < steps) {
-            const long long at = (long long)(step + STAGES - 1) * DEPTH;
-            fetch_b(write_stage, &from, ldb, n - col0, at, k, lane);
-            fetch_a(write_stage, a, lda, m, at, k, lane);
-        }
-        asm volatile("cp.async.commit_group;\n" ::: "memory");
-        write_stage += STAGE_BYTES;
-        write_stage = write_stage == ring + STAGES * STAGE_BYTES ? ring : write_stage;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            multiply(sums, now.b[i], now.a[i / 2][i % 2 * 2], now.a[i / 2][i % 2 * 2 + 1]);
-        }
-        now = next;
-    }
-    asm volatile("cp.async.wait_all;\n" ::: "memory");
 #pragma unroll
     for (int e = 0; e < 4; e++) {
         const long long row = (lane & 3) * 2 + (e & 1);
-        const long long col = col0 + (lane >> 2) + (e >> 1) * 8;
+        const long long col = (long long)blockIdx.x * COLS + (lane >> 2) + (e >> 1) * 8;
         if (row >= m || col >= n) {
             continue;
         }
@@ -228,6 +207,81 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
                 round_one((c ? fmaf(alpha, sums[e], widen(*add)) : alpha * sums[e]) + b0);
         }
     }
+}
+
+static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
+                                            long long ldb, const void *c, long long ldc, void *d,
+                                            long long ldd, long long m, long long n, long long k,
+                                            float alpha, const bf16 *bias, bool f32)
+{
+    extern __shared__ __align__(128) char shared[];
+    const int lane = (int)threadIdx.x;
+    const int depth = (int)k;
+    const int rows = (int)m;
+    const int steps = (depth + DEPTH - 1) / DEPTH;
+    const unsigned ring = (unsigned)__cvta_generic_to_shared(shared);
+    const unsigned ring_end = ring + STAGES * STAGE_BYTES;
+    const struct lane_pieces pieces = place(a, b, lda, ldb, n);
+    struct fragments now;
+    struct fragments next;
+    float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    od_let_next_begin();
+#pragma unroll 1
+    for (int s = 0; s < STAGES - 1; s++) {
+        const int bytes = valid_bytes(s * DEPTH + pieces.column, depth);
+#pragma unroll
+        for (int i = 0; i < PIECES_B && s < steps; i++) {
+            fetch_b(ring + s * STAGE_BYTES, &pieces, i, bytes > 0 ? s * DEPTH : 0, bytes);
+        }
+        asm volatile("cp.async.commit_group;\n" ::: "memory");
+    }
+    od_wait_for_last();
+    bring_a(shared, a, lda, rows, steps < STAGES - 1 ? steps : STAGES - 1, depth);
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(STAGES - 2) : "memory");
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < SIXTEENS && steps > 0; i++) {
+        read_b(&now, ring, i, lane);
+        if (i % 2 == 0) {
+            read_a(&now, ring, i / 2, lane);
+        }
+    }
+    unsigned read_stage = ring;
+    unsigned write_stage = ring_end - STAGE_BYTES;
+#pragma unroll 2
+    for (int step = 0; step < steps; step++) {
+        const bool more = step + STAGES - 1 < steps;
+        const int at = (step + STAGES - 1) * DEPTH;
+        const int bytes = valid_bytes(at + pieces.column, depth);
+        const int from = bytes > 0 ? at : 0;
+        // The next step has come, and nobody reads the one before any more.
+        asm volatile("cp.async.wait_group %0;\n" ::"n"(STAGES - 3) : "memory");
+        __syncwarp();
+        read_stage += STAGE_BYTES;
+        read_stage = read_stage == ring_end ? ring : read_stage;
+        // Each product waits for the one before; the next step's operands are read in between. Behind the
+        // last step that is what nobody uses.
+#pragma unroll
+        for (int i = 0; i < SIXTEENS; i++) {
+            multiply(sums, now.b[i], now.a[i / 2][i % 2 * 2], now.a[i / 2][i % 2 * 2 + 1]);
+            read_b(&next, read_stage, i, lane);
+            if (i % 2 == 0) {
+                read_a(&next, read_stage, i / 2, lane);
+            }
+            if (more && i < PIECES_B) {
+                fetch_b(write_stage, &pieces, i, from, bytes);
+            }
+            if (more && i < PIECES_A) {
+                fetch_a(write_stage, &pieces, i, lda, rows, from, bytes);
+            }
+        }
+        asm volatile("cp.async.commit_group;\n" ::: "memory");
+        write_stage += STAGE_BYTES;
+        write_stage = write_stage == ring_end ? ring : write_stage;
+        now = next;
+    }
+    asm volatile("cp.async.wait_all;\n" ::: "memory");
+    store(sums, c, ldc, d, ldd, m, n, alpha, bias, f32);
 }
 
 #define KERNEL(name, f32)                                                                       \

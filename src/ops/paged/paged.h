@@ -86,8 +86,9 @@ struct od_paged_args {
     int32_t item_count;
     int32_t heads;
     int32_t kv_heads;
-    int32_t window;  ///< query p sees key j with p - window < j <= p; 0: every j <= p
-    float scale;     ///< > 0
+    int32_t window;            ///< query p sees key j with p - window < j <= p; 0: every j <= p
+    int32_t only_single_rows;  ///< each sequence of the pass has one row in it
+    float scale;               ///< > 0
 };
 
 /** Rows of the pass that one warp takes: as many positions as fit beside the query heads of a key

@@ -432,13 +432,20 @@ OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
     int64_t row[2];
     int32_t head[2];
     od_let_next_begin();
-    od_wait_for_last();
     const struct od_paged_item item = args.items[blockIdx.x];
+    // Of units before that of the row itself this pass writes nothing.
+    const bool early = args.only_single_rows && item.unit < item.position / OD_PAGED_UNIT;
     place_rows(&args, &item, &work, row, head);
     clear(&sums);
     find_pages(&work, item.unit, pages);
+    if (!early) {
+        od_wait_for_last();
+    }
     send_unit(&work, item.unit, pages, true, keys);
     send_unit(&work, item.unit, pages, false, values);
+    if (early) {
+        od_wait_for_last();
+    }
 #pragma unroll 1
     for (int32_t unit = item.unit; unit < item.unit_end; unit++) {
         const bool more = unit + 1 < item.unit_end;
@@ -475,8 +482,8 @@ OD_MMA_KERNEL(32) KERNEL_NAME(_join)(const struct od_paged_args args)
 {
     enum { COLUMNS = (HEAD_DIM + 31) / 32, AHEAD = HEAD_DIM > 128 ? 4 : 8 };
     od_let_next_begin();
-    od_wait_for_last();
     const struct od_paged_join join = args.joins[blockIdx.x];
+    od_wait_for_last();
     const int32_t head = (int32_t)blockIdx.y;
     const int lane = (int)threadIdx.x;
     float out[COLUMNS];

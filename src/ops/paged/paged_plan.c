@@ -78,23 +78,43 @@ static void add_whole(const struct od_paged_shape *shape, const struct od_paged_
     }
 }
 
-// One row, a warp for each unit; `part` is the first that is free.
+// One row, a warp for each `span` units; `part` is the first that is free.
 static void add_split(const struct od_paged_shape *shape, const struct od_paged_run *run,
-                      int32_t part, struct od_paged_lists *lists)
+                      int32_t part, int32_t span, struct od_paged_lists *lists)
 {
     const int32_t first = first_unit(shape, run->position);
     const int32_t end = run->position / OD_PAGED_UNIT + 1;
     lists->joins[lists->join_count++] =
         (struct od_paged_join){.row = run->row, .part = part, .count = end - first};
-    for (int32_t unit = first; unit < end; unit++) {
-        lists->items[lists->item_count++] = (struct od_paged_item){.row = run->row,
-                                                                   .rows = 1,
-                                                                   .position = run->position,
-                                                                   .table = run->table,
-                                                                   .unit = unit,
-                                                                   .unit_end = unit + 1,
-                                                                   .part = part + unit - first};
+    for (int32_t unit = first; unit < end; unit += span) {
+        lists->items[lists->item_count++] =
+            (struct od_paged_item){.row = run->row,
+                                   .rows = 1,
+                                   .position = run->position,
+                                   .table = run->table,
+                                   .unit = unit,
+                                   .unit_end = end - unit < span ? end : unit + span,
+                                   .part = part + unit - first};
     }
+}
+
+static int32_t units_of(const struct od_paged_shape *shape, const struct od_paged_run *run)
+{
+    return run->position / OD_PAGED_UNIT + 1 - first_unit(shape, run->position);
+}
+
+// How many units a warp should take when rows are split: one, unless that makes more warps than a card
+// keeps busy twice over.
+static int32_t span_of(const struct od_paged_shape *shape, const struct od_paged_run *runs,
+                       int32_t run_count)
+{
+    int64_t warps = 0;
+    for (int32_t i = 0; i < run_count; i++) {
+        warps += runs[i].rows == 1 ? units_of(shape, &runs[i]) : 0;
+    }
+    warps *= shape->kv_heads * od_paged_head_tiles(shape->heads, shape->kv_heads);
+    const int64_t span = warps / (2 * (int64_t)shape->warps + 1);
+    return span < 1 ? 1 : (int32_t)span;  // at most the units of all rows
 }
 
 // Warps that the runs keep busy as they are.
@@ -113,6 +133,7 @@ void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run
                    int32_t run_count, struct od_paged_lists *lists)
 {
     const bool split = warps_of(shape, runs, run_count) < shape->warps;
+    const int32_t span = span_of(shape, runs, run_count);
     int32_t part = 0;
     lists->item_count = 0;
     lists->join_count = 0;
@@ -124,12 +145,12 @@ void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run
     lists->attend_count = lists->item_count;
     for (int32_t i = 0; i < run_count; i++) {
         const struct od_paged_run *run = &runs[i];
-        const int32_t units = run->position / OD_PAGED_UNIT + 1 - first_unit(shape, run->position);
+        const int32_t units = units_of(shape, run);
         if (run->rows > 1) {
             continue;
         }
         if (split && units > 1 && units <= shape->parts_max - part) {
-            add_split(shape, run, part, lists);
+            add_split(shape, run, part, span, lists);
             part += units;
         } else {
             add_whole(shape, run, lists);
