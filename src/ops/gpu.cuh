@@ -20,12 +20,12 @@ enum { OD_GPU_THREADS = 256 };
 
 #define OD_KERNEL extern "C" __global__ void __launch_bounds__(OD_GPU_THREADS)
 
-/** First in kernels that may overlap: they wait for those in front of them, and the next need not wait
- *  to be started. */
+/** First in kernels that may overlap: they wait for those in front of them. The next may begin then, not
+ *  before: a product whose blocks come while others still run is spread unevenly over the card. */
 static __device__ __forceinline__ void od_follow(void)
 {
-    od_let_next_begin();
     od_wait_for_last();
+    od_let_next_begin();
 }
 
 static __device__ __forceinline__ float od_f32(od_bf16 x)

@@ -21,8 +21,8 @@
 #include "ops/paged/paged.h"
 
 /** Units of single rows that are split at a time; windows that a model's layers have; warps on a
- *  multiprocessor that attention should have before rows are left whole. */
-enum { OD_SERVE_PARTS_MAX = 2048, OD_SERVE_WINDOWS_MAX = 2, OD_SERVE_WARPS = 8 };
+ *  multiprocessor that bring keys and values at the speed of memory. */
+enum { OD_SERVE_PARTS_MAX = 2048, OD_SERVE_WINDOWS_MAX = 2, OD_SERVE_WARPS = 5 };
 /** Rows from which the beginning of a prompt takes training's attention, and no more than the rows of its
  *  tiles. */
 enum { OD_SERVE_PROMPT_ROWS = 64 };

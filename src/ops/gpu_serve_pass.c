@@ -10,6 +10,7 @@
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
 #include "device/cuda/matmul_rows.h"
+#include "device/cuda/matmul_vector.h"
 #include "ops/gpu.h"
 #include "ops/gpu_internal.h"
 #include "ops/gpu_serve.h"
@@ -123,6 +124,16 @@ static void send_lists(struct od_gpu_serve *serve, const struct od_gpu_serve_pas
     od_cuda_upload(serve->gpu->cuda, serve->pen.device, serve->pen.host, serve->pen.used);
 }
 
+// Own products for few rows; one or two by another order of sums where bits may depend on their number.
+static void few_rows(struct od_gpu_serve *serve, const struct od_matmul_call *call)
+{
+    if (serve->shape.batch_invariant || call->m > OD_VECTOR_ROWS) {
+        od_matmul_rows_run(serve->products, call);
+    } else {
+        od_matmul_vector_run(serve->products, call);
+    }
+}
+
 // Own products, whose rows do not know of each other, or the library's for many rows. Those are rounded
 // up: rows behind those in use are garbage that nobody reads.
 static void product(struct od_gpu_serve *serve, const struct od_matmul_call *call)
@@ -133,7 +144,7 @@ static void product(struct od_gpu_serve *serve, const struct od_matmul_call *cal
     rounded.m = (call->m + step - 1) / step * step;
     rounded.m = rounded.m < serve->rows_max ? rounded.m : serve->rows_max;
     if (serve->shape.batch_invariant || call->m <= OD_GPU_SERVE_FEW) {
-        od_matmul_rows_run(serve->products, call);
+        few_rows(serve, call);
     } else {
         od_matmul_run(serve->gpu->matmul, &rounded);
     }
@@ -325,18 +336,18 @@ static void run_head(struct od_gpu_serve *serve, const struct od_op *head, int64
     void *args[] = {&x.at,  &x.stride, &serve->hidden, &serve->hidden_stride, &serve->now.logit_row,
                     &count, &first,    &cols};
     od_gpu_launch(serve->gpu, OD_GPU_GATHER_ROWS, (unsigned)rows, 1, args);
-    od_matmul_rows_run(serve->products, &(struct od_matmul_call){.m = rows,
-                                                                 .n = head->n,
-                                                                 .k = head->k,
-                                                                 .a = x.at,
-                                                                 .lda = x.stride,
-                                                                 .b = w.at,
-                                                                 .ldb = w.stride,
-                                                                 .b_transposed = true,
-                                                                 .d = y.at,
-                                                                 .ldd = y.stride,
-                                                                 .d_is_float = true,
-                                                                 .alpha = 1.0F});
+    few_rows(serve, &(struct od_matmul_call){.m = rows,
+                                             .n = head->n,
+                                             .k = head->k,
+                                             .a = x.at,
+                                             .lda = x.stride,
+                                             .b = w.at,
+                                             .ldb = w.stride,
+                                             .b_transposed = true,
+                                             .d = y.at,
+                                             .ldd = y.stride,
+                                             .d_is_float = true,
+                                             .alpha = 1.0F});
     od_cuda_download(gpu->cuda, serve->logits, y.at,
                      (size_t)(rows * y.stride) * sizeof *serve->logits);
     od_gpu_mark(serve->gpu, OD_GPU_PART_HEAD);

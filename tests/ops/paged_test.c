@@ -100,7 +100,7 @@ static void lists(void **state)
                                              .window = round % 4 == 0 ? 1 + round : 0,
                                              .parts_max = round % PARTS,
                                              .warps = round % 2 == 0   ? INT32_MAX
-                                                      : round % 4 == 1 ? 1000 * kv_heads
+                                                      : round % 4 == 1 ? 20 * kv_heads
                                                                        : 0};
         memset(seen, 0, sizeof seen);
         for (int32_t i = 0; i < RUNS; i++) {

@@ -263,8 +263,6 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
     long long row0;
     long long col0;
     tile_of(m, n, &row0, &col0);
-    od_let_next_begin();
-    od_wait_for_last();
     struct pieces pieces_a = place(a, lda, row0, m, OD_TILE_M, a_k_fast);
     struct pieces pieces_b = place(b, ldb, col0, n, OD_TILE_N, b_k_fast);
     int left = (int)k;  // of k, from the step that is fetched next
@@ -278,12 +276,21 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
             }
         }
     }
+    // B is asked for before the kernel in front of this one is done: launches that overlap (overlap.cuh)
+    // have weights there.
+    od_let_next_begin();
+#pragma unroll
+    for (int s = 0; s < OD_STAGES - 1; s++) {
+        if (s < steps) {
+            fetch(ring + s * OD_STAGE_BYTES + A_BYTES, &pieces_b, left - s * DEPTH, OD_TILE_N,
+                  b_k_fast, aligned);
+        }
+    }
+    od_wait_for_last();
 #pragma unroll
     for (int s = 0; s < OD_STAGES - 1; s++) {
         if (s < steps) {
             fetch(ring + s * OD_STAGE_BYTES, &pieces_a, left, OD_TILE_M, a_k_fast, aligned);
-            fetch(ring + s * OD_STAGE_BYTES + A_BYTES, &pieces_b, left, OD_TILE_N, b_k_fast,
-                  aligned);
             left -= DEPTH;
         }
         asm volatile("cp.async.commit_group;\n" ::: "memory");

@@ -6,7 +6,7 @@
  *
  *     D[m, n] = A[m, k] B[n, k]^T (+ C[m, n]) (+ bias[n])      A, B, C, bias bf16; D bf16 or fp32
  *
- * Four sizes of tiles: few rows are bound by reading B once, at the speed of memory; many by the
+ * Three sizes of tiles: few rows are bound by reading B once, at the speed of memory; many by the
  * tensor cores. Launches overlap with the kernel in front of them; B must not be what it writes.
  *
  * @order Each element is one chain of fp32 sums over k in steps of 16, in rising order, whatever the
@@ -36,15 +36,15 @@ void od_matmul_rows_free(struct od_matmul_rows *rows);
  */
 void od_matmul_rows_run(struct od_matmul_rows *rows, const struct od_matmul_call *call);
 
+/** The same for 1 to OD_VECTOR_ROWS rows (matmul_vector.h), closer to the speed of memory: another order of
+ *  sums, so that a row's bits are not those that it has among more rows. */
+void od_matmul_vector_run(struct od_matmul_rows *rows, const struct od_matmul_call *call);
+
 #endif
 
 // Shapes of the small tiles, as matmul_tile.h has them for the large ones: a block makes TILE_M x
 // TILE_N of D, a warp WARP_M x WARP_N.
 #define OD_ROWS_TILE_K   64
-#define OD_ROWS8_TILE_M  8
-#define OD_ROWS8_TILE_N  16
-#define OD_ROWS8_TILE_K  128
-#define OD_ROWS8_STAGES  6
 #define OD_ROWS16_TILE_M 16
 #define OD_ROWS16_TILE_N 32
 #define OD_ROWS16_WARP_M 16

@@ -45,10 +45,9 @@ OD_KERNEL od_paged_turn_append(od_bf16 *cache, od_bf16 *qkv, int64_t ld, const f
                                const int32_t *tables, const int32_t *row_table,
                                const int32_t *positions, int32_t heads, int32_t kv_heads, int32_t d)
 {
-    od_let_next_begin();
     const int32_t position = positions[blockIdx.x];  // lists were there before the pass
     const int64_t page = tables[row_table[blockIdx.x] + position / OD_PAGED_ROWS];
-    od_wait_for_last();
+    od_follow();
     const float *row = table + (int64_t)position * d;
     const int32_t half = d / 2;
     const int32_t pieces = half / 8;

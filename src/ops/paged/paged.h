@@ -140,7 +140,7 @@ struct od_paged_shape {
     int32_t kv_heads;
     int32_t window;
     int32_t parts_max;  ///< room for parts; rows that find none are not split
-    int32_t warps;      ///< that the card wants to be busy with: with more items none is split
+    int32_t warps;      ///< of single rows that keep the card busy: with fewer, rows are split
 };
 
 /** Work of a pass: items of several rows for the attend kernel, then those of single rows for the stream

@@ -363,8 +363,8 @@ OD_MMA_KERNEL(OD_PAGED_WARPS * 32) KERNEL_NAME(_attend)(const struct od_paged_ar
     struct sums sums;
     int64_t row[2];
     int32_t head[2];
-    od_let_next_begin();
     od_wait_for_last();
+    od_let_next_begin();
     if (index >= args.item_count) {
         return;
     }
@@ -431,7 +431,6 @@ OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
     struct sums sums;
     int64_t row[2];
     int32_t head[2];
-    od_let_next_begin();
     const struct od_paged_item item = args.items[blockIdx.x];
     // Of units before that of the row itself this pass writes nothing.
     const bool early = args.only_single_rows && item.unit < item.position / OD_PAGED_UNIT;
@@ -446,6 +445,7 @@ OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
     if (early) {
         od_wait_for_last();
     }
+    od_let_next_begin();
 #pragma unroll 1
     for (int32_t unit = item.unit; unit < item.unit_end; unit++) {
         const bool more = unit + 1 < item.unit_end;
@@ -481,9 +481,9 @@ OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
 OD_MMA_KERNEL(32) KERNEL_NAME(_join)(const struct od_paged_args args)
 {
     enum { COLUMNS = (HEAD_DIM + 31) / 32, AHEAD = HEAD_DIM > 128 ? 4 : 8 };
-    od_let_next_begin();
     const struct od_paged_join join = args.joins[blockIdx.x];
     od_wait_for_last();
+    od_let_next_begin();
     const int32_t head = (int32_t)blockIdx.y;
     const int lane = (int)threadIdx.x;
     float out[COLUMNS];

@@ -103,37 +103,22 @@ static int32_t units_of(const struct od_paged_shape *shape, const struct od_page
     return run->position / OD_PAGED_UNIT + 1 - first_unit(shape, run->position);
 }
 
-// How many units a warp should take when rows are split: one, unless that makes more warps than a card
-// keeps busy twice over.
-static int32_t span_of(const struct od_paged_shape *shape, const struct od_paged_run *runs,
-                       int32_t run_count)
+// Into how many pieces single rows are cut, so that together they keep the card busy; 1: none is.
+static int32_t pieces_of(const struct od_paged_shape *shape, const struct od_paged_run *runs,
+                         int32_t run_count)
 {
-    int64_t warps = 0;
+    int64_t rows = 0;
     for (int32_t i = 0; i < run_count; i++) {
-        warps += runs[i].rows == 1 ? units_of(shape, &runs[i]) : 0;
+        rows += runs[i].rows == 1;
     }
-    warps *= shape->kv_heads * od_paged_head_tiles(shape->heads, shape->kv_heads);
-    const int64_t span = warps / (2 * (int64_t)shape->warps + 1);
-    return span < 1 ? 1 : (int32_t)span;  // at most the units of all rows
-}
-
-// Warps that the runs keep busy as they are.
-static int64_t warps_of(const struct od_paged_shape *shape, const struct od_paged_run *runs,
-                        int32_t run_count)
-{
-    const int32_t step = od_paged_item_rows(shape->heads, shape->kv_heads);
-    int64_t items = 0;
-    for (int32_t i = 0; i < run_count; i++) {
-        items += (runs[i].rows + step - 1) / step;
-    }
-    return items * shape->kv_heads * od_paged_head_tiles(shape->heads, shape->kv_heads);
+    rows *= shape->kv_heads * od_paged_head_tiles(shape->heads, shape->kv_heads);
+    return rows > 0 && rows < shape->warps ? (int32_t)(shape->warps / rows) : 1;
 }
 
 void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run *runs,
                    int32_t run_count, struct od_paged_lists *lists)
 {
-    const bool split = warps_of(shape, runs, run_count) < shape->warps;
-    const int32_t span = span_of(shape, runs, run_count);
+    const int32_t pieces = pieces_of(shape, runs, run_count);
     int32_t part = 0;
     lists->item_count = 0;
     lists->join_count = 0;
@@ -149,8 +134,8 @@ void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run
         if (run->rows > 1) {
             continue;
         }
-        if (split && units > 1 && units <= shape->parts_max - part) {
-            add_split(shape, run, part, span, lists);
+        if (pieces > 1 && units > 1 && units <= shape->parts_max - part) {
+            add_split(shape, run, part, (units - 1) / pieces + 1, lists);
             part += units;
         } else {
             add_whole(shape, run, lists);

@@ -6,11 +6,10 @@
 OD_KERNEL od_rms_norm(od_bf16 *y, int64_t ldy, float *rstd, const od_bf16 *x, int64_t ldx,
                       const float *w, int64_t cols, float eps)
 {
-    od_let_next_begin();
     for (int64_t c = threadIdx.x * 8; c < cols; c += OD_GPU_THREADS * 8) {
         asm volatile("prefetch.global.L2 [%0];" ::"l"(w + c));  // on the way meanwhile
     }
-    od_wait_for_last();
+    od_follow();
     const od_bf16 *from = x + (int64_t)blockIdx.x * ldx;
     od_bf16 *to = y + (int64_t)blockIdx.x * ldy;
     const bool wide = od_aligned(x, ldx) && od_aligned(y, ldy) && (cols & 7) == 0;

@@ -1,0 +1,168 @@
+// Matrix products with one row, or a few, where bits may depend on how many there are: on plain
+// multiply-adds, at the speed of memory.
+//
+//     for (i = 0; i < m; i++) for (j = 0; j < n; j++)
+//         d[i][j] = sum_k a[i][k] * b[j][k] (+ c[i][j]) (+ bias[j])
+//
+// Launch: a block of OD_VECTOR_WARPS warps makes OD_VECTOR_COLUMNS columns of D for each of them; A's rows
+// lie in shared memory as they are. A lane takes eight of k at a time, 256 apart, and asks for several
+// pieces before it needs the first; the first ones before the kernel in front of this one is done
+// (overlap.cuh): weights are never written while a model serves.
+// Alignment: operands and leading dimensions 16 bytes. Bytes moved: B once.
+// Order: a lane's sum in rising order of k, then over the lanes in a tree.
+
+#include <stdint.h>
+
+#include "device/cuda/matmul_vector.h"
+#include "device/cuda/overlap.cuh"
+
+typedef unsigned short bf16;
+
+enum { WARPS = OD_VECTOR_WARPS, COLUMNS = OD_VECTOR_COLUMNS, AHEAD = OD_VECTOR_AHEAD, LANES = 32 };
+
+static __device__ __forceinline__ float low(unsigned pair)
+{
+    return __uint_as_float(pair << 16);
+}
+
+static __device__ __forceinline__ float high(unsigned pair)
+{
+    return __uint_as_float(pair & 0xFFFF0000u);
+}
+
+static __device__ __forceinline__ bf16 round_one(float x)
+{
+    unsigned pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(pair) : "f"(0.0f), "f"(x));
+    return (bf16)pair;
+}
+
+/// A piece of a row, eight of k; zeros from `k` on.
+static __device__ __forceinline__ uint4 load_piece(const bf16 *row, int piece, int k)
+{
+    if (piece * 8 >= k) {
+        return make_uint4(0, 0, 0, 0);
+    }
+    uint4 raw = __ldcs((const uint4 *)row + piece);
+    if (piece * 8 + 8 > k) {
+        unsigned word[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int left = k - piece * 8 - 2 * i;
+            word[i] = left >= 2 ? word[i] : left == 1 ? word[i] & 0xFFFFu : 0u;
+        }
+        raw = make_uint4(word[0], word[1], word[2], word[3]);
+    }
+    return raw;
+}
+
+static __device__ __forceinline__ void add_products(float *sum, uint4 w, uint4 x)
+{
+    *sum = fmaf(low(w.x), low(x.x), *sum);
+    *sum = fmaf(high(w.x), high(x.x), *sum);
+    *sum = fmaf(low(w.y), low(x.y), *sum);
+    *sum = fmaf(high(w.y), high(x.y), *sum);
+    *sum = fmaf(low(w.z), low(x.z), *sum);
+    *sum = fmaf(high(w.z), high(x.z), *sum);
+    *sum = fmaf(low(w.w), low(x.w), *sum);
+    *sum = fmaf(high(w.w), high(x.w), *sum);
+}
+
+/// A into shared memory, a row behind another; zeros from k on.
+static __device__ __forceinline__ void bring_a(uint4 *to, const bf16 *a, long long lda, int rows,
+                                               int pieces, int k)
+{
+    for (int i = (int)threadIdx.x; i < rows * pieces; i += WARPS * LANES) {
+        to[i] = load_piece(a + i / pieces * lda, i % pieces, k);
+    }
+    __syncthreads();
+}
+
+static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
+                                            long long ldb, const void *c, long long ldc, void *d,
+                                            long long ldd, int m, long long n, int k,
+                                            float alpha, const bf16 *bias, int rows, bool f32)
+{
+    extern __shared__ __align__(16) char shared[];
+    uint4 *x = (uint4 *)shared;
+    const int lane = (int)threadIdx.x % LANES;
+    const long long col0 = ((long long)blockIdx.x * WARPS + threadIdx.x / LANES) * COLUMNS;
+    const int pieces = (k + 7) / 8;
+    const bf16 *from[COLUMNS];
+    uint4 raw[AHEAD][COLUMNS];
+    float sums[COLUMNS][OD_VECTOR_ROWS];
+    od_let_next_begin();
+#pragma unroll
+    for (int j = 0; j < COLUMNS; j++) {
+        from[j] = b + (col0 + j < n ? col0 + j : n - 1) * ldb;
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            sums[j][i] = 0.0f;
+        }
+    }
+#pragma unroll
+    for (int u = 0; u < AHEAD; u++) {
+#pragma unroll
+        for (int j = 0; j < COLUMNS; j++) {
+            raw[u][j] = load_piece(from[j], u * LANES + lane, k);
+        }
+    }
+    od_wait_for_last();
+    bring_a(x, a, lda, m, pieces, k);
+    for (int first = lane; first < pieces; first += AHEAD * LANES) {
+#pragma unroll
+        for (int u = 0; u < AHEAD; u++) {
+            const int piece = first + u * LANES;
+            const bool inside = piece < pieces;
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                const uint4 v = inside && i < m ? x[i * pieces + piece] : make_uint4(0, 0, 0, 0);
+#pragma unroll
+                for (int j = 0; j < COLUMNS; j++) {
+                    add_products(&sums[j][i], raw[u][j], v);
+                }
+            }
+#pragma unroll
+            for (int j = 0; j < COLUMNS; j++) {
+                raw[u][j] = load_piece(from[j], piece + AHEAD * LANES, k);
+            }
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < COLUMNS; j++) {
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            float sum = sums[j][i];
+#pragma unroll
+            for (int offset = LANES / 2; offset > 0; offset >>= 1) {
+                sum += __shfl_xor_sync(0xFFFFFFFFu, sum, offset);
+            }
+            const long long col = col0 + j;
+            if (lane != 0 || i >= m || col >= n) {
+                continue;
+            }
+            if (f32) {
+                const float *add = (const float *)c + i * ldc + col;
+                ((float *)d)[i * ldd + col] = c ? fmaf(alpha, sum, *add) : alpha * sum;
+            } else {
+                const bf16 *add = (const bf16 *)c + i * ldc + col;
+                sum = c ? fmaf(alpha, sum, low(*add)) : alpha * sum;
+                ((bf16 *)d)[i * ldd + col] = round_one(sum + (bias ? low(bias[col]) : 0.0f));
+            }
+        }
+    }
+}
+
+#define KERNEL(name, rows, f32)                                                                 \
+    extern "C" __global__ void __launch_bounds__(WARPS *LANES)                                  \
+        name(const bf16 *a, long long lda, const bf16 *b, long long ldb, const void *c,         \
+             long long ldc, void *d, long long ldd, long long m, long long n, long long k,      \
+             float alpha, const bf16 *bias)                                                     \
+    {                                                                                           \
+        body(a, lda, b, ldb, c, ldc, d, ldd, (int)m, n, (int)k, alpha, bias, rows, f32);        \
+    }
+
+KERNEL(od_matmul_vector_bf16, 1, false)
+KERNEL(od_matmul_vector_f32, 1, true)
+KERNEL(od_matmul_vector_few_bf16, OD_VECTOR_ROWS, false)
+KERNEL(od_matmul_vector_few_f32, OD_VECTOR_ROWS, true)
