@@ -149,6 +149,39 @@ static enum od_status find_windows(struct od_gpu_serve *serve, struct od_error *
     return OD_OK;
 }
 
+static bool reads(const struct od_op *op, int32_t tensor)
+{
+    return op->slot[OD_SLOT_X] == tensor || op->slot[OD_SLOT_RES] == tensor;
+}
+
+// Is the tensor read by operation `index` and then never again before it is written?
+static bool only_reader(const struct od_gpu *gpu, int32_t index, int32_t tensor)
+{
+    if (gpu->ops[index].kind != OD_OP_LINEAR || gpu->ops[index].slot[OD_SLOT_X] != tensor ||
+        gpu->ops[index].slot[OD_SLOT_RES] == tensor) {
+        return false;
+    }
+    for (int32_t i = index + 1; i < gpu->op_count; i++) {
+        if (reads(&gpu->ops[i], tensor)) {
+            return false;
+        }
+        if (gpu->ops[i].slot[OD_SLOT_Y] == tensor) {
+            return true;
+        }
+    }
+    return true;
+}
+
+static void find_norms(struct od_gpu_serve *serve)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    for (int32_t i = 0; i < gpu->op_count; i++) {
+        const struct od_op *op = &gpu->ops[i];
+        serve->op_is_inside[i] = op->kind == OD_OP_RMS_NORM && i + 1 < gpu->op_count &&
+                                 only_reader(gpu, i + 1, op->slot[OD_SLOT_Y]);
+    }
+}
+
 enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_shape *shape,
                                  struct od_gpu_serve **ret, struct od_error *err)
 {
@@ -180,10 +213,12 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
     serve->run_room = od_alloc((size_t)gpu->tokens, sizeof *serve->run_room);
     serve->entry_count = od_alloc(adapter_ops, sizeof *serve->entry_count);
     serve->op_has_adapter = od_alloc((size_t)gpu->op_count, sizeof *serve->op_has_adapter);
-    if (!serve->run_room || !serve->entry_count || !serve->op_has_adapter) {
+    serve->op_is_inside = od_alloc((size_t)gpu->op_count, sizeof *serve->op_is_inside);
+    if (!serve->op_is_inside || !serve->run_room || !serve->entry_count || !serve->op_has_adapter) {
         status = od_fail(err, OD_E_MEMORY, "no memory to serve a model");
         goto done;
     }
+    find_norms(serve);
     if ((status = find_kernels(serve, err)) != OD_OK ||
         (status = find_windows(serve, err)) != OD_OK ||
         (status = od_matmul_rows_create(gpu->cuda, &serve->products, err)) != OD_OK ||
@@ -218,6 +253,7 @@ void od_gpu_serve_close(struct od_gpu_serve *serve)
     od_matmul_rows_free(serve->products);
     od_cuda_host_free(serve->gpu->cuda, serve->pen.host);
     od_cuda_host_free(serve->gpu->cuda, serve->logits);
+    od_free(serve->op_is_inside);
     od_free(serve->op_has_adapter);
     od_free(serve->entry_count);
     od_free(serve->run_room);

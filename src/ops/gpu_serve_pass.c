@@ -150,7 +150,7 @@ static void product(struct od_gpu_serve *serve, const struct od_matmul_call *cal
     }
 }
 
-static void linear(struct od_gpu_serve *serve, const struct od_op *op)
+static struct od_matmul_call call_of(const struct od_gpu_serve *serve, const struct od_op *op)
 {
     const struct od_gpu *gpu = serve->gpu;
     const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
@@ -158,20 +158,47 @@ static void linear(struct od_gpu_serve *serve, const struct od_op *op)
     const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, op, OD_SLOT_Y);
     const struct od_gpu_tensor res = od_gpu_slot_tensor(gpu, op, OD_SLOT_RES);
     const struct od_gpu_tensor bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS);
-    product(serve, &(struct od_matmul_call){.m = serve->now.rows,
-                                            .n = op->n,
-                                            .k = op->k,
-                                            .a = x.at,
-                                            .lda = x.stride,
-                                            .b = w.at,
-                                            .ldb = w.stride,
-                                            .b_transposed = true,
-                                            .c = res.at,
-                                            .ldc = res.stride,
-                                            .bias = bias.at,
-                                            .d = y.at,
-                                            .ldd = y.stride,
-                                            .alpha = 1.0F});
+    return (struct od_matmul_call){.m = serve->now.rows,
+                                   .n = op->n,
+                                   .k = op->k,
+                                   .a = x.at,
+                                   .lda = x.stride,
+                                   .b = w.at,
+                                   .ldb = w.stride,
+                                   .b_transposed = true,
+                                   .c = res.at,
+                                   .ldc = res.stride,
+                                   .bias = bias.at,
+                                   .d = y.at,
+                                   .ldd = y.stride,
+                                   .alpha = 1.0F};
+}
+
+static void linear(struct od_gpu_serve *serve, const struct od_op *op)
+{
+    const struct od_matmul_call call = call_of(serve, op);
+    product(serve, &call);
+}
+
+// A norm of few rows inside the product that reads them; false: it has to be one by itself.
+static bool norm_inside(struct od_gpu_serve *serve, const struct od_op *norm)
+{
+    const struct od_gpu *gpu = serve->gpu;
+    if (serve->shape.batch_invariant || serve->now.any_adapter ||
+        !serve->op_is_inside[norm - gpu->ops]) {
+        return false;
+    }
+    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, norm, OD_SLOT_X);
+    struct od_matmul_call call = call_of(serve, norm + 1);
+    call.a = x.at;
+    call.lda = x.stride;
+    if (!od_matmul_vector_can_norm(&call) || x.stride % 8 != 0) {
+        return false;
+    }
+    od_matmul_vector_norm_run(serve->products, &call, od_gpu_slot_tensor(gpu, norm, OD_SLOT_W).at,
+                              norm->eps);
+    od_gpu_mark(serve->gpu, OD_GPU_PART_PRODUCT);
+    return true;
 }
 
 // Adapters of the rows beside a linear layer.
@@ -286,13 +313,13 @@ static void attention(struct od_gpu_serve *serve, const struct od_op *op)
     args.item_count = lists->item_count - lists->attend_count;
     grid.x = (unsigned)args.item_count;
     grid.threads = WARP;
-    grid.shared_bytes = OD_PAGED_STREAM_BYTES(op->head_dim);
+    grid.shared_bytes = (unsigned)OD_PAGED_STREAM_BYTES(op->head_dim);
     od_cuda_launch(gpu->cuda, serve->paged[OD_PAGED_STREAM], grid, arguments);
     od_gpu_mark(serve->gpu, OD_GPU_PART_ATTENTION);
     if (lists->join_count > 0) {
         grid = (struct od_cuda_grid){.x = (unsigned)lists->join_count,
                                      .y = (unsigned)op->heads,
-                                     .threads = WARP,
+                                     .threads = (unsigned)OD_PAGED_JOIN_THREADS(op->head_dim),
                                      .overlaps = true};
         od_cuda_launch(gpu->cuda, serve->paged[OD_PAGED_JOIN], grid, arguments);
         od_gpu_mark(serve->gpu, OD_GPU_PART_ADD);
@@ -364,7 +391,11 @@ enum od_status od_gpu_serve_run(struct od_gpu_serve *serve, const struct od_gpu_
     gpu->tokens = pass->rows;  // what kernels that work row by row are launched for
     if (pass->rows > 0) {
         for (const struct od_op *op = gpu->ops; op < head; op++) {
-            run_op(serve, op);
+            if (norm_inside(serve, op)) {
+                op++;
+            } else {
+                run_op(serve, op);
+            }
         }
         keep_hidden(serve, head);
     }

@@ -66,10 +66,10 @@ static __device__ __forceinline__ void od_copies_end(void)
     asm volatile("cp.async.commit_group;\n" ::: "memory");
 }
 
-/** All groups of this warp but the last one have come. */
-static __device__ __forceinline__ void od_copies_but_one(void)
+/** All groups of this warp but the last two have come. */
+static __device__ __forceinline__ void od_copies_but_two(void)
 {
-    asm volatile("cp.async.wait_group 1;\n" ::: "memory");
+    asm volatile("cp.async.wait_group 2;\n" ::: "memory");
     __syncwarp();
 }
 

@@ -208,8 +208,68 @@ static void rows_do_not_know_of_each_other(void **state)
     od_matmul_rows_free(rows);
 }
 
+// A norm inside a product gives what a product of rows that were normalised and rounded gives.
+static void norms_inside(void **state)
+{
+    enum { N = 77, K = 4104, M = OD_VECTOR_ROWS };
+    static const float eps = 1e-5F;
+    struct od_cuda *cuda = test_gpu();
+    struct od_matmul_rows *rows = NULL;
+    struct od_error err = {0};
+    struct product p;
+    float norm[K];
+    od_dev norm_at = 0;
+    (void)state;
+    assert_ok(od_matmul_rows_create(cuda, &rows, &err), &err);
+    open_product(&p, N, K, false, false);
+    for (int i = 0; i < K; i++) {
+        norm[i] = 0.5F + od_uniform_f32(od_philox_draw(test_seed(), 34, 0, (uint64_t)i).word[0]);
+    }
+    assert_ok(od_cuda_alloc(cuda, sizeof norm, &norm_at, &err), &err);
+    od_cuda_upload(cuda, norm_at, norm, sizeof norm);
+    struct od_matmul_call call = {.m = M,
+                                  .n = N,
+                                  .k = K,
+                                  .a = p.at[0],
+                                  .lda = p.lda,
+                                  .b = p.at[1],
+                                  .ldb = p.lda,
+                                  .b_transposed = true,
+                                  .d = p.at[4],
+                                  .ldd = p.ldd,
+                                  .alpha = 1.0F};
+    assert_true(od_matmul_vector_can_norm(&call));
+    od_cuda_fill(cuda, p.at[4], 0xFF, d_bytes(&p));
+    od_matmul_vector_norm_run(rows, &call, norm_at, eps);
+    od_cuda_download(cuda, p.d, p.at[4], d_bytes(&p));
+    assert_ok(od_cuda_sync(cuda, &err), &err);
+    for (int64_t i = 0; i < M; i++) {
+        double squares = 0.0;
+        for (int64_t e = 0; e < K; e++) {
+            squares += value(p.a[i * p.lda + e]) * value(p.a[i * p.lda + e]);
+        }
+        const double r = 1.0 / sqrt(squares / (double)K + (double)eps);
+        for (int64_t e = 0; e < K; e++) {
+            const float x = (float)(value(p.a[i * p.lda + e]) * r * (double)norm[e]);
+            uint32_t bits;
+            memcpy(&bits, &x, sizeof bits);
+            p.a[i * p.lda + e] = (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+        }
+    }
+    expect_definition(&p, M, 1);
+    call.k = K - 4;  // pieces of eight
+    assert_false(od_matmul_vector_can_norm(&call));
+    call.k = K;
+    call.m = M + 1;
+    assert_false(od_matmul_vector_can_norm(&call));
+    close_product(&p);
+    od_cuda_free(cuda, norm_at);
+    od_matmul_rows_free(rows);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_do_not_know_of_each_other)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_do_not_know_of_each_other),
+                                       cmocka_unit_test(norms_inside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

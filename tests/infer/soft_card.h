@@ -221,6 +221,51 @@ static void soft_product_float(struct od_cuda_grid grid, void **args)
     product(args, true);
 }
 
+// Rows normalised on the way into a product, as rms_norm does it and rounds it.
+static void soft_vector(void **args, bool is_float)
+{
+    enum { ROWS_MAX = 2, K_MAX = 1024 };
+    static uint16_t rows[ROWS_MAX * K_MAX];
+    const float *norm = at(ARG(od_dev, 13));
+    const int64_t k = ARG(int64_t, 10);
+    const int64_t count = ARG(int64_t, 8);
+    od_dev normed = (od_dev)(uintptr_t)rows;
+    int64_t stride = k;
+    void *changed[13];
+    memcpy(changed, args, sizeof changed);
+    if (count > ROWS_MAX || k > K_MAX) {
+        abort();
+    }
+    for (int64_t i = 0; norm && i < count; i++) {
+        const uint16_t *x = (uint16_t *)at(ARG(od_dev, 0)) + i * ARG(int64_t, 1);
+        float squares = 0.0F;
+        for (int64_t e = 0; e < k; e++) {
+            squares += wide(x[e]) * wide(x[e]);
+        }
+        const float r = 1.0F / sqrtf(squares / (float)k + ARG(float, 14));
+        for (int64_t e = 0; e < k; e++) {
+            rows[i * k + e] = narrow(wide(x[e]) * r * norm[e]);
+        }
+    }
+    if (norm) {
+        changed[0] = &normed;
+        changed[1] = &stride;
+    }
+    product(changed, is_float);
+}
+
+static void soft_vector_half(struct od_cuda_grid grid, void **args)
+{
+    (void)grid;
+    soft_vector(args, false);
+}
+
+static void soft_vector_float(struct od_cuda_grid grid, void **args)
+{
+    (void)grid;
+    soft_vector(args, true);
+}
+
 static void soft_append(struct od_cuda_grid grid, void **args)
 {
     uint16_t *cache = at(ARG(od_dev, 0));
@@ -527,10 +572,10 @@ static const struct {
     {"od_glu_silu", soft_glu},
     {"od_gather_rows", soft_gather},
     {"od_scatter_rows", soft_scatter},
-    {"od_matmul_vector_bf16", soft_product_half},
-    {"od_matmul_vector_f32", soft_product_float},
-    {"od_matmul_vector_few_bf16", soft_product_half},
-    {"od_matmul_vector_few_f32", soft_product_float},
+    {"od_matmul_vector_bf16", soft_vector_half},
+    {"od_matmul_vector_f32", soft_vector_float},
+    {"od_matmul_vector_few_bf16", soft_vector_half},
+    {"od_matmul_vector_few_f32", soft_vector_float},
     {"od_matmul_rows16_bf16", soft_product_half},
     {"od_matmul_rows16_f32", soft_product_float},
     {"od_matmul_rows64_bf16", soft_product_half},

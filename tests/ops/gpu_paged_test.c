@@ -67,7 +67,8 @@ static void launch(const struct world *w, enum od_paged_kernel which, int32_t bl
         room.cuda, kernel,
         (struct od_cuda_grid){.x = (unsigned)((blocks + per_block - 1) / per_block),
                               .y = (unsigned)(joins ? w->heads : tiles),
-                              .threads = (unsigned)per_block * 32,
+                              .threads = joins ? (unsigned)OD_PAGED_JOIN_THREADS(w->d)
+                                               : (unsigned)per_block * 32,
                               .shared_bytes = streams ? (unsigned)OD_PAGED_STREAM_BYTES(w->d) : 0,
                               .overlaps = true},
         arguments);

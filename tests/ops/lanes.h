@@ -27,7 +27,7 @@
 #define OD_MMA_KERNEL(threads) static void
 #define OD_MMA_SHARED(name)    char *name = warp_shared
 
-enum { LANES = 32, LANE_STACK_BYTES = 256 << 10, SHARED_BYTES = 128 << 10 };
+enum { LANES = 32, LANE_STACK_BYTES = 256 << 10, SHARED_BYTES = 192 << 10 };
 
 struct index3 {
     unsigned x;
@@ -119,7 +119,7 @@ static inline void od_copy16(char *to, const void *from, bool real)
 static inline void od_copies_end(void)
 {
 }
-static inline void od_copies_but_one(void)
+static inline void od_copies_but_two(void)
 {
     od_warp_meet();
 }

@@ -56,7 +56,7 @@ static void run(struct world *w, struct od_paged_args *args, const struct od_pag
     }
     for (int32_t x = 0; x < lists->join_count; x++) {
         for (int32_t y = 0; y < w->heads; y++) {
-            run_block((unsigned)x, (unsigned)y, 1, join);
+            run_block((unsigned)x, (unsigned)y, OD_PAGED_JOIN_THREADS(HEAD_DIM) / LANES, join);
         }
     }
 }

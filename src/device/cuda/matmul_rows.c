@@ -98,7 +98,8 @@ static int size_for(int64_t m)
 
 // Start a kernel of the form that all of these have. Weights are read before the kernel in front is done.
 static void launch(struct od_matmul_rows *rows, struct od_cuda_kernel *kernel,
-                   const struct od_matmul_call *call, struct od_cuda_grid grid)
+                   const struct od_matmul_call *call, od_dev norm, float eps,
+                   struct od_cuda_grid grid)
 {
     od_dev a = call->a;
     od_dev b = call->b;
@@ -113,7 +114,8 @@ static void launch(struct od_matmul_rows *rows, struct od_cuda_kernel *kernel,
     int64_t n = call->n;
     int64_t k = call->k;
     float alpha = 1.0F;
-    void *args[] = {&a, &lda, &b, &ldb, &c, &ldc, &d, &ldd, &m, &n, &k, &alpha, &bias};
+    void *args[] = {&a, &lda, &b, &ldb,   &c,    &ldc,  &d,  &ldd,
+                    &m, &n,   &k, &alpha, &bias, &norm, &eps};  // the last two of vectors only
     assert(!call->a_transposed && call->b_transposed && !(call->bias && call->d_is_float));
     assert(call->lda % 8 == 0 && call->ldb % 8 == 0 && call->a % 16 == 0 && call->b % 16 == 0);
     grid.overlaps = true;
@@ -143,25 +145,50 @@ void od_matmul_rows_run(struct od_matmul_rows *rows, const struct od_matmul_call
     const int64_t tiles = ((call->m + size->tile_m - 1) / size->tile_m) *
                           ((call->n + size->tile_n - 1) / size->tile_n);
     if (!is_too_large(rows, call, tiles)) {
-        launch(rows, rows->kernels[which][call->d_is_float], call,
+        launch(rows, rows->kernels[which][call->d_is_float], call, 0, 0.0F,
                (struct od_cuda_grid){.x = (unsigned)tiles,
                                      .threads = size->threads,
                                      .shared_bytes = size->shared_bytes});
     }
 }
 
-void od_matmul_vector_run(struct od_matmul_rows *rows, const struct od_matmul_call *call)
+static int64_t vector_bytes(const struct od_matmul_call *call)
+{
+    return call->m * ((call->k + 7) / 8 * 16);
+}
+
+static void run_vector(struct od_matmul_rows *rows, const struct od_matmul_call *call, od_dev norm,
+                       float eps)
 {
     enum { COLUMNS = OD_VECTOR_WARPS * OD_VECTOR_COLUMNS };
     const int64_t blocks = (call->n + COLUMNS - 1) / COLUMNS;
-    const int64_t row_bytes = (call->k + 7) / 8 * 16;
     assert(call->m >= 1 && call->m <= OD_VECTOR_ROWS);
-    if (call->m * row_bytes > OD_VECTOR_SHARED_MAX) {
-        od_matmul_rows_run(rows, call);
-    } else if (!is_too_large(rows, call, blocks)) {
-        launch(rows, rows->vector[call->m > 1][call->d_is_float], call,
+    if (!is_too_large(rows, call, blocks)) {
+        launch(rows, rows->vector[call->m > 1][call->d_is_float], call, norm, eps,
                (struct od_cuda_grid){.x = (unsigned)blocks,
                                      .threads = OD_VECTOR_WARPS * WARP,
-                                     .shared_bytes = (unsigned)(call->m * row_bytes)});
+                                     .shared_bytes = (unsigned)vector_bytes(call)});
     }
+}
+
+void od_matmul_vector_run(struct od_matmul_rows *rows, const struct od_matmul_call *call)
+{
+    if (vector_bytes(call) > OD_VECTOR_SHARED_MAX) {
+        od_matmul_rows_run(rows, call);
+    } else {
+        run_vector(rows, call, 0, 0.0F);
+    }
+}
+
+bool od_matmul_vector_can_norm(const struct od_matmul_call *call)
+{
+    return call->m >= 1 && call->m <= OD_VECTOR_ROWS && call->k % 8 == 0 &&
+           vector_bytes(call) <= OD_VECTOR_SHARED_MAX;
+}
+
+void od_matmul_vector_norm_run(struct od_matmul_rows *rows, const struct od_matmul_call *call,
+                               od_dev norm, float eps)
+{
+    assert(od_matmul_vector_can_norm(call) && norm % 16 == 0);
+    run_vector(rows, call, norm, eps);
 }

@@ -5,7 +5,8 @@
 //         d[i][j] = sum_k a[i][k] * b[j][k] (+ c[i][j]) (+ bias[j])
 //
 // Launch: a block of OD_VECTOR_WARPS warps makes OD_VECTOR_COLUMNS columns of D for each of them; A's rows
-// lie in shared memory as they are. A lane takes eight of k at a time, 256 apart, and asks for several
+// lie in shared memory as they are, or normalised on the way: divided by their root mean square and
+// multiplied by `norm`. A lane takes eight of k at a time, 256 apart, and asks for several
 // pieces before it needs the first; the first ones before the kernel in front of this one is done
 // (overlap.cuh): weights are never written while a model serves.
 // Alignment: operands and leading dimensions 16 bytes. Bytes moved: B once.
@@ -72,8 +73,64 @@ static __device__ __forceinline__ void add_products(float *sum, uint4 w, uint4 x
 static __device__ __forceinline__ void bring_a(uint4 *to, const bf16 *a, long long lda, int rows,
                                                int pieces, int k)
 {
-    for (int i = (int)threadIdx.x; i < rows * pieces; i += WARPS * LANES) {
-        to[i] = load_piece(a + i / pieces * lda, i % pieces, k);
+    for (int i = 0; i < rows; i++) {
+        for (int p = (int)threadIdx.x; p < pieces; p += WARPS * LANES) {
+            to[i * pieces + p] = load_piece(a + i * lda, p, k);
+        }
+    }
+    __syncthreads();
+}
+
+/// Sum over the block, in a fixed order, the same in every thread.
+static __device__ __forceinline__ float sum_of_block(float x)
+{
+    __shared__ float parts[WARPS];
+    float sum = 0.0f;
+#pragma unroll
+    for (int offset = LANES / 2; offset > 0; offset >>= 1) {
+        x += __shfl_xor_sync(0xFFFFFFFFu, x, offset);
+    }
+    __syncthreads();  // a former sum may still be read
+    if (threadIdx.x % LANES == 0) {
+        parts[threadIdx.x / LANES] = x;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < WARPS; i++) {
+        sum += parts[i];
+    }
+    return sum;
+}
+
+static __device__ __forceinline__ unsigned scaled_pair(unsigned pair, float r, float w0, float w1)
+{
+    unsigned scaled;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n"
+        : "=r"(scaled)
+        : "f"(high(pair) * r * w1), "f"(low(pair) * r * w0));
+    return scaled;
+}
+
+/// Rows of A in shared memory, normalised in place: each thread what it brought there. k has whole pieces.
+static __device__ __forceinline__ void normalise(uint4 *x, const float *norm, float eps, int rows,
+                                                 int pieces, int k)
+{
+    for (int i = 0; i < rows; i++) {
+        float squares = 0.0f;
+        for (int p = (int)threadIdx.x; p < pieces; p += WARPS * LANES) {
+            add_products(&squares, x[i * pieces + p], x[i * pieces + p]);
+        }
+        const float r = rsqrtf(sum_of_block(squares) / (float)k + eps);
+        for (int p = (int)threadIdx.x; p < pieces; p += WARPS * LANES) {
+            const float4 w0 = *(const float4 *)(norm + p * 8);
+            const float4 w1 = *(const float4 *)(norm + p * 8 + 4);
+            uint4 v = x[i * pieces + p];
+            v.x = scaled_pair(v.x, r, w0.x, w0.y);
+            v.y = scaled_pair(v.y, r, w0.z, w0.w);
+            v.z = scaled_pair(v.z, r, w1.x, w1.y);
+            v.w = scaled_pair(v.w, r, w1.z, w1.w);
+            x[i * pieces + p] = v;
+        }
     }
     __syncthreads();
 }
@@ -81,7 +138,8 @@ static __device__ __forceinline__ void bring_a(uint4 *to, const bf16 *a, long lo
 static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
                                             long long ldb, const void *c, long long ldc, void *d,
                                             long long ldd, int m, long long n, int k,
-                                            float alpha, const bf16 *bias, int rows, bool f32)
+                                            float alpha, const bf16 *bias, const float *norm,
+                                            float eps, int rows, bool f32)
 {
     extern __shared__ __align__(16) char shared[];
     uint4 *x = (uint4 *)shared;
@@ -107,8 +165,14 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
             raw[u][j] = load_piece(from[j], u * LANES + lane, k);
         }
     }
+    for (int p = (int)threadIdx.x; norm && p < pieces; p += WARPS * LANES) {
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(norm + p * 8));
+    }
     od_wait_for_last();
     bring_a(x, a, lda, m, pieces, k);
+    if (norm) {
+        normalise(x, norm, eps, m, pieces, k);
+    }
     for (int first = lane; first < pieces; first += AHEAD * LANES) {
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
@@ -157,9 +221,9 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
     extern "C" __global__ void __launch_bounds__(WARPS *LANES)                                  \
         name(const bf16 *a, long long lda, const bf16 *b, long long ldb, const void *c,         \
              long long ldc, void *d, long long ldd, long long m, long long n, long long k,      \
-             float alpha, const bf16 *bias)                                                     \
+             float alpha, const bf16 *bias, const float *norm, float eps)                       \
     {                                                                                           \
-        body(a, lda, b, ldb, c, ldc, d, ldd, (int)m, n, (int)k, alpha, bias, rows, f32);        \
+        body(a, lda, b, ldb, c, ldc, d, ldd, (int)m, n, (int)k, alpha, bias, norm, eps, rows, f32); \
     }
 
 KERNEL(od_matmul_vector_bf16, 1, false)

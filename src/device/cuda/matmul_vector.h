@@ -9,8 +9,8 @@
 
 #ifndef OD_VECTOR_WARPS
 #define OD_VECTOR_WARPS   8
-#define OD_VECTOR_COLUMNS 1  // of a warp
-#define OD_VECTOR_AHEAD   8  // pieces of a column that a lane has asked for
+#define OD_VECTOR_COLUMNS 2  // of a warp
+#define OD_VECTOR_AHEAD   4  // pieces of a column that a lane has asked for
 #endif
 #define OD_VECTOR_ROWS       2           // at most
 #define OD_VECTOR_SHARED_MAX (96 << 10)  // bytes of A's rows: two blocks to a multiprocessor

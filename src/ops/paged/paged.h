@@ -47,9 +47,12 @@ enum {
 };
 /** Warps of a block, each with work of its own. */
 enum { OD_PAGED_WARPS = 4 };
-/** Bytes of a key in shared memory, a power of two; bytes that a block of the stream kernel has there. */
+/** Rooms of the stream kernel; bytes of a key there, a power of two; bytes of all rooms of a block. Threads
+ *  of the join kernel. */
+enum { OD_PAGED_ROOMS = 3 };
 #define OD_PAGED_PITCH(d)        ((d) <= 64 ? 128 : (d) <= 128 ? 256 : 512)
-#define OD_PAGED_STREAM_BYTES(d) (2 * OD_PAGED_UNIT * OD_PAGED_PITCH(d))
+#define OD_PAGED_STREAM_BYTES(d) (OD_PAGED_ROOMS * OD_PAGED_UNIT * OD_PAGED_PITCH(d))
+#define OD_PAGED_JOIN_THREADS(d) (((d) + 31) / 32 * 32)
 
 /** What a warp does for each key head: some rows of a sequence over some of their units. */
 struct od_paged_item {
@@ -168,7 +171,7 @@ void od_paged_plan(const struct od_paged_shape *shape, const struct od_paged_run
 enum od_paged_kernel {
     OD_PAGED_ATTEND,  ///< grid: items / OD_PAGED_WARPS, key heads x tiles; OD_PAGED_WARPS warps
     OD_PAGED_STREAM,  ///< grid: items, key heads x tiles; one warp, OD_PAGED_STREAM_BYTES
-    OD_PAGED_JOIN,    ///< the sum over parts. grid: joins, heads; one warp
+    OD_PAGED_JOIN,    ///< the sum over parts. grid: joins, heads; OD_PAGED_JOIN_THREADS
     OD_PAGED_KERNELS
 };
 /** Their names; NULL: there are none (64, 80, 96, 128, 256 have). */

@@ -20,6 +20,7 @@
 
 #define STEPS  ((HEAD_DIM + 31) / 32)  // pairs of steps over the channels of a key
 #define GROUPS ((HEAD_DIM + 63) / 64)  // groups of eight tiles of columns of a value
+#define KEEPS_QUERIES (HEAD_DIM <= 128)
 #define PASTE_(a, b) a##b
 #define PASTE(a, b)  PASTE_(a, b)
 // od_paged_d64_attend: the image paged_d64 is found by its kernels' names.
@@ -40,6 +41,11 @@ struct work {
     const uint16_t *query[2];
 };
 
+/// A lane's share of the queries, where registers are enough to keep it.
+struct queries {
+    uint4 of[KEEPS_QUERIES ? STEPS : 1][2];
+};
+
 /// A row's sums so far.
 struct sums {
     float most[2];
@@ -50,6 +56,22 @@ struct sums {
 static __device__ __forceinline__ uint4 load16(const uint16_t *from, bool real)
 {
     return real ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
+}
+
+static __device__ __forceinline__ uint4 query_piece(const struct work *work, int step, int half)
+{
+    const int channel = step * 32 + ((int)threadIdx.x & 3) * 8;
+    const bool inside = HEAD_DIM % 32 == 0 || channel < HEAD_DIM;
+    return load16(work->query[half] + channel, inside && work->has_row[half]);
+}
+
+static __device__ __forceinline__ void read_queries(const struct work *work, struct queries *ret)
+{
+#pragma unroll
+    for (int s = 0; s < (KEEPS_QUERIES ? STEPS : 0); s++) {
+        ret->of[s][0] = query_piece(work, s, 0);
+        ret->of[s][1] = query_piece(work, s, 1);
+    }
 }
 
 // A room: rows of PITCH bytes for the keys, or values, of a unit. Pieces of 16 bytes are permuted within
@@ -73,8 +95,10 @@ static __device__ __forceinline__ int64_t key_at(const struct work *work, int32_
     return page * work->page_stride + (int64_t)(key % OD_PAGED_ROWS) * HEAD_DIM;
 }
 
-/// scores[j]: the 16 rows against keys 8 j .. 8 j + 7 of the unit, from memory or from `room`.
-static __device__ __forceinline__ void multiply_keys(const struct work *work, int32_t unit,
+/// scores[j]: the 16 rows against keys 8 j .. 8 j + 7 of the unit; keys from memory or from `room`, queries
+/// from memory or as they were kept.
+static __device__ __forceinline__ void multiply_keys(const struct work *work,
+                                                     const struct queries *queries, int32_t unit,
                                                      const char *room, float scores[8][4])
 {
     const int lane = (int)threadIdx.x & 31;
@@ -91,8 +115,9 @@ static __device__ __forceinline__ void multiply_keys(const struct work *work, in
 #pragma unroll
     for (int s = 0; s < STEPS; s++) {
         const bool inside = HEAD_DIM % 32 == 0 || s * 32 + channel < HEAD_DIM;
-        const uint4 q0 = load16(work->query[0] + s * 32 + channel, inside && work->has_row[0]);
-        const uint4 q1 = load16(work->query[1] + s * 32 + channel, inside && work->has_row[1]);
+        const bool kept = KEEPS_QUERIES && queries;
+        const uint4 q0 = kept ? queries->of[KEEPS_QUERIES ? s : 0][0] : query_piece(work, s, 0);
+        const uint4 q1 = kept ? queries->of[KEEPS_QUERIES ? s : 0][1] : query_piece(work, s, 1);
         const uint32_t low[4] = {q0.x, q1.x, q0.y, q1.y};
         const uint32_t high[4] = {q0.z, q1.z, q0.w, q1.w};
 #pragma unroll
@@ -376,7 +401,7 @@ OD_MMA_KERNEL(OD_PAGED_WARPS * 32) KERNEL_NAME(_attend)(const struct od_paged_ar
         float scores[8][4];
         uint32_t pairs[4][4];
         struct unit_sums u;
-        multiply_keys(&work, unit, 0, scores);
+        multiply_keys(&work, 0, unit, 0, scores);
         exponentials(&work, unit, args.scale * LOG2E, scores, pairs, u.most, u.sum);
         weigh(&sums, &u);
         add_values(&args, &item, &work, unit, 0, head, pairs, &u, &sums);
@@ -418,116 +443,121 @@ static __device__ __forceinline__ void send_unit(const struct work *work, int32_
             od_copy16(room + place, from + at * 8, real);
         }
     }
+}
+
+// Keys and values of one unit after another, in turn: `sent` of them went into rooms.
+struct belt {
+    char *rooms;
+    int32_t sent;
+    int32_t room;  // that is sent to next
+    int32_t pages[OD_PAGED_UNIT_PAGES];
+};
+
+/// Send what comes next, if anything does; a group all the same.
+static __device__ __forceinline__ void send_next(const struct work *work,
+                                                 const struct od_paged_item *item,
+                                                 struct belt *belt)
+{
+    const int32_t unit = item->unit + belt->sent / 2;
+    char *room = belt->rooms + belt->room * ROOM_BYTES;
+    if (unit < item->unit_end && belt->sent % 2 == 0) {
+        find_pages(work, unit, belt->pages);
+        send_unit(work, unit, belt->pages, true, room);
+    } else if (unit < item->unit_end) {
+        send_unit(work, unit, belt->pages, false, room);
+    }
     od_copies_end();
+    belt->sent++;
+    belt->room = belt->room + 1 == OD_PAGED_ROOMS ? 0 : belt->room + 1;
 }
 
 OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
 {
     OD_MMA_SHARED(rooms);
-    char *keys = rooms;
-    char *values = rooms + ROOM_BYTES;
-    int32_t pages[OD_PAGED_UNIT_PAGES];
+    struct belt belt = {rooms, 0, 0, {0}};
     struct work work;
+    struct queries queries;
     struct sums sums;
     int64_t row[2];
     int32_t head[2];
+    int32_t room = 0;
     const struct od_paged_item item = args.items[blockIdx.x];
-    // Of units before that of the row itself this pass writes nothing.
-    const bool early = args.only_single_rows && item.unit < item.position / OD_PAGED_UNIT;
+    // Of units before that of the row itself this pass writes nothing; as many are sent at first.
+    const bool early = args.only_single_rows && (item.unit + (OD_PAGED_ROOMS - 1) / 2) <
+                                                    item.position / OD_PAGED_UNIT;
     place_rows(&args, &item, &work, row, head);
     clear(&sums);
-    find_pages(&work, item.unit, pages);
     if (!early) {
         od_wait_for_last();
     }
-    send_unit(&work, item.unit, pages, true, keys);
-    send_unit(&work, item.unit, pages, false, values);
+    for (int i = 0; i < OD_PAGED_ROOMS; i++) {
+        send_next(&work, &item, &belt);
+    }
     if (early) {
         od_wait_for_last();
     }
     od_let_next_begin();
+    read_queries(&work, &queries);
 #pragma unroll 1
     for (int32_t unit = item.unit; unit < item.unit_end; unit++) {
-        const bool more = unit + 1 < item.unit_end;
         float scores[8][4];
         uint32_t pairs[4][4];
         struct unit_sums u;
-        if (more) {
-            find_pages(&work, unit + 1, pages);
-        }
-        od_copies_but_one();
-        multiply_keys(&work, unit, keys, scores);
+        od_copies_but_two();
+        multiply_keys(&work, &queries, unit, rooms + room * ROOM_BYTES, scores);
+        room = room + 1 == OD_PAGED_ROOMS ? 0 : room + 1;
         od_warp_meet();
-        if (more) {
-            send_unit(&work, unit + 1, pages, true, keys);
-        } else {
-            od_copies_end();
-        }
+        send_next(&work, &item, &belt);
         exponentials(&work, unit, args.scale * LOG2E, scores, pairs, u.most, u.sum);
         weigh(&sums, &u);
-        od_copies_but_one();
-        add_values(&args, &item, &work, unit, values, head, pairs, &u, &sums);
+        od_copies_but_two();
+        add_values(&args, &item, &work, unit, rooms + room * ROOM_BYTES, head, pairs, &u, &sums);
+        room = room + 1 == OD_PAGED_ROOMS ? 0 : room + 1;
         od_warp_meet();
-        if (more) {
-            send_unit(&work, unit + 1, pages, false, values);
-        }
+        send_next(&work, &item, &belt);
     }
     if (item.part < 0) {
         store_rows(&args, row, head, &sums);
     }
 }
 
-// A warp for each row that has parts and each of its heads: grid (joins, heads).
-OD_MMA_KERNEL(32) KERNEL_NAME(_join)(const struct od_paged_args args)
+// A lane for each column of a row that has parts, one of its heads to a block: grid (joins, heads).
+OD_MMA_KERNEL(OD_PAGED_JOIN_THREADS(HEAD_DIM)) KERNEL_NAME(_join)(const struct od_paged_args args)
 {
-    enum { COLUMNS = (HEAD_DIM + 31) / 32, AHEAD = HEAD_DIM > 128 ? 4 : 8 };
+    enum { AHEAD = 16 };
     const struct od_paged_join join = args.joins[blockIdx.x];
-    od_wait_for_last();
-    od_let_next_begin();
     const int32_t head = (int32_t)blockIdx.y;
-    const int lane = (int)threadIdx.x;
-    float out[COLUMNS];
+    const int column = (int)threadIdx.x < HEAD_DIM ? (int)threadIdx.x : HEAD_DIM - 1;
+    const int64_t part_floats = (int64_t)args.heads * (HEAD_DIM + 2);
+    const float *parts = args.parts + join.part * part_floats + (int64_t)head * (HEAD_DIM + 2);
+    float out = 0.0f;
     float most = -INFINITY;
     float sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < COLUMNS; i++) {
-        out[i] = 0.0f;
-    }
+    od_wait_for_last();
+    od_let_next_begin();
     for (int32_t first = 0; first < join.count; first += AHEAD) {
-        float parts[AHEAD][COLUMNS + 2];  // all asked for before the first is used
+        float values[AHEAD][3];  // all asked for before the first is used
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
             const int32_t unit = first + u < join.count ? first + u : join.count - 1;
-            const float *part =
-                args.parts + ((int64_t)(join.part + unit) * args.heads + head) * (HEAD_DIM + 2);
-#pragma unroll
-            for (int i = 0; i < COLUMNS; i++) {
-                parts[u][i] = i * 32 + lane < HEAD_DIM ? part[i * 32 + lane] : 0.0f;
-            }
-            parts[u][COLUMNS] = part[HEAD_DIM];
-            parts[u][COLUMNS + 1] = part[HEAD_DIM + 1];
+            values[u][0] = parts[unit * part_floats + column];
+            values[u][1] = parts[unit * part_floats + HEAD_DIM];
+            values[u][2] = parts[unit * part_floats + HEAD_DIM + 1];
         }
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
             float before;
             float now;
-            if (first + u >= join.count) {
-                continue;
-            }
-            factors(&most, parts[u][COLUMNS], &before, &now);
-            sum = add_up(sum, before, parts[u][COLUMNS + 1], now);
-#pragma unroll
-            for (int i = 0; i < COLUMNS; i++) {
-                out[i] = add_up(out[i], before, parts[u][i], now);
+            if (first + u < join.count) {
+                factors(&most, values[u][1], &before, &now);
+                sum = add_up(sum, before, values[u][2], now);
+                out = add_up(out, before, values[u][0], now);
             }
         }
     }
-    uint16_t *to = args.o + (int64_t)join.row * args.ld_o + (int64_t)head * HEAD_DIM;
-#pragma unroll
-    for (int i = 0; i < COLUMNS; i++) {
-        if (i * 32 + lane < HEAD_DIM) {
-            to[i * 32 + lane] = (uint16_t)od_pair(finished(out[i], sum), 0.0f);
-        }
+    if ((int)threadIdx.x < HEAD_DIM) {
+        args.o[(int64_t)join.row * args.ld_o + (int64_t)head * HEAD_DIM + column] =
+            (uint16_t)od_pair(finished(out, sum), 0.0f);
     }
 }
 
