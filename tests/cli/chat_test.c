@@ -72,13 +72,14 @@ static void forgets(void **state)
 {
     (void)state;
     json_t *root = NULL;
-    set_input("one\ntwo\n/reset\nthree\n");
+    set_input("one\ntwo\n/reset\n/help\nthree\n");
     struct program run = program_run("chat", model(), "--chat-template", "chatml", "--json",
                                      "--max-tokens", "4", "--seed", "1");
     assert_int_equal(run.exit_code, 0);
     const json_t *messages = messages_of(&run, &root);
     assert_int_equal(json_array_size(messages), 2);
     assert_string_equal(member(messages, 0, "content"), "three");
+    assert_non_null(strstr(run.err, "/reset forgets the conversation, /quit ends it"));
     json_decref(root);
     program_release(&run);
 
