@@ -79,6 +79,8 @@ static enum od_status text_ranking(const struct od_ranking *ranking, FILE *to, s
     struct od_table table;
     od_table_init(&table, 2 + (noise ? (size_t)1 : 0) + (gaps ? (size_t)1 : 0) + scores +
                               ranking->group_count);
+    table.width = od_terminal_width(to);
+    table.pinned = noise ? 3 : 2;  // up to the entry
     od_table_cell(&table, "rank");
     if (noise) {
         od_table_cell(&table, "within noise");
@@ -140,6 +142,8 @@ static enum od_status text_metrics(const struct od_ranking *ranking, const struc
     const struct od_board *board = ranking->board;
     struct od_table table;
     od_table_init(&table, 1 + board->entry_count);
+    table.width = od_terminal_width(to);
+    table.pinned = 1;
     od_table_cell(&table, "metric");
     for (size_t i = 0; i < board->entry_count; i++) {
         od_table_cell(&table, "%s", board->entries[ranking->order[i]]);

@@ -1,12 +1,12 @@
 // Goal: no path brings down the reader of percent-escapes, and it reads what another one reads: what stands
-// between percent signs as it is, behind each of them a byte that sscanf knows, too.
+// between percent signs as it is, behind each of them a byte that strtoul knows, too.
 // Method: the bytes as a path; a reader that is written in another way; and back, all of it escaped.
 
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -15,15 +15,18 @@
 
 enum { SIZE_MAX_BYTES = 4096 };
 
-/** The same by sscanf; false for what is no path. */
+/** The same by strtoul; false for what is no path. */
 static bool read_slowly(const char *text, struct od_buf *out)
 {
     const char *rest = text;
     for (const char *sign = strchr(rest, '%'); sign; sign = strchr(rest, '%')) {
-        unsigned byte = 0;
         od_buf_append(out, rest, (size_t)(sign - rest));
-        if (!isxdigit((unsigned char)sign[1]) || !isxdigit((unsigned char)sign[2]) ||
-            sscanf(sign + 1, "%2x", &byte) != 1 || byte == 0) {
+        if (!isxdigit((unsigned char)sign[1]) || !isxdigit((unsigned char)sign[2])) {
+            return false;
+        }
+        const char digits[] = {sign[1], sign[2], '\0'};
+        const unsigned long byte = strtoul(digits, NULL, 16);
+        if (byte == 0) {
             return false;
         }
         od_buf_putc(out, (char)(unsigned char)byte);
