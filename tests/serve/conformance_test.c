@@ -271,7 +271,7 @@ static void each_fault_is_found(void **state)
     } FAULTS[] = {
         {IGNORES_STOP, "stop-sequences", OD_VERDICT_FAIL, "goes on behind it"},
         {ALWAYS_ECHOES, "echo", OD_VERDICT_FAIL, "echo_prompt was not given"},
-        {GIVES_PROBABILITIES, "logprobs", OD_VERDICT_FAIL, "tokens[].logprob are above 0"},
+        {GIVES_PROBABILITIES, "logprobs", OD_VERDICT_FAIL, "tokens[].logprob is above 0"},
         {SHIFTS_LOGPROBS, "logprobs", OD_VERDICT_FAIL, "not aligned"},
         {WRONG_SUM, "logprobs", OD_VERDICT_FAIL, "add up to"},
         {IGNORES_SEED, "seed", OD_VERDICT_FAIL, "seed 1 gives"},
