@@ -652,6 +652,9 @@ static void leaves_in_mid_stream(void **state)
     while (!strstr(od_buf_text(&wire.in), "\"text\":\"b\"")) {
         assert_true(wire_fill(&wire));
     }
+    // One whose work has not begun is not begun any more: both must have.
+    while (atomic_load(&fixture.stand_in.processed) < 2) {
+    }
     wire_close(&wire);
     while (atomic_load(&fixture.stand_in.cancelled) < 1) {
     }
