@@ -11,9 +11,9 @@
 // In two parts: a compiler need not take a text of more than 4095 bytes.
 static const char style_page[] =
     ":root{color-scheme:light dark;--page:#fff;--panel:#f6f7f9;--ink:#1b1f24;--quiet:#57606a;"
-    "--rule:#d5dae0;--one:#0b62c4;--two:#b54708;--fill:#cfe3fa;--good:#e2f3e5}\n"
+    "--rule:#d5dae0;--one:#0b62c4;--two:#b54708;--fill:#cfe3fa;--good:#e2f3e5;--edge:#a3d3ac}\n"
     "@media(prefers-color-scheme:dark){:root{--page:#12161b;--panel:#1a2027;--ink:#e6e9ed;"
-    "--quiet:#9ba5b0;--rule:#343c46;--one:#6cb2ff;--two:#f5a35c;--fill:#1d4268;--good:#1d3d26}}\n"
+    "--quiet:#9ba5b0;--rule:#343c46;--one:#6cb2ff;--two:#f5a35c;--fill:#1d4268;--good:#1d3d26;--edge:#356b45}}\n"
     "*{box-sizing:border-box}\n"
     "html{-webkit-text-size-adjust:100%}\n"
     "body{margin:0;background:var(--page);color:var(--ink);"
@@ -31,16 +31,19 @@ static const char style_page[] =
     "var(--rule);background:var(--page)}\n"
     "thead th{background:var(--panel);vertical-align:bottom;font-weight:600}\n"
     "table>thead:first-child>tr:first-child>*{border-top:0}\n"
+    "thead th.num{white-space:normal;max-width:13rem;overflow-wrap:break-word}\n"
     "tbody th{font-weight:600}\n"
     "tbody th[colspan]{background:var(--panel);color:var(--quiet);font-size:.85rem}\n"
     ".num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     ".best{background:var(--good);font-weight:600}\n"
+    ".near{box-shadow:inset 0 0 0 2px var(--edge)}\n"
+    "tbody+tbody>tr:first-child>*{border-top:2px solid var(--quiet)}\n"
     ".pin{position:sticky;left:0;z-index:1;box-shadow:1px 0 0 var(--rule);min-width:8.5rem;"
     "max-width:15rem;overflow-wrap:break-word}\n"
     ".bar{position:relative;min-width:6.5rem}\n"
     ".bar i{position:absolute;left:0;top:.2rem;bottom:.2rem;background:var(--fill);"
     "border-radius:0 .2rem .2rem 0}\n"
-    ".bar b{position:relative}\n"
+    ".bar b,.bar small{position:relative}\n"
     "td small{display:block;color:var(--quiet);font-size:.78rem;font-weight:400}\n"
     "td .why{white-space:normal}\n";
 static const char style_figures[] =

@@ -280,6 +280,13 @@ void od_progress_end(struct od_progress *progress, int64_t done, const char *not
     }
 }
 
+size_t od_terminal_width(FILE *to)
+{
+    struct winsize size = {0};
+    const int file = fileno(to);
+    return file >= 0 && isatty(file) && ioctl(file, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 void od_table_init(struct od_table *table, size_t columns)
 {
     *table = (struct od_table){.columns = columns};
@@ -331,6 +338,43 @@ static bool looks_numeric(const char *text)
     return *text != '\0' && strspn(text, "0123456789.,+-%eE") == strlen(text);
 }
 
+// One row: the pinned columns, then those from `first` to before `end`.
+static void print_row(const struct od_table *table, size_t row, size_t first, size_t end,
+                      const size_t *widths, FILE *to)
+{
+    for (size_t column = 0; column < end; column++) {
+        if (column >= table->pinned && column < first) {
+            continue;
+        }
+        const size_t at = row * table->columns + column;
+        const char *cell = table->cells[at];
+        // A header stands as its column does: the cell below decides.
+        const char *kind = row == 0 && at + table->columns < table->rows
+                               ? table->cells[at + table->columns]
+                               : cell;
+        const size_t pad = widths[column] - od_utf8_count(cell, strlen(cell));
+        const bool right = looks_numeric(kind);
+        const bool last = column + 1 == end;
+        (void)fprintf(to, "%*s%s%*s%s", right ? (int)pad : 0, "", cell,
+                      right || last ? 0 : (int)pad, "", last ? "\n" : "  ");
+    }
+}
+
+// Behind the last column that fits into the part that begins with column `first`; one always does.
+static size_t end_of_part(const struct od_table *table, size_t first, const size_t *widths)
+{
+    size_t used = 0;
+    size_t end = first;
+    for (size_t column = 0; column < table->pinned; column++) {
+        used += widths[column] + 2;
+    }
+    while (end < table->columns &&
+           (end == first || table->width == 0 || used + widths[end] <= table->width)) {
+        used += widths[end++] + 2;
+    }
+    return end;
+}
+
 enum od_status od_table_print(const struct od_table *table, FILE *to, struct od_error *err)
 {
     size_t *widths = od_alloc(table->columns, sizeof *widths);
@@ -344,18 +388,12 @@ enum od_status od_table_print(const struct od_table *table, FILE *to, struct od_
             widths[i % table->columns] = width;
         }
     }
-    for (size_t i = 0; i < table->rows; i++) {
-        const size_t column = i % table->columns;
-        const char *cell = table->cells[i];
-        // A header stands as its column does: the cell below decides.
-        const char *kind = i < table->columns && i + table->columns < table->rows
-                               ? table->cells[i + table->columns]
-                               : cell;
-        const size_t pad = widths[column] - od_utf8_count(cell, strlen(cell));
-        const bool right = looks_numeric(kind);
-        const bool last = column + 1 == table->columns;
-        (void)fprintf(to, "%*s%s%*s%s", right ? (int)pad : 0, "", cell,
-                      right || last ? 0 : (int)pad, "", last ? "\n" : "  ");
+    for (size_t first = table->pinned, end = 0; first < table->columns; first = end) {
+        end = end_of_part(table, first, widths);
+        (void)fputs(first > table->pinned ? "\n" : "", to);
+        for (size_t row = 0; row < table->rows / table->columns; row++) {
+            print_row(table, row, first, end, widths, to);
+        }
     }
     od_free(widths);
     return OD_OK;

@@ -70,7 +70,11 @@ struct od_table {
     char **cells;     ///< [rows * columns]
     size_t capacity;  ///< private
     bool failed;
+    size_t width;   ///< where it is printed; 0: as wide as it gets
+    size_t pinned;  ///< a table wider than that comes in parts, each with these columns in front
 };
+/** Columns of the terminal that `to` is; 0 when it is none. */
+size_t od_terminal_width(FILE *to);
 void od_table_init(struct od_table *table, size_t columns);
 void od_table_release(struct od_table *table);
 /** Append one cell; rows fill from left to right. */

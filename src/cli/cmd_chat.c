@@ -44,21 +44,27 @@ struct talk {
     const struct request *request;
     const struct od_responder *responder;
     json_t *messages;
+    struct od_buf shown;  ///< of the answer in progress
     bool is_terminal;
 };
 
 /** Set by the handler of SIGINT, looked at by the engine: the answer ends. */
 static atomic_bool interrupted;
 
+/** The first stops an answer, or ends the wait for a question; one more before it has done so ends the
+ *  program. */
 static void on_interrupt(int number)
 {
-    (void)number;
-    atomic_store(&interrupted, true);
+    if (atomic_exchange(&interrupted, true)) {
+        (void)signal(number, SIG_DFL);
+        (void)raise(number);
+    }
 }
 
 static void print_piece(void *context, const struct od_piece *piece)
 {
-    const struct talk *talk = context;
+    struct talk *talk = context;
+    od_buf_append(&talk->shown, piece->text, piece->size);
     if (!talk->cli->json) {
         (void)fwrite(piece->text, 1, piece->size, stdout);
         (void)fflush(stdout);
@@ -133,7 +139,7 @@ static enum od_status ask(struct talk *talk, struct od_error *err)
 {
     struct od_process_result result;
     enum od_status status = OD_OK;
-    atomic_store(&interrupted, false);
+    od_buf_reset(&talk->shown);
     od_process_result_init(&result);
     while ((status = answer(talk, &result, err)) == OD_E_ARGUMENT && forget_oldest(talk)) {
         (void)fprintf(stderr,
@@ -142,11 +148,13 @@ static enum od_status ask(struct talk *talk, struct od_error *err)
     if (status == OD_OK) {
         status = say(talk, "assistant", result.text, result.text_size, err);
     } else if (status == OD_E_CANCELLED && atomic_load(&interrupted)) {
-        status = say(talk, "assistant", "", 0, err);  // what was shown is not remembered
+        status = say(talk, "assistant", od_buf_text(&talk->shown), talk->shown.size, err);
     }
     if (!talk->cli->json && (status == OD_OK || atomic_load(&interrupted))) {
         (void)putchar('\n');
+        (void)fflush(stdout);
     }
+    atomic_store(&interrupted, false);
     od_process_result_release(&result);
     return status;
 }
@@ -161,29 +169,40 @@ static void reset(struct talk *talk)
     }
 }
 
+/** What a line says, if it is a command; false when it is a question. */
+static bool obey(struct talk *talk, const char *line, bool *ret_quit)
+{
+    const bool is_word =
+        line[0] == '/' && strspn(line + 1, "abcdefghijklmnopqrstuvwxyz?") == strlen(line + 1);
+    *ret_quit = strcmp(line, "/quit") == 0;
+    if (strcmp(line, "/reset") == 0) {
+        reset(talk);
+    } else if (is_word && !*ret_quit) {
+        (void)fputs("/reset forgets the conversation, /quit ends it\n", stderr);
+    }
+    return is_word;
+}
+
 /** Questions from standard input, one a line, until its end or /quit. */
 static enum od_status talk_on(struct talk *talk, struct od_error *err)
 {
     char *line = NULL;
     size_t capacity = 0;
+    bool quit = false;
     enum od_status status = OD_OK;
-    while (status == OD_OK) {
+    while (status == OD_OK && !quit) {
         if (talk->is_terminal && !talk->cli->quiet) {
             (void)fputs("> ", stderr);
         }
         ssize_t size = getline(&line, &capacity, stdin);
-        if (size < 0) {
+        if (size < 0) {  // the end, or Ctrl-C
+            (void)fputs(talk->is_terminal && !talk->cli->quiet ? "\n" : "", stderr);
             break;
         }
         while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) {
             line[--size] = '\0';
         }
-        if (strcmp(line, "/quit") == 0) {
-            break;
-        }
-        if (strcmp(line, "/reset") == 0) {
-            reset(talk);
-        } else if (size > 0) {
+        if (size > 0 && !obey(talk, line, &quit)) {
             status = say(talk, "user", line, (size_t)size, err);
             if (status == OD_OK) {
                 status = ask(talk, err);
@@ -239,7 +258,7 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
 {
     struct od_engine *engine = NULL;
     struct talk talk = {.cli = cli, .request = request, .is_terminal = isatty(STDIN_FILENO) != 0};
-    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    const struct sigaction action = {.sa_handler = on_interrupt};
     enum od_status status = OD_OK;
     if (!(request->temperature >= 0.0) || !(request->top_p >= 0.0 && request->top_p <= 1.0) ||
         !(request->min_p >= 0.0 && request->min_p <= 1.0) || request->max_tokens < 1 ||
@@ -250,6 +269,7 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
             "to %d",
             OD_NEW_TOKENS_MAX);
     }
+    od_buf_init(&talk.shown, TEXT_MAX_BYTES);
     talk.messages = json_array();
     if (!talk.messages) {
         return od_fail(err, OD_E_MEMORY, "no memory for a conversation");
@@ -274,6 +294,7 @@ static enum od_status run(const struct od_cli *cli, const struct request *reques
     if (status == OD_OK && cli->json) {
         show_json(&talk);
     }
+    od_buf_release(&talk.shown);
     json_decref(talk.messages);
     od_engine_close(engine);
     return status;
@@ -309,8 +330,9 @@ int od_cmd_chat(struct od_cli *cli, int argc, char **argv)
         .details =
             "Takes a question a line from standard input and writes the answers to standard\n"
             "output, word by word. /reset forgets the conversation, /quit or the end of input\n"
-            "ends it, Ctrl-C stops an answer, twice the program. When the context is full, the\n"
-            "oldest question and answer are forgotten. With --json the whole conversation comes\n"
+            "ends it. Ctrl-C stops an answer, of which the model remembers what was shown; at the\n"
+            "prompt it ends the program. When the context is full, the oldest question and answer\n"
+            "are forgotten. With --json the whole conversation comes\n"
             "as one document at the end.\n\n"
             "    echo 'What grows in the garden?' | oneday chat runs/tiny --seed 1",
         .options = options,

@@ -221,7 +221,7 @@ static void print_missing(const char *what, const struct od_missing_run *items, 
 static enum od_status print_text(const struct od_evaluation_report *report, const char *suite,
                                  struct od_error *err)
 {
-    const enum od_status status = print_table(report, err);
+    const enum od_status status = report->summary.count > 0 ? print_table(report, err) : OD_OK;
     for (size_t i = 0; i < report->summary.count; i++) {
         const struct od_score_line *line = &report->summary.lines[i];
         if (!line->is_defined) {

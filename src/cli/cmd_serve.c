@@ -96,22 +96,37 @@ static enum od_status read_adapters(const char *value, struct adapter_list *list
     return OD_OK;
 }
 
+// --adapter merges one; a name in front of it belongs to the other option.
+static enum od_status check_adapter(const char *path, struct od_error *err)
+{
+    if (path && strchr(path, '=') && !od_path_exists(path)) {
+        return od_fail(err, OD_E_ARGUMENT,
+                       "--adapter '%s': there is no such folder; adapters with names are given by "
+                       "--adapters NAME=PATH,NAME=PATH",
+                       path);
+    }
+    return OD_OK;
+}
+
 static enum od_status open_responder(const struct od_cli *cli, const struct request *request,
                                      struct opened *ret, struct od_error *err)
 {
     char *text = NULL;
     struct adapter_list adapters = {.count = 0};
     const char *chat_template = request->chat_template;
+    enum od_status status = check_adapter(request->adapter, err);
+    if (status != OD_OK) {
+        return status;
+    }
     if (chat_template && od_path_exists(chat_template)) {
         size_t size = 0;
-        const enum od_status read_status =
-            od_file_read(chat_template, TEMPLATE_MAX_BYTES, &text, &size, err);
-        if (read_status != OD_OK) {
-            return read_status;
+        status = od_file_read(chat_template, TEMPLATE_MAX_BYTES, &text, &size, err);
+        if (status != OD_OK) {
+            return status;
         }
         chat_template = text;
     }
-    enum od_status status = read_adapters(request->adapters, &adapters, err);
+    status = read_adapters(request->adapters, &adapters, err);
     struct od_engine_options options = {.slots = request->slots,
                                         .context = request->context,
                                         .cache_tokens = request->cache_tokens,

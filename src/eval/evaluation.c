@@ -317,8 +317,8 @@ static enum od_status run_suite(const struct od_eval_config *config, const struc
         return od_answers_finish(own.answers, err);
     }
     if (status == OD_OK) {
-        od_log(OD_LOG_WARNING, "%zu runs failed; the same command asks what is missing",
-               report->missing.failed_count);
+        od_log(OD_LOG_WARNING, "%zu run%s failed; the same command asks what is missing",
+               report->missing.failed_count, report->missing.failed_count == 1 ? "" : "s");
     }
     od_answers_close(own.answers);
     return status;

@@ -135,6 +135,26 @@ static enum od_status parse_reply(const char *url, const struct od_buf *reply, j
     return OD_OK;
 }
 
+// An answer that is none, with what helps against it.
+static enum od_status refuse_code(const char *url, long code, const struct od_buf *reply,
+                                  struct od_error *err)
+{
+    const char *text = od_buf_text(reply);
+    if (code == 401 || code == 403) {
+        return od_fail(err, OD_E_IO,
+                       "'%s' answered %ld: %.*s; a server must answer the evaluation without a key",
+                       url, code, SHOWN_BYTES, text);
+    }
+    if (code == 404 || code == 405) {
+        return od_fail(
+            err, OD_E_IO,
+            "'%s' answered %ld: %.*s; give the address in front of /process; 'oneday check "
+            "--server' tries it",
+            url, code, SHOWN_BYTES, text);
+    }
+    return od_fail(err, OD_E_IO, "'%s' answered %ld: %.*s", url, code, SHOWN_BYTES, text);
+}
+
 // Send `body` (NULL: a GET) to `path` and parse the reply. @memory Gives *ret: json_decref.
 static enum od_status ask(struct od_http_responder *http, const char *path,
                           const struct od_buf *body, double timeout_s, json_t **ret,
@@ -162,8 +182,7 @@ static enum od_status ask(struct od_http_responder *http, const char *path,
     } else if (result != CURLE_OK) {
         status = od_fail(err, OD_E_IO, "cannot ask '%s': %s", url, curl_easy_strerror(result));
     } else if (code < STATUS_OK || code >= STATUS_OK + 100) {
-        status = od_fail(err, OD_E_IO, "'%s' answered %ld: %.*s", url, code, SHOWN_BYTES,
-                         od_buf_text(&reply));
+        status = refuse_code(url, code, &reply, err);
     } else {
         status = parse_reply(url, &reply, ret, err);
     }

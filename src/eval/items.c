@@ -72,9 +72,6 @@ static void take_smaller(double *at, double value)
 static void add_value(struct od_item *item, const json_t *instance, double value)
 {
     const json_t *changed = json_object_get(instance, "perturbation");
-    if (isnan(value)) {
-        return;
-    }
     if (!changed) {
         item->values[OD_ITEM_PLAIN] = value;
     }
@@ -112,7 +109,8 @@ static size_t average_trials(struct od_item *items, size_t count)
     return kept;
 }
 
-// The items of the document, variants right behind their question.
+// The items of the document, variants right behind their question. Metrics that were computed apart
+// have lists of their own, one behind the other: an instance without the statistic is passed over.
 static enum od_status collect(const json_t *document, const char *path, const char *name,
                               const char *split, struct od_arena *arena, struct od_run_items *ret,
                               struct od_error *err)
@@ -132,6 +130,9 @@ static enum od_status collect(const json_t *document, const char *path, const ch
         const double value = value_of(instance, name, split);
         if (!id) {
             return od_fail(err, OD_E_FORMAT, "'%s': instance %zu has no instance_id", path, i + 1);
+        }
+        if (isnan(value)) {
+            continue;
         }
         if (found.count == 0 || own != trial || strcmp(found.items[found.count - 1].id, id) != 0) {
             struct od_item *item = &found.items[found.count++];

@@ -17,7 +17,7 @@ enum {
     WIDTH = 420,
     HEIGHT = 250,
     LEFT = 52,
-    RIGHT = 10,
+    RIGHT = 16,
     TOP = 12,
     BOTTOM = 38,
     TICKS = 5,

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/file.h"
+#include "base/interval.h"
 #include "base/status.h"
 
 enum { OD_DEMO_KINDS_MAX = 8, OD_DEMO_NAME_BYTES = 96 };
@@ -38,6 +39,8 @@ struct od_demo_kind {
     double value[2];  ///< base, tuned
     double low[2];    ///< 95 % interval
     double high[2];
+    bool has_bootstrap[2];
+    struct od_interval bootstrap[2];  ///< 95 %, over the items
 };
 
 struct od_demo_result {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bootstrap.h"
 #include "base/file.h"
 #include "base/interval.h"
 #include "base/memory.h"
@@ -16,7 +17,7 @@
 #include "flow/demo.h"
 #include "formats/json.h"
 
-enum { SAMPLES_PER_KIND = 3, CHOICES_DEFAULT = 4 };
+enum { SAMPLES_PER_KIND = 3, CHOICES_DEFAULT = 4, SEED = 2023 };
 
 static enum od_status read_file(const char *suite, const char *run, const char *name, json_t **ret,
                                 struct od_error *err)
@@ -83,6 +84,24 @@ static void kind_name(const char *run, char out[OD_DEMO_NAME_BYTES])
     }
 }
 
+// The bootstrap interval of `right` of `items`.
+static enum od_status add_bootstrap(struct od_demo_kind *kind, int i, int64_t right,
+                                    struct od_error *err)
+{
+    double *values = od_alloc((size_t)kind->items, sizeof *values);
+    const struct od_stratum stratum = {.values = values, .count = (size_t)kind->items};
+    if (!values) {
+        return od_fail(err, OD_E_MEMORY, "no memory for a bootstrap");
+    }
+    for (int64_t item = 0; item < right; item++) {
+        values[item] = 1.0;
+    }
+    const enum od_status status =
+        od_bootstrap_mean(&stratum, 1, SEED, &kind->has_bootstrap[i], &kind->bootstrap[i], err);
+    od_free(values);
+    return status;
+}
+
 static enum od_status add_kind(struct od_demo_result *result, const char *run, struct od_error *err)
 {
     const char *const suites[2] = {result->base_suite, result->tuned_suite};
@@ -105,6 +124,10 @@ static enum od_status add_kind(struct od_demo_result *result, const char *run, s
         kind.value[i] = (double)right / (double)items;
         kind.low[i] = interval.low;
         kind.high[i] = interval.high;
+        const enum od_status drawn = add_bootstrap(&kind, i, right, err);
+        if (drawn != OD_OK) {
+            return drawn;
+        }
     }
     result->kind[result->kind_count++] = kind;
     return OD_OK;
@@ -207,6 +230,13 @@ static enum od_status write_board(const struct od_demo_result *result, struct od
             od_json_member_number(&w, "value", kind->value[i]);
             od_json_member_number(&w, "low", kind->low[i]);
             od_json_member_number(&w, "high", kind->high[i]);
+            if (kind->has_bootstrap[i]) {
+                od_json_key(&w, "bootstrap");
+                od_json_object_begin(&w);
+                od_json_member_number(&w, "low", kind->bootstrap[i].low);
+                od_json_member_number(&w, "high", kind->bootstrap[i].high);
+                od_json_object_end(&w);
+            }
             od_json_member_int(&w, "items", kind->items);
             od_json_object_end(&w);
         }

@@ -13,9 +13,11 @@
  *                       but prompt may be absent
  *     eval/board.json   {"rows": [{"metric": "MMLU: colours",
  *                                  "entries": [{"name": "base", "value": 0.25, "low": 0.2,
- *                                               "high": 0.31, "items": 240},
+ *                                               "high": 0.31, "items": 240,
+ *                                               "bootstrap": {"low": 0.2, "high": 0.3}},
  *                                              {"name": "tuned", "value": null, "why": "..."}]}]}
- *                       low and high (a 95 % interval) and items may be absent; value null: undefined
+ *                       low and high (a 95 % interval), bootstrap (another over the items) and items
+ *                       may be absent; value null: undefined
  *
  * A file that is broken does not cost the page: it says so in the place of what is missing.
  *

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/html.h"
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "flow/chart.h"
@@ -20,8 +21,10 @@ static const char where[] = "eval/board.json";
 struct scores {
     struct od_chart_row *rows;
     size_t row_count;
-    struct od_chart_score *scores;  ///< [row_count * OD_REPORT_ENTRIES_MAX]
-    const char **reasons;           ///< as scores; NULL: none
+    struct od_chart_score *scores;   ///< [row_count * OD_REPORT_ENTRIES_MAX]
+    const char **reasons;            ///< as scores; NULL: none
+    struct od_interval *bootstraps;  ///< as scores; not finite: none
+    bool has_bootstraps;
 };
 
 static enum od_status read_score(const json_t *item, struct od_chart_score *ret,
@@ -51,6 +54,29 @@ static enum od_status read_score(const json_t *item, struct od_chart_score *ret,
     return OD_OK;
 }
 
+// {"low": ..., "high": ...}, or absent.
+static enum od_status read_bootstrap(const json_t *item, struct od_interval *ret,
+                                     struct od_error *err)
+{
+    const json_t *bootstrap = json_object_get(item, "bootstrap");
+    struct od_interval found = {(double)NAN, (double)NAN};
+    enum od_status status = OD_OK;
+    if (bootstrap) {
+        status = od_json_number_or(bootstrap, "low", where, found.low, &found.low, err);
+    }
+    if (bootstrap && status == OD_OK) {
+        status = od_json_number_or(bootstrap, "high", where, found.high, &found.high, err);
+    }
+    if (status == OD_OK && found.low > found.high) {
+        return od_fail(err, OD_E_FORMAT, "%s: an interval from %g to %g", where, found.low,
+                       found.high);
+    }
+    if (status == OD_OK) {
+        *ret = found;
+    }
+    return status;
+}
+
 static enum od_status read_row(const json_t *item, size_t at, struct scores *scores,
                                struct od_error *err)
 {
@@ -68,12 +94,17 @@ static enum od_status read_row(const json_t *item, size_t at, struct scores *sco
     row->score_count = json_array_size(entries);
     for (size_t i = 0; i < row->score_count; i++) {
         const size_t place = at * OD_REPORT_ENTRIES_MAX + i;
-        const enum od_status read = read_score(json_array_get(entries, i), &scores->scores[place],
-                                               &scores->reasons[place], err);
+        enum od_status read = read_score(json_array_get(entries, i), &scores->scores[place],
+                                         &scores->reasons[place], err);
+        if (read == OD_OK) {
+            read = read_bootstrap(json_array_get(entries, i), &scores->bootstraps[place], err);
+        }
         if (read != OD_OK) {
             od_error_prefix(err, "metric '%s'", row->label);
             return read;
         }
+        scores->has_bootstraps =
+            scores->has_bootstraps || isfinite(scores->bootstraps[place].low) != 0;
     }
     return OD_OK;
 }
@@ -83,6 +114,7 @@ static void release(struct scores *scores)
     od_free(scores->rows);
     od_free(scores->scores);
     od_free((void *)scores->reasons);
+    od_free(scores->bootstraps);
     *scores = (struct scores){0};
 }
 
@@ -98,9 +130,10 @@ static enum od_status read_scores(const json_t *board, struct scores *ret, struc
         .row_count = count,
         .rows = od_alloc(count, sizeof *scores.rows),
         .scores = od_alloc(count * OD_REPORT_ENTRIES_MAX, sizeof *scores.scores),
-        .reasons = (const char **)od_alloc(count * OD_REPORT_ENTRIES_MAX, sizeof *scores.reasons)};
+        .reasons = (const char **)od_alloc(count * OD_REPORT_ENTRIES_MAX, sizeof *scores.reasons),
+        .bootstraps = od_alloc(count * OD_REPORT_ENTRIES_MAX, sizeof *scores.bootstraps)};
     enum od_status status = OD_OK;
-    if (!scores.rows || !scores.scores || !scores.reasons) {
+    if (!scores.rows || !scores.scores || !scores.reasons || !scores.bootstraps) {
         status = od_fail(err, OD_E_MEMORY, "no memory for %zu scores", count);
     }
     for (size_t i = 0; i < count && status == OD_OK; i++) {
@@ -114,9 +147,21 @@ static enum od_status read_scores(const json_t *board, struct scores *ret, struc
     return OD_OK;
 }
 
-static void put_table_row(struct od_buf *out, const struct od_chart_row *row, size_t at,
-                          const char *why)
+static void put_interval(struct od_buf *out, double low, double high)
 {
+    if (isfinite(low) && isfinite(high)) {
+        od_buf_printf(out, "%.4f to %.4f", low, high);
+    } else {
+        od_buf_puts(out, "–");
+    }
+}
+
+// Entry `at` of row `r`.
+static void put_table_row(struct od_buf *out, const struct scores *scores, size_t r, size_t at)
+{
+    const struct od_chart_row *row = &scores->rows[r];
+    const size_t place = r * OD_REPORT_ENTRIES_MAX + at;
+    const char *why = scores->reasons[place];
     const struct od_chart_score *score = &row->scores[at];
     od_buf_puts(out, "<tr>");
     if (at == 0) {
@@ -135,10 +180,10 @@ static void put_table_row(struct od_buf *out, const struct od_chart_row *row, si
         od_html_text(out, why ? why : "undefined");
         od_buf_puts(out, "</small></td><td class=\"num\">");
     }
-    if (isfinite(score->low) && isfinite(score->high)) {
-        od_buf_printf(out, "%.4f to %.4f", score->low, score->high);
-    } else {
-        od_buf_puts(out, "–");
+    put_interval(out, score->low, score->high);
+    if (scores->has_bootstraps) {
+        od_buf_puts(out, "</td><td class=\"num\">");
+        put_interval(out, scores->bootstraps[place].low, scores->bootstraps[place].high);
     }
     od_buf_puts(out, "</td><td class=\"num\">");
     if (score->items >= 0) {
@@ -155,11 +200,14 @@ static void put_table(struct od_buf *out, const struct scores *scores)
                 "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Scores\">\n"
                 "<table aria-label=\"Scores\">\n<thead><tr><th scope=\"col\" class=\"pin\">"
                 "Metric</th><th scope=\"col\">Model</th><th scope=\"col\" class=\"num\">Score"
-                "</th><th scope=\"col\" class=\"num\">95 % interval</th>"
-                "<th scope=\"col\" class=\"num\">Items</th></tr></thead>\n<tbody>\n");
+                "</th><th scope=\"col\" class=\"num\">95 % interval</th>");
+    od_buf_puts(out, scores->has_bootstraps
+                         ? "<th scope=\"col\" class=\"num\">Bootstrap over the items</th>"
+                         : "");
+    od_buf_puts(out, "<th scope=\"col\" class=\"num\">Items</th></tr></thead>\n<tbody>\n");
     for (size_t r = 0; r < scores->row_count; r++) {
         for (size_t s = 0; s < scores->rows[r].score_count; s++) {
-            put_table_row(out, &scores->rows[r], s, scores->reasons[r * OD_REPORT_ENTRIES_MAX + s]);
+            put_table_row(out, scores, r, s);
         }
     }
     od_buf_puts(out, "</tbody>\n</table>\n</div>\n");

@@ -210,20 +210,26 @@ static bool fill_answer(struct od_engine *engine, const struct od_job *job,
     return true;
 }
 
-// The prompt's tokens in front, for a request that wants its prompt back.
-static bool fill_echo(struct od_engine *engine, const struct od_job *job,
-                      struct od_process_result *result)
+// The prompt as text, for a request that wants it back.
+static bool echo_text(struct od_engine *engine, const struct od_job *job, struct od_buf *out)
 {
-    struct od_token_result *first = &result->tokens[result->token_count++];
-    *first = (struct od_token_result){.id = job->prompt[0]};
-    first->text = id_text(engine, &result->arena, job->prompt[0]);
-    if (!first->text) {
-        return false;
+    if (!job->request->prompt_ids) {
+        od_utf8_append_valid(out, job->request->prompt, job->request->prompt_size);
+        return true;
     }
-    for (int64_t i = 1; i < job->prompt_count; i++) {
-        struct od_token_result *out = &result->tokens[result->token_count++];
-        out->text = id_text(engine, &result->arena, job->prompt[i]);
-        if (!out->text || !fill_token(engine, &result->arena, &job->tokens[i - 1], out)) {
+    return od_tokenizer_decode(engine->tokenizer, job->prompt, (size_t)job->prompt_count,
+                               OD_DECODE_SKIP_SPECIAL, out, NULL) == OD_OK;
+}
+
+// The prompt's tokens into out[prompt_count]. Nothing is before the first one, so it has no
+// log-probability.
+static bool echo_tokens(struct od_engine *engine, const struct od_job *job, struct od_arena *arena,
+                        struct od_token_result *out)
+{
+    for (int64_t i = 0; i < job->prompt_count; i++) {
+        out[i] = (struct od_token_result){.id = job->prompt[i]};
+        out[i].text = id_text(engine, arena, job->prompt[i]);
+        if (!out[i].text || (i > 0 && !fill_token(engine, arena, &job->tokens[i - 1], &out[i]))) {
             return false;
         }
     }
@@ -235,14 +241,8 @@ static enum od_status fill_result(struct od_engine *engine, const struct od_job 
 {
     struct od_buf text;
     const bool echo = job->request->echo_prompt;
-    bool good = true;
     od_buf_init(&text, (size_t)1 << 30);
-    if (echo && !job->request->prompt_ids) {
-        od_utf8_append_valid(&text, job->request->prompt, job->request->prompt_size);
-    } else if (echo) {
-        good = od_tokenizer_decode(engine->tokenizer, job->prompt, (size_t)job->prompt_count,
-                                   OD_DECODE_SKIP_SPECIAL, &text, NULL) == OD_OK;
-    }
+    bool good = !echo || echo_text(engine, job, &text);
     od_utf8_append_valid(&text, od_buf_text(&job->text), job->text.size);
     result->tokens =
         od_arena_alloc(&result->arena, (size_t)(job->prompt_count + job->answer_count + 1),
@@ -250,7 +250,10 @@ static enum od_status fill_result(struct od_engine *engine, const struct od_job 
     result->text_size = text.size;
     result->text = od_arena_memdup(&result->arena, od_buf_text(&text), text.size);
     good = good && !text.failed && result->tokens && result->text;
-    good = good && (!echo || fill_echo(engine, job, result));
+    if (good && echo) {
+        good = echo_tokens(engine, job, &result->arena, result->tokens);
+        result->token_count = (size_t)job->prompt_count;
+    }
     good = good && fill_answer(engine, job, result);
     result->finish = job->finish;
     result->prompt_tokens = job->prompt_count;
@@ -284,6 +287,7 @@ struct stream {
     int64_t told;          ///< tokens that were passed on
     size_t told_size;      ///< bytes that were passed on
     struct od_arena room;  ///< of one piece
+    bool prompt_told;      ///< or not wanted
     bool is_over;
     bool failed;
 };
@@ -312,6 +316,12 @@ size_t od_answer_held_back(const char *bytes, size_t size, const char *const *st
         }
     }
     return held;
+}
+
+static void empty_room(struct stream *stream)
+{
+    od_arena_release(&stream->room);
+    od_arena_init(&stream->room, (size_t)1 << 30);
 }
 
 // Pass on what lies before byte `end`, with the tokens that end there or before.
@@ -351,8 +361,34 @@ static bool pass_on(struct stream *stream, const char *bytes, size_t end)
         stream->told_size = end;
     }
     od_buf_release(&text);
-    od_arena_release(&stream->room);
-    od_arena_init(&stream->room, (size_t)1 << 30);
+    empty_room(stream);
+    return good;
+}
+
+// Pass on the prompt, once, in front of the answer. All of it was scored before an answer begins.
+static bool pass_on_prompt(struct stream *stream)
+{
+    const struct od_job *job = stream->job;
+    struct od_buf text;
+    if (stream->prompt_told) {
+        return true;
+    }
+    od_buf_init(&text, (size_t)1 << 30);
+    struct od_token_result *tokens =
+        od_arena_alloc(&stream->room, (size_t)job->prompt_count, sizeof *tokens);
+    const bool good = tokens && echo_text(stream->engine, job, &text) && !text.failed &&
+                      echo_tokens(stream->engine, job, &stream->room, tokens);
+    if (good) {
+        const struct od_piece piece = {.text = od_buf_text(&text),
+                                       .size = text.size,
+                                       .tokens = tokens,
+                                       .token_count = (size_t)job->prompt_count,
+                                       .is_prompt = true};
+        job->request->on_piece(job->request->piece_context, &piece);
+        stream->prompt_told = true;
+    }
+    od_buf_release(&text);
+    empty_room(stream);
     return good;
 }
 
@@ -361,11 +397,9 @@ static void on_progress(void *context, int64_t published)
 {
     struct stream *stream = context;
     const struct od_engine *engine = stream->engine;
+    stream->failed = stream->failed || !pass_on_prompt(stream);
     for (; stream->seen < published && !stream->failed; stream->seen++) {
-        // Echoed tokens, in front, are all there before the first of the answer.
-        const int64_t echoed =
-            stream->job->request->echo_prompt ? stream->job->prompt_count - 1 : 0;
-        const int32_t id = stream->job->tokens[echoed + stream->seen].id;
+        const int32_t id = stream->job->tokens[answer_first(stream->job) + stream->seen].id;
         if (id < od_tokenizer_vocab_size(engine->tokenizer)) {
             stream->failed = od_tokenizer_decode(engine->tokenizer, &id, 1,
                                                  OD_DECODE_RAW | OD_DECODE_SKIP_SPECIAL,
@@ -384,7 +418,8 @@ static void on_progress(void *context, int64_t published)
 static enum od_status run_stream(struct od_engine *engine, struct od_job *job,
                                  struct od_arena *arena, struct od_error *err)
 {
-    struct stream stream = {.engine = engine, .job = job};
+    struct stream stream = {
+        .engine = engine, .job = job, .prompt_told = !job->request->echo_prompt};
     enum od_status status = OD_OK;
     stream.token_end = od_arena_alloc(arena, (size_t)job->max_new + 1, sizeof *stream.token_end);
     if (!stream.token_end) {
@@ -398,7 +433,8 @@ static enum od_status run_stream(struct od_engine *engine, struct od_job *job,
         for (; stream.seen < job->answer_count; stream.seen++) {
             stream.token_end[stream.seen] = job->tokens[answer_first(job) + stream.seen].text_end;
         }
-        stream.failed = stream.failed || !pass_on(&stream, od_buf_text(&job->text), job->text.size);
+        stream.failed = stream.failed || !pass_on_prompt(&stream) ||
+                        !pass_on(&stream, od_buf_text(&job->text), job->text.size);
     }
     if (status == OD_OK && stream.failed) {
         status = od_fail(err, OD_E_MEMORY, "no memory for a piece of an answer");

@@ -29,12 +29,14 @@ enum {
 
 struct od_token_result;
 
-/** What an answer grew by: whole characters that no stop string can take back any more. */
+/** What an answer grew by: whole characters that no stop string can take back any more. With
+ *  echo_prompt the first piece is the prompt, whose first token has no log-probability. */
 struct od_piece {
     const char *text;  ///< UTF-8, without a NUL behind it
     size_t size;
     const struct od_token_result *tokens;  ///< that became complete; may be none
     size_t token_count;
+    bool is_prompt;
 };
 /** Called by process, on the thread that called it, before the answer is complete. */
 typedef void (*od_piece_fn)(void *context, const struct od_piece *piece);

@@ -54,6 +54,32 @@ static const struct reason REASONS[] = {
     {505, "HTTP Version Not Supported"},
 };
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+bool od_http_unescape(const char *text, struct od_buf *out)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        int byte = (unsigned char)*at;
+        if (byte == '%') {
+            const int high = hex_digit(at[1]);
+            const int low = high < 0 ? -1 : hex_digit(at[2]);
+            if (low < 0 || high + low == 0) {
+                return false;
+            }
+            byte = high * 16 + low;
+            at += 2;
+        }
+        od_buf_putc(out, (char)byte);
+    }
+    return !out->failed;
+}
+
 const char *od_http_reason(int code)
 {
     for (size_t i = 0; i < sizeof REASONS / sizeof REASONS[0]; i++) {

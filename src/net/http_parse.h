@@ -104,6 +104,13 @@ bool od_http_parser_is_idle(const struct od_http_parser *parser);
 /** Value of a field by its lower-case name, the first if there are several, or NULL. */
 const char *od_http_request_find(const struct od_http_request *request, const char *name);
 
+/**
+ * Append a part of a path with its percent-escapes (%2F) as the bytes that they stand for.
+ * @error False, and what was appended is of no use, for a percent sign without two digits, for an
+ *        escaped NUL, and when `out` is full.
+ */
+bool od_http_unescape(const char *text, struct od_buf *out);
+
 /** The reason phrase of a status code, "Unknown" when it has none here. */
 const char *od_http_reason(int code);
 

@@ -78,8 +78,10 @@ static const char *category_of(const char *name)
 bool od_board_is_result(const char *name)
 {
     return ends_with(name, " Mean Win Rate") || strcmp(name, "Mean win rate") == 0 ||
-           strcmp(name, "Score") == 0 || strcmp(name, "rank") == 0 ||
-           strncmp(name, "rank ", 5) == 0 || strncmp(name, "Score_", 6) == 0;
+           strncmp(name, "Mean win rate [", 15) == 0 || strcmp(name, "Score") == 0 ||
+           strncmp(name, "Score [", 7) == 0 || strncmp(name, "Score_", 6) == 0 ||
+           strcmp(name, "rank") == 0 || strncmp(name, "rank ", 5) == 0 ||
+           strcmp(name, "measured") == 0;
 }
 
 enum od_status od_board_init(struct od_board *board, const char *source, struct od_error *err)

@@ -51,6 +51,8 @@ struct od_score_cell {
     int64_t items;    ///< items behind the value; -1 when unknown
     bool has_interval;
     struct od_interval interval;  ///< 95 %
+    bool has_bootstrap;
+    struct od_interval bootstrap;  ///< 95 %, over the items (base/bootstrap.h)
 };
 
 /** Initialise with od_board_init. */
@@ -115,17 +117,20 @@ enum od_status od_board_note(struct od_board *board, struct od_error *err, const
     OD_PRINTF(3, 4) OD_MUST_CHECK;
 
 /** True for a column that is a result of ranking and no metric: "... Mean Win Rate", "Score...",
- *  "rank", "rank low". */
+ *  "rank", "rank low", "measured". */
 bool od_board_is_result(const char *name);
 
 /**
  * Read a table of metrics. A name that ends in .csv, or a text that does not start with `[`, is CSV:
- * header = metrics behind one column for the entry; an empty cell is undefined. Otherwise JSON:
+ * header = metrics behind one column for the entry; an empty cell is undefined. Columns "M [low]" and
+ * "M [high]", "M [bootstrap low]" and "M [bootstrap high]", and "M [items]" say more of the metric M in
+ * front of them. Otherwise JSON:
  * `[[entry, {metric: number|null, ...}], ...]`, the shape in which the 2023 tables were published.
  * Columns for which od_board_is_result holds are left out, with a note.
  * @memory Gives: od_board_release.
  * @error  OD_E_NOT_FOUND, OD_E_IO, OD_E_LIMIT, OD_E_MEMORY; OD_E_FORMAT "FILE: ..." for an empty
- *         table, a repeated entry or metric, text where a number must stand, NaN, infinity.
+ *         table, a repeated entry or metric, text where a number must stand, NaN, infinity, an
+ *         interval of which one end is missing or the lower one above the higher.
  */
 enum od_status od_board_read(const char *path, struct od_board *ret,
                              struct od_error *err) OD_MUST_CHECK;

@@ -24,8 +24,9 @@ const char *od_board_null_reason(void)
 
 enum od_status od_board_note_results(struct od_board *board, size_t count, struct od_error *err)
 {
-    return od_board_note(board, err, "%zu column%s of results, not metrics, left out", count,
-                         count == 1 ? "" : "s");
+    return od_board_note(board, err,
+                         "%zu column%s left out: results (places, scores, win rates), not metrics",
+                         count, count == 1 ? "" : "s");
 }
 
 static const char *json_kind(const json_t *value)

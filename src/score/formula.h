@@ -35,6 +35,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "score/board.h"
@@ -91,10 +92,13 @@ struct od_ranking {
     size_t *places;            ///< [entry] from 1; equal scores share a place
     size_t tie_count;          ///< times that the order of the board decided between equal values
     size_t undefined_count;    ///< cells without a value that the formula counted as 0 or 1000
-    size_t draw_count;     ///< repetitions behind the next three (noise.h); 0: noise is not known
+    size_t draw_count;     ///< repetitions behind the next four (noise.h); 0: noise is not known
     size_t *places_low;    ///< [entry] 95 % of the repetitions put it between this place ...
     size_t *places_high;   ///< [entry] ... and this one
     size_t *noise_places;  ///< [entry] place when entries within noise share one
+    struct od_interval
+        *score_intervals;  ///< like scores: 95 % of the repetitions; of those that are
+                           ///< defined
 };
 
 /** All formulas. */

@@ -2,9 +2,9 @@
  * @file
  * How much of a ranking is noise: which places an entry could have had with other items.
  *
- * Every value that has an interval is drawn anew, OD_NOISE_DRAWS times, from a normal distribution
- * around it whose 95 % range is as wide as the interval; each draw is ranked by the same formula.
- * Then 95 % of an entry's places lie between two bounds, and an entry shares a place within noise
+ * Every value that has an interval (else a bootstrap interval) is drawn anew, OD_NOISE_DRAWS times, from
+ * a normal distribution around it whose 95 % range is as wide as the interval; each draw is ranked by the
+ * same formula. Then 95 % of an entry's places, and of its scores, lie between two bounds, and an entry shares a place within noise
  * with the best one before it that does not beat it in 95 % of the draws:
  *
  *     rank           1      2                3                4
@@ -27,7 +27,7 @@
 enum { OD_NOISE_DRAWS = 1000, OD_NOISE_ENTRIES_MAX = 128 };
 
 /**
- * Fill draw_count, places_low, places_high and noise_places of a ranking. Does nothing when no value
+ * Fill draw_count, places_low, places_high, noise_places and score_intervals of a ranking. Does nothing when no value
  * that the formula uses has an interval, or with more than OD_NOISE_ENTRIES_MAX entries. Same
  * ranking, same result: the draws have a fixed seed.
  * @memory The arrays belong to the ranking's arena.

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/interval.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -16,13 +16,10 @@
 #include "score/formula.h"
 #include "score/present_internal.h"
 
-enum {
-    ENTRIES_BESIDE_MAX = 6,  // more do not fit beside each other on a terminal
-    REASONS_MAX = 12,        // lines of reasons on a terminal
-    REASON_MAX_BYTES = 4096
-};
-
-static const char undefined[] = "     –";  // as wide as 0.1234
+// Nothing but a win rate of 0 in a geometric mean makes a score as small.
+#define NO_WIN_SCORE  1e-20
+// The 0.95 quantile of the standard normal distribution: what noise.h lets lose shares a place.
+#define Z95_ONE_SIDED 1.6448536269514722
 
 enum od_status od_present_shown(const struct od_ranking *ranking, struct od_shown **ret,
                                 size_t *ret_count, struct od_error *err)
@@ -59,6 +56,12 @@ void od_present_number(double value, char out[OD_SHORT_NUMBER_BYTES])
     (void)snprintf(out, OD_SHORT_NUMBER_BYTES, plain ? "%.4f" : "%.2e", value);
 }
 
+void od_present_count(double value, char out[OD_SHORT_NUMBER_BYTES])
+{
+    const bool whole = fabs(value - round(value)) < 0.05;
+    (void)snprintf(out, OD_SHORT_NUMBER_BYTES, whole ? "%.0f" : "%.1f", value);
+}
+
 bool od_present_is_best(const struct od_board *board, size_t entry, size_t metric)
 {
     const enum od_score_direction direction = board->metrics[metric].direction;
@@ -79,6 +82,75 @@ bool od_present_is_best(const struct od_board *board, size_t entry, size_t metri
     return beats_one;
 }
 
+// 0 without an interval.
+static double deviation_of(const struct od_score_cell *cell)
+{
+    const struct od_interval *interval = cell->has_interval ? &cell->interval : &cell->bootstrap;
+    return (interval->high - interval->low) / (2.0 * OD_INTERVAL_Z95);
+}
+
+bool od_present_is_near_best(const struct od_board *board, size_t entry, size_t metric)
+{
+    const bool lower = board->metrics[metric].direction == OD_SCORE_LOWER;
+    const struct od_score_cell *cell = od_board_cell_const(board, entry, metric);
+    const double own = deviation_of(cell);
+    if (!cell->defined || !(own > 0.0) || od_present_is_best(board, entry, metric)) {
+        return false;
+    }
+    for (size_t i = 0; i < board->entry_count; i++) {
+        const struct od_score_cell *best = od_board_cell_const(board, i, metric);
+        if (od_present_is_best(board, i, metric)) {
+            const double behind = lower ? cell->value - best->value : best->value - cell->value;
+            return behind < Z95_ONE_SIDED * hypot(own, deviation_of(best));
+        }
+    }
+    return false;
+}
+
+bool od_present_is_ranked(const struct od_ranking *ranking, size_t entry)
+{
+    return ranking->scores[entry * ranking->formula->score_count].defined;
+}
+
+bool od_present_is_tied(const struct od_ranking *ranking, size_t entry)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < ranking->board->entry_count; i++) {
+        count += ranking->noise_places[i] == ranking->noise_places[entry] ? 1 : 0;
+    }
+    return count > 1;
+}
+
+size_t od_present_measured(const struct od_ranking *ranking, size_t entry)
+{
+    size_t count = 0;
+    for (size_t at = 0; at < ranking->metric_count; at++) {
+        count += od_board_cell_const(ranking->board, entry, ranking->metrics[at])->defined ? 1 : 0;
+    }
+    return count;
+}
+
+bool od_present_has_gaps(const struct od_ranking *ranking)
+{
+    for (size_t i = 0; i < ranking->board->entry_count; i++) {
+        if (od_present_measured(ranking, i) < ranking->metric_count) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t scores_without_win(const struct od_ranking *ranking)
+{
+    const size_t scores = ranking->formula->score_count;
+    size_t count = 0;
+    for (size_t i = 0; i < ranking->board->entry_count * scores; i++) {
+        const double value = ranking->scores[i].value;
+        count += value > 0.0 && value < NO_WIN_SCORE ? 1 : 0;
+    }
+    return count;
+}
+
 void od_present_counted(const struct od_ranking *ranking, struct od_buf *out)
 {
     if (ranking->undefined_count > 0) {
@@ -88,6 +160,18 @@ void od_present_counted(const struct od_ranking *ranking, struct od_buf *out)
             "is better.\n",
             ranking->undefined_count, ranking->undefined_count == 1 ? "" : "s",
             ranking->formula->name);
+    }
+    if (ranking->undefined_count == 0 && od_present_has_gaps(ranking)) {
+        od_buf_printf(out,
+                      "Not every entry has all %zu metrics ('measured' counts them): formula '%s' "
+                      "compares by those that an entry has.\n",
+                      ranking->metric_count, ranking->formula->name);
+    }
+    if (scores_without_win(ranking) > 0) {
+        od_buf_printf(out,
+                      "A score below %g comes from a win rate of 0, which a geometric mean "
+                      "counts as the smallest positive number.\n",
+                      NO_WIN_SCORE);
     }
     if (ranking->tie_count > 0) {
         od_buf_printf(out,
@@ -101,170 +185,13 @@ void od_present_counted(const struct od_ranking *ranking, struct od_buf *out)
 void od_present_noise(const struct od_ranking *ranking, struct od_buf *out)
 {
     if (ranking->draw_count > 0) {
-        od_buf_printf(out,
-                      "Within noise: entries that do not lose in 95 %% of %zu draws of the values "
-                      "share a place; in brackets where 95 %% of the draws put them.\n",
-                      ranking->draw_count);
+        od_buf_printf(
+            out,
+            "Within noise: every value is drawn %zu times from its interval. Entries that "
+            "lose to the best of their group in less than 95 %% of the draws share its "
+            "place (marked =); beside it the places that 95 %% of the draws give.\n",
+            ranking->draw_count);
     }
-}
-
-static void maybe_cell(struct od_table *table, const struct od_maybe *value)
-{
-    char text[OD_SHORT_NUMBER_BYTES];
-    if (value->defined) {
-        od_present_number(value->value, text);
-        od_table_cell(table, "%s", text);
-    } else {
-        od_table_cell(table, "%s", undefined);
-    }
-}
-
-static enum od_status text_ranking(const struct od_ranking *ranking, FILE *to, struct od_error *err)
-{
-    const size_t scores = ranking->formula->score_count;
-    const bool noise = ranking->draw_count > 0;
-    struct od_table table;
-    od_table_init(&table, 2 + (noise ? (size_t)1 : 0) + scores + ranking->group_count);
-    od_table_cell(&table, "rank");
-    if (noise) {
-        od_table_cell(&table, "within noise");
-    }
-    od_table_cell(&table, "entry");
-    for (size_t s = 0; s < scores; s++) {
-        od_table_cell(&table, "%s", ranking->formula->scores[s]);
-    }
-    for (size_t g = 0; g < ranking->group_count; g++) {
-        od_table_cell(&table, "%s", ranking->groups[g]);
-    }
-    for (size_t i = 0; i < ranking->board->entry_count; i++) {
-        const size_t entry = ranking->order[i];
-        od_table_cell(&table, "%zu", ranking->places[entry]);
-        if (noise) {
-            od_table_cell(&table, "%zu (%zu to %zu)", ranking->noise_places[entry],
-                          ranking->places_low[entry], ranking->places_high[entry]);
-        }
-        od_table_cell(&table, "%s", ranking->board->entries[entry]);
-        for (size_t s = 0; s < scores; s++) {
-            maybe_cell(&table, &ranking->scores[entry * scores + s]);
-        }
-        for (size_t g = 0; g < ranking->group_count; g++) {
-            maybe_cell(&table, &ranking->group_values[entry * ranking->group_count + g]);
-        }
-    }
-    const enum od_status status = od_table_print(&table, to, err);
-    od_table_release(&table);
-    return status;
-}
-
-// "0.6293 [0.566, 0.688] n=240"
-static void text_value(struct od_table *table, const struct od_score_cell *cell)
-{
-    char number[OD_SHORT_NUMBER_BYTES] = "";
-    char interval[64] = "";
-    char items[32] = "";
-    if (!cell->defined) {
-        od_table_cell(table, "%s", undefined);
-        return;
-    }
-    od_present_number(cell->value, number);
-    if (cell->has_interval) {
-        (void)snprintf(interval, sizeof interval, " [%.3f, %.3f]", cell->interval.low,
-                       cell->interval.high);
-    }
-    if (cell->items >= 0) {
-        (void)snprintf(items, sizeof items, " n=%lld", (long long)cell->items);
-    }
-    od_table_cell(table, "%s%s%s", number, interval, items);
-}
-
-static enum od_status text_metrics(const struct od_ranking *ranking, const struct od_shown *shown,
-                                   size_t count, FILE *to, struct od_error *err)
-{
-    const struct od_board *board = ranking->board;
-    struct od_table table;
-    od_table_init(&table, 1 + board->entry_count);
-    od_table_cell(&table, "metric");
-    for (size_t i = 0; i < board->entry_count; i++) {
-        od_table_cell(&table, "%s", board->entries[ranking->order[i]]);
-    }
-    for (size_t m = 0; m < count; m++) {
-        const struct od_score_metric *metric = &board->metrics[shown[m].metric];
-        if (metric->direction == OD_SCORE_NONE) {
-            continue;  // counts; the other forms have them
-        }
-        od_table_cell(&table, "%s%s", metric->name,
-                      metric->direction == OD_SCORE_LOWER ? " (lower is better)" : "");
-        for (size_t i = 0; i < board->entry_count; i++) {
-            text_value(&table, od_board_cell_const(board, ranking->order[i], shown[m].metric));
-        }
-    }
-    (void)fputc('\n', to);
-    const enum od_status status = od_table_print(&table, to, err);
-    od_table_release(&table);
-    return status;
-}
-
-// Which values are undefined, and why.
-static void text_reasons(const struct od_ranking *ranking, const struct od_shown *shown,
-                         size_t count, struct od_buf *out)
-{
-    const struct od_board *board = ranking->board;
-    size_t lines = 0;
-    size_t more = 0;
-    for (size_t i = 0; i < board->entry_count; i++) {
-        for (size_t m = 0; m < count; m++) {
-            const struct od_score_cell *cell =
-                od_board_cell_const(board, ranking->order[i], shown[m].metric);
-            if (cell->defined || board->metrics[shown[m].metric].direction == OD_SCORE_NONE) {
-                continue;
-            }
-            if (lines == REASONS_MAX) {
-                more++;
-                continue;
-            }
-            od_buf_printf(out, "– %s, %s: %s\n", board->entries[ranking->order[i]],
-                          board->metrics[shown[m].metric].name, cell->why);
-            lines++;
-        }
-    }
-    if (more > 0) {
-        od_buf_printf(out, "– and %zu more\n", more);
-    }
-}
-
-enum od_status od_present_text(const struct od_ranking *ranking, FILE *to, struct od_error *err)
-{
-    const struct od_board *board = ranking->board;
-    struct od_shown *shown = NULL;
-    size_t count = 0;
-    struct od_buf buf;
-    od_buf_init(&buf, OD_PRESENT_MAX_BYTES);
-    enum od_status status = od_present_shown(ranking, &shown, &count, err);
-    if (status != OD_OK) {
-        return status;
-    }
-    status = text_ranking(ranking, to, err);
-    if (status == OD_OK && board->entry_count <= ENTRIES_BESIDE_MAX) {
-        status = text_metrics(ranking, shown, count, to, err);
-    }
-    if (status == OD_OK) {
-        text_reasons(ranking, shown, count, &buf);
-        od_present_counted(ranking, &buf);
-        od_present_noise(ranking, &buf);
-        for (size_t i = 0; i < board->note_count; i++) {
-            od_buf_printf(&buf, "%s.\n", board->notes[i]);
-        }
-        status = od_buf_check(&buf, err);
-    }
-    if (status == OD_OK && buf.size > 0) {
-        (void)fprintf(to, "\n%s", od_buf_text(&buf));
-    }
-    if (status == OD_OK) {
-        (void)fprintf(to, "\n%s: %s\n", ranking->formula->name, ranking->formula->summary);
-    }
-    od_buf_release(&buf);
-    od_free(shown);
-    return status;
 }
 
 static void put_maybe(struct od_json_writer *w, const struct od_maybe *value)
@@ -303,6 +230,12 @@ static void json_metrics(struct od_json_writer *w, const struct od_ranking *rank
     od_json_array_end(w);
 }
 
+static void put_interval(struct od_json_writer *w, const struct od_interval *interval)
+{
+    od_json_member_number(w, "low", interval->low);
+    od_json_member_number(w, "high", interval->high);
+}
+
 static void json_cell(struct od_json_writer *w, const struct od_ranking *ranking, size_t entry,
                       const struct od_shown *shown)
 {
@@ -324,8 +257,33 @@ static void json_cell(struct od_json_writer *w, const struct od_ranking *ranking
         od_json_member_int(w, "items", cell->items);
     }
     if (cell->has_interval) {
-        od_json_member_number(w, "low", cell->interval.low);
-        od_json_member_number(w, "high", cell->interval.high);
+        put_interval(w, &cell->interval);
+    }
+    if (cell->has_bootstrap) {
+        od_json_key(w, "bootstrap");
+        od_json_object_begin(w);
+        put_interval(w, &cell->bootstrap);
+        od_json_object_end(w);
+    }
+    od_json_object_end(w);
+}
+
+static void json_score_intervals(struct od_json_writer *w, const struct od_ranking *ranking,
+                                 size_t entry)
+{
+    const size_t scores = ranking->formula->score_count;
+    if (ranking->draw_count == 0) {
+        return;
+    }
+    od_json_key(w, "score_intervals");
+    od_json_object_begin(w);
+    for (size_t s = 0; s < scores; s++) {
+        if (ranking->scores[entry * scores + s].defined) {
+            od_json_key(w, ranking->formula->scores[s]);
+            od_json_object_begin(w);
+            put_interval(w, &ranking->score_intervals[entry * scores + s]);
+            od_json_object_end(w);
+        }
     }
     od_json_object_end(w);
 }
@@ -335,13 +293,19 @@ static void json_entry(struct od_json_writer *w, const struct od_ranking *rankin
 {
     const size_t scores = ranking->formula->score_count;
     od_json_object_begin(w);
-    od_json_member_int(w, "rank", (int64_t)ranking->places[entry]);
-    if (ranking->draw_count > 0) {
+    od_json_key(w, "rank");
+    if (od_present_is_ranked(ranking, entry)) {
+        od_json_put_int(w, (int64_t)ranking->places[entry]);
+    } else {
+        od_json_put_null(w);
+    }
+    if (ranking->draw_count > 0 && od_present_is_ranked(ranking, entry)) {
         od_json_member_int(w, "rank_within_noise", (int64_t)ranking->noise_places[entry]);
         od_json_member_int(w, "rank_low", (int64_t)ranking->places_low[entry]);
         od_json_member_int(w, "rank_high", (int64_t)ranking->places_high[entry]);
     }
     od_json_member_text(w, "name", ranking->board->entries[entry]);
+    od_json_member_int(w, "measured", (int64_t)od_present_measured(ranking, entry));
     od_json_key(w, "scores");
     od_json_object_begin(w);
     for (size_t s = 0; s < scores; s++) {
@@ -349,6 +313,7 @@ static void json_entry(struct od_json_writer *w, const struct od_ranking *rankin
         put_maybe(w, &ranking->scores[entry * scores + s]);
     }
     od_json_object_end(w);
+    json_score_intervals(w, ranking, entry);
     od_json_key(w, "groups");
     od_json_object_begin(w);
     for (size_t g = 0; g < ranking->group_count; g++) {
@@ -429,6 +394,14 @@ static void csv_number(struct od_buf *out, bool defined, double value)
     }
 }
 
+static void csv_count(struct od_buf *out, bool defined, size_t value)
+{
+    od_buf_putc(out, ',');
+    if (defined) {
+        od_buf_printf(out, "%zu", value);
+    }
+}
+
 static void csv_name(struct od_buf *out, const char *name, const char *behind)
 {
     char text[OD_BOARD_NAME_MAX_BYTES + 64];
@@ -437,53 +410,129 @@ static void csv_name(struct od_buf *out, const char *name, const char *behind)
     csv_text(out, text);
 }
 
+// Which details some entry has of a metric.
+struct details {
+    bool interval;
+    bool bootstrap;
+    bool items;
+};
+
+static struct details details_of(const struct od_board *board, size_t metric)
+{
+    struct details details = {0};
+    for (size_t i = 0; i < board->entry_count; i++) {
+        const struct od_score_cell *cell = od_board_cell_const(board, i, metric);
+        details.interval = details.interval || cell->has_interval;
+        details.bootstrap = details.bootstrap || cell->has_bootstrap;
+        details.items = details.items || (cell->defined && cell->items >= 0);
+    }
+    return details;
+}
+
+static void csv_interval_names(struct od_buf *out, const char *name, bool bootstrap)
+{
+    csv_name(out, name, bootstrap ? " [bootstrap low]" : " [low]");
+    csv_name(out, name, bootstrap ? " [bootstrap high]" : " [high]");
+}
+
+static void csv_interval(struct od_buf *out, bool has, const struct od_interval *interval)
+{
+    csv_number(out, has, interval->low);
+    csv_number(out, has, interval->high);
+}
+
+static void csv_header(const struct od_ranking *ranking, const struct od_shown *shown, size_t count,
+                       struct od_buf *out)
+{
+    const bool noise = ranking->draw_count > 0;
+    od_buf_puts(out, "entry,rank");
+    od_buf_puts(out, noise ? ",rank within noise,rank low,rank high" : "");
+    od_buf_puts(out, ",measured");
+    for (size_t s = 0; s < ranking->formula->score_count; s++) {
+        csv_name(out, ranking->formula->scores[s], "");
+        if (noise) {
+            csv_interval_names(out, ranking->formula->scores[s], /* bootstrap= */ false);
+        }
+    }
+    for (size_t g = 0; g < ranking->group_count; g++) {
+        csv_name(out, ranking->groups[g], " Mean Win Rate");
+    }
+    for (size_t m = 0; m < count; m++) {
+        const char *name = ranking->board->metrics[shown[m].metric].name;
+        const struct details details = details_of(ranking->board, shown[m].metric);
+        csv_name(out, name, "");
+        if (details.interval) {
+            csv_interval_names(out, name, /* bootstrap= */ false);
+        }
+        if (details.bootstrap) {
+            csv_interval_names(out, name, /* bootstrap= */ true);
+        }
+        if (details.items) {
+            csv_name(out, name, " [items]");
+        }
+    }
+    od_buf_puts(out, "\r\n");
+}
+
+static void csv_metric(const struct od_board *board, size_t entry, size_t metric,
+                       struct od_buf *out)
+{
+    const struct od_score_cell *cell = od_board_cell_const(board, entry, metric);
+    const struct details details = details_of(board, metric);
+    csv_number(out, cell->defined, cell->value);
+    if (details.interval) {
+        csv_interval(out, cell->has_interval, &cell->interval);
+    }
+    if (details.bootstrap) {
+        csv_interval(out, cell->has_bootstrap, &cell->bootstrap);
+    }
+    if (details.items) {
+        csv_count(out, cell->defined && cell->items >= 0, (size_t)cell->items);
+    }
+}
+
+static void csv_row(const struct od_ranking *ranking, size_t entry, const struct od_shown *shown,
+                    size_t count, struct od_buf *out)
+{
+    const size_t scores = ranking->formula->score_count;
+    const bool ranked = od_present_is_ranked(ranking, entry);
+    csv_text(out, ranking->board->entries[entry]);
+    csv_count(out, ranked, ranking->places[entry]);
+    if (ranking->draw_count > 0) {
+        csv_count(out, ranked, ranking->noise_places[entry]);
+        csv_count(out, ranked, ranking->places_low[entry]);
+        csv_count(out, ranked, ranking->places_high[entry]);
+    }
+    csv_count(out, true, od_present_measured(ranking, entry));
+    for (size_t s = 0; s < scores; s++) {
+        const struct od_maybe *score = &ranking->scores[entry * scores + s];
+        csv_number(out, score->defined, score->value);
+        if (ranking->draw_count > 0) {
+            csv_interval(out, score->defined, &ranking->score_intervals[entry * scores + s]);
+        }
+    }
+    for (size_t g = 0; g < ranking->group_count; g++) {
+        const struct od_maybe *value = &ranking->group_values[entry * ranking->group_count + g];
+        csv_number(out, value->defined, value->value);
+    }
+    for (size_t m = 0; m < count; m++) {
+        csv_metric(ranking->board, entry, shown[m].metric, out);
+    }
+    od_buf_puts(out, "\r\n");
+}
+
 enum od_status od_present_csv(const struct od_ranking *ranking, struct od_buf *out,
                               struct od_error *err)
 {
-    const struct od_board *board = ranking->board;
-    const size_t scores = ranking->formula->score_count;
     struct od_shown *shown = NULL;
     size_t count = 0;
     const enum od_status status = od_present_shown(ranking, &shown, &count, err);
     if (status != OD_OK) {
         return status;
     }
-    od_buf_puts(out, "entry");
-    csv_name(out, "rank", "");
-    if (ranking->draw_count > 0) {
-        od_buf_puts(out, ",rank within noise,rank low,rank high");
-    }
-    for (size_t s = 0; s < scores; s++) {
-        csv_name(out, ranking->formula->scores[s], "");
-    }
-    for (size_t g = 0; g < ranking->group_count; g++) {
-        csv_name(out, ranking->groups[g], " Mean Win Rate");
-    }
-    for (size_t m = 0; m < count; m++) {
-        csv_name(out, board->metrics[shown[m].metric].name, "");
-    }
-    od_buf_puts(out, "\r\n");
-    for (size_t i = 0; i < board->entry_count; i++) {
-        const size_t entry = ranking->order[i];
-        csv_text(out, board->entries[entry]);
-        od_buf_printf(out, ",%zu", ranking->places[entry]);
-        if (ranking->draw_count > 0) {
-            od_buf_printf(out, ",%zu,%zu,%zu", ranking->noise_places[entry],
-                          ranking->places_low[entry], ranking->places_high[entry]);
-        }
-        for (size_t s = 0; s < scores; s++) {
-            const struct od_maybe *score = &ranking->scores[entry * scores + s];
-            csv_number(out, score->defined, score->value);
-        }
-        for (size_t g = 0; g < ranking->group_count; g++) {
-            const struct od_maybe *value = &ranking->group_values[entry * ranking->group_count + g];
-            csv_number(out, value->defined, value->value);
-        }
-        for (size_t m = 0; m < count; m++) {
-            const struct od_score_cell *cell = od_board_cell_const(board, entry, shown[m].metric);
-            csv_number(out, cell->defined, cell->value);
-        }
-        od_buf_puts(out, "\r\n");
+    csv_header(ranking, shown, count, out);
+    for (size_t i = 0; i < ranking->board->entry_count; i++) {
+        csv_row(ranking, ranking->order[i], shown, count, out);
     }
     od_free(shown);
     return od_buf_check(out, err);

@@ -395,6 +395,18 @@ static enum od_status add_summary_metrics(struct od_board *board, const struct s
     return OD_OK;
 }
 
+// {"low": ..., "high": ...}, or {"undefined": "..."}: then there is no such interval.
+static void put_bootstrap(const json_t *bootstrap, struct od_score_cell *cell)
+{
+    const json_t *low = json_object_get(bootstrap, "low");
+    const json_t *high = json_object_get(bootstrap, "high");
+    if (json_is_number(low) && json_is_number(high) &&
+        json_number_value(low) <= json_number_value(high)) {
+        cell->has_bootstrap = true;
+        cell->bootstrap = (struct od_interval){json_number_value(low), json_number_value(high)};
+    }
+}
+
 static enum od_status put_summary_cell(struct od_board *board, const json_t *item,
                                        struct od_score_cell *cell, struct od_error *err)
 {
@@ -423,6 +435,9 @@ static enum od_status put_summary_cell(struct od_board *board, const json_t *ite
     if (!cell->defined && undefined) {
         cell->why = od_board_text(board, undefined);
         return cell->why ? OD_OK : od_fail(err, OD_E_MEMORY, "no memory for a reason");
+    }
+    if (cell->defined) {
+        put_bootstrap(json_object_get(item, "bootstrap"), cell);
     }
     if (cell->defined && isfinite(low) && isfinite(high) && low <= high) {
         cell->has_interval = true;

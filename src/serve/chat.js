@@ -3,7 +3,7 @@
 'use strict';
 
 const byId = (id) => document.getElementById(id);
-const talk = [];  // {role, content} of the conversation with the first model, and `beside` with the second
+let talk = [];  // {role, content} of the conversation with the first model, and `beside` with the second
 let besideTalk = [];
 let stopper = null;
 
@@ -118,9 +118,23 @@ function showToken(token, place) {
   place.append(table);
 }
 
+// Tokens are one stop of the tab key; arrows go from one to the next.
+function goTo(event) {
+  const step = {ArrowRight: 'nextElementSibling', ArrowLeft: 'previousElementSibling'}[event.key];
+  const next = step && event.target[step];
+  if (next) {
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+}
+
 function addToken(token, answer, detail) {
   const part = document.createElement('button');
   part.type = 'button';
+  part.tabIndex = answer.querySelector('.token') ? -1 : 0;
+  part.addEventListener('keydown', goTo);
   part.className = 'token';
   part.textContent = token.text.replace(/\n/g, '\u21b5');
   part.title = percent(token.logprob);
@@ -140,11 +154,19 @@ function column(row, name) {
   head.textContent = name;
   const text = document.createElement('p');
   text.className = 'text';
+  const note = document.createElement('p');
+  note.className = 'note quiet';
   const detail = document.createElement('div');
   detail.className = 'detail';
-  box.append(head, text, detail);
+  box.append(head, text, note, detail);
   row.append(box);
-  return {text, detail};
+  return {text, note, detail, whole: ''};
+}
+
+// The buttons stay in sight while an answer grows above them, unless one has scrolled away.
+function follows() {
+  const place = byId('stop').getBoundingClientRect();
+  return place.top < window.innerHeight && place.bottom > 0;
 }
 
 function bodyFor(model, messages, prompt) {
@@ -160,10 +182,9 @@ function bodyFor(model, messages, prompt) {
   return ['/v1/chat/completions', {...shared, messages, logprobs: true, top_logprobs: 5}];
 }
 
-// Ask one model; gives the text of its answer.
+// Ask one model; gives the text of its answer, or null when there is none.
 async function ask(model, messages, prompt, view) {
   const [path, body] = bodyFor(model, messages, prompt);
-  let whole = '';
   const response = await fetch(path, {
     method: 'POST',
     headers: headers(),
@@ -177,12 +198,13 @@ async function ask(model, messages, prompt, view) {
   }
   for await (const event of events(response)) {
     if (event.error) {
-      view.detail.textContent = event.error.message;
+      view.note.textContent = event.error.message;
       return null;
     }
+    const following = follows();
     const choice = event.choices[0];
     const text = choice.delta ? choice.delta.content || '' : choice.text;
-    whole += text;
+    view.whole += text;
     const tokens = tokensOf(choice);
     const joined = tokens.map((token) => token.text).join('');
     if (joined === text) {
@@ -190,8 +212,22 @@ async function ask(model, messages, prompt, view) {
     } else if (text !== '') {
       view.text.append(text);  // a character of several tokens
     }
+    if (following) {
+      byId('stop').scrollIntoView({block: 'nearest'});
+    }
   }
-  return whole;
+  view.note.textContent = view.whole === '' ? 'an empty answer' : '';
+  return view.whole;
+}
+
+// What was said until it was stopped is part of the conversation; what failed is not.
+function failed(problem, view) {
+  if (problem.name !== 'AbortError') {
+    view.note.textContent = 'no answer: ' + problem.message;
+    return null;
+  }
+  view.note.textContent = 'stopped';
+  return view.whole;
 }
 
 function busy(is) {
@@ -222,14 +258,14 @@ async function send(event) {
   stopper = new AbortController();
   busy(true);
   say('');
+  byId('stop').scrollIntoView({block: 'nearest'});
   const answers = await Promise.all(models.map(async (model, i) => {
     const view = column(row, model);
     const messages = histories[i].concat([{role: 'user', content: question}]);
     try {
       return await ask(model, messages, question, view);
     } catch (problem) {
-      view.detail.textContent = problem.name === 'AbortError' ? 'stopped' : String(problem);
-      return null;
+      return failed(problem, view);
     }
   }));
   answers.forEach((answer, i) => {
@@ -239,26 +275,40 @@ async function send(event) {
   });
   stopper = null;
   busy(false);
-  byId('question').value = '';
+  if (answers.some((answer) => answer !== null)) {
+    byId('question').value = '';
+  }
   byId('question').focus();
 }
 
+function stop() {
+  if (stopper) {
+    stopper.abort();
+  }
+}
+
 function forget() {
-  talk.length = 0;
+  stop();
+  talk = [];
   besideTalk = [];
   byId('talk').textContent = '';
   say('');
 }
 
 byId('form').addEventListener('submit', send);
-byId('stop').addEventListener('click', () => stopper && stopper.abort());
+byId('stop').addEventListener('click', stop);
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') {
+    stop();
+  }
+});
 byId('forget').addEventListener('click', forget);
 byId('beside').addEventListener('change', () => {
   besideTalk = [];
 });
 byId('key').addEventListener('change', listModels);
 byId('question').addEventListener('keydown', (event) => {
-  if (event.key === 'Enter' && !event.shiftKey) {
+  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
     send(event);
   }
 });

@@ -12,6 +12,7 @@ static const char STYLE[] =
     "<style>\n"
     "form,.row{display:grid;gap:.75rem}\n"
     ".row{grid-template-columns:repeat(auto-fit,minmax(min(100%,11rem),1fr));margin:.5rem 0}\n"
+    ".buttons{grid-template-columns:repeat(3,1fr);gap:.5rem}\n"
     "label{display:grid;gap:.2rem;font-size:.85rem;color:var(--quiet)}\n"
     "select,input,textarea,form button{font:inherit;color:inherit;background:var(--panel);"
     "border:1px solid var(--rule);border-radius:.5rem;padding:.5rem;min-width:0;max-width:100%;"
@@ -28,6 +29,7 @@ static const char STYLE[] =
     ".token{all:unset;cursor:pointer;white-space:pre-wrap;overflow-wrap:anywhere;"
     "border-bottom:2px solid rgb(200 60 0/calc(var(--doubt)*.9))}\n"
     ".token:hover,.token:focus-visible{outline:2px solid var(--one);border-radius:.2rem}\n"
+    ".note{margin:0}.note:empty{display:none}\n"
     ".detail table{font-size:.85rem}\n"
     "</style>\n";
 
@@ -36,7 +38,7 @@ static const char BODY[] =
     "<p id=\"status\" role=\"status\" class=\"quiet\"></p>\n"
     "<form id=\"form\">\n"
     "<label>Your text<textarea id=\"question\" rows=\"3\" autofocus></textarea></label>\n"
-    "<div class=\"row\">\n"
+    "<div class=\"row buttons\">\n"
     "<button id=\"send\" type=\"submit\">Send</button>\n"
     "<button id=\"stop\" type=\"button\" disabled>Stop</button>\n"
     "<button id=\"forget\" type=\"button\">Forget</button>\n"
@@ -56,7 +58,8 @@ static const char BODY[] =
     "</div></details>\n"
     "</form>\n"
     "<p class=\"quiet\">A line below a token shows doubt: the stronger, the less likely it was. Choose a "
-    "token to see what else it could have been. Programs find the API in "
+    "token to see what else it could have been; arrow keys go along them. Enter sends, Shift+Enter starts "
+    "a line, Escape stops. Programs find the API in "
     "<a href=\"/openapi.json\">/openapi.json</a>, counts in <a href=\"/metrics\">/metrics</a>.</p>\n"
     "<noscript><p>This page needs its script; the API does not.</p></noscript>\n"
     "<script src=\"/chat.js\" defer></script>\n";

@@ -58,14 +58,19 @@ bool od_probe_ask(struct od_probe *probe, const char *path, const char *body, in
     struct od_http_reply reply = {0};
     struct od_error err = {0};
     bool good = true;
+    probe->code = 0;
     if (od_http_client_ask(probe->client, path, body, probe->options->timeout_s, &reply, &err) !=
         OD_OK) {
         return od_probe_note(probe, OD_VERDICT_FAIL, "%s", err.message);
     }
+    probe->code = reply.code;
     if (reply.code != code) {
         good = od_probe_note(probe, OD_VERDICT_FAIL,
                              "POST %s %.120s: status %d instead of %d: %.*s", path, body,
                              reply.code, code, shown(&reply.body), od_buf_text(&reply.body));
+    } else if (reply.body.size == 0) {
+        good = od_probe_note(probe, OD_VERDICT_FAIL, "POST %s %.120s: the answer is empty", path,
+                             body);
     } else if (od_json_parse(od_buf_text(&reply.body), reply.body.size, "answer", ret, &err) !=
                OD_OK) {
         good =
@@ -292,6 +297,27 @@ static enum od_status open_client(const char *url, const struct od_conformance_o
     return od_http_client_open(url, options->key, options->ca_bundle, ret, err);
 }
 
+/** The server gave no good answer: why, and what its owner or the caller can do about it. */
+static enum od_status give_up(const struct od_probe *probe, struct od_error *err)
+{
+    const char *why = probe->result->message;
+    if (probe->code == STATUS_OK) {
+        return od_fail(err, OD_E_REFUSED, "FAIL  form: %s", why);
+    }
+    if (probe->code == 401 || probe->code == 403) {
+        return od_fail(err, OD_E_IO, "%s; --api-key FILE sends a key", why);
+    }
+    if (probe->code == 404 || probe->code == 405) {
+        return od_fail(err, OD_E_IO,
+                       "%s; the URL must be what stands before /process, and /process take POST",
+                       why);
+    }
+    if (probe->options->wait_s > 0.0) {
+        return od_fail(err, OD_E_IO, "%s; so it was for %g s", why, probe->options->wait_s);
+    }
+    return od_fail(err, OD_E_IO, "%s; --wait TIME gives a server time to come up", why);
+}
+
 enum od_status od_conformance_wait(const char *url, const struct od_conformance_options *options,
                                    double *ret_seconds, struct od_error *err)
 {
@@ -308,7 +334,7 @@ enum od_status od_conformance_wait(const char *url, const struct od_conformance_
         json_decref(answer);
         const double left = options->wait_s - (od_clock_s() - start);
         if (!good && left <= 0.0) {
-            status = od_fail(err, OD_E_IO, "%s", result.message);
+            status = give_up(&probe, err);
         } else if (!good) {
             pause_s(pause < left ? pause : left);
             pause = pause * 1.5 < PAUSE_MAX_S ? pause * 1.5 : PAUSE_MAX_S;

@@ -60,7 +60,8 @@ struct od_conformance {
 /**
  * Wait until the server at `url` gives a good answer: at once, then after short pauses that grow to
  * five seconds. A good answer is one that is complete and whose numbers are finite.
- * @error OD_E_IO: it did not within `wait_s`; the message tells the last thing that was wrong.
+ * @error It did not within `wait_s`; the message tells the last thing that was wrong. OD_E_REFUSED where
+ *        that was an answer in a wrong form, else OD_E_IO.
  */
 enum od_status od_conformance_wait(const char *url, const struct od_conformance_options *options,
                                    double *ret_seconds, struct od_error *err) OD_MUST_CHECK;

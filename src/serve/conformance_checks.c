@@ -118,7 +118,7 @@ static void check_logprobs(struct od_probe *probe)
     const double said = json_number_value(json_object_get(answer, "logprob"));
     if (positive > 0) {
         (void)od_probe_note(probe, OD_VERDICT_FAIL,
-                            "/process: %zu values of tokens[].logprob are above 0: these are "
+                            "/process: tokens[].logprob is above 0 (%zu of them): these are "
                             "probabilities, not their logarithms",
                             positive);
     } else if (answer && fabs(said - sum) > 1e-3 * (1.0 + fabs(sum))) {

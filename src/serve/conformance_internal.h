@@ -22,6 +22,7 @@ struct od_probe {
     const struct od_conformance_options *options;
     struct od_http_client *client;
     struct od_check_result *result;
+    int code;  ///< status of the last answer; 0: there was none
 };
 
 /** Note a failure (or what `verdict` says) unless a worse one is noted; false, so that a check can end

@@ -363,9 +363,6 @@ enum od_status od_completions_read(struct od_body *body, const char *bytes, size
     settings.max_new_tokens = values[FIELD_MAX_TOKENS].integer;
     settings.top_logprobs = request.top < 1 ? 1 : request.top;
     settings.echo_prompt = values[FIELD_ECHO].integer != 0;
-    if (settings.echo_prompt && request.stream) {
-        return complain(detail, "echo", -1, "a prompt is not echoed into a stream", err);
-    }
     status = read_prompts(body, &request, &settings, detail, err);
     if (status == OD_OK) {
         *ret = request;

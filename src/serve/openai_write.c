@@ -21,7 +21,7 @@ struct listing {
     const struct od_token_result *tokens;
     size_t count;
     int64_t top;
-    bool prompt_first;  ///< the first token has nothing before it and so no log-probability
+    bool prompt_first;  ///< a prompt: its first token has nothing before it and no log-probability
     bool finite;        ///< so far
 };
 
@@ -198,25 +198,26 @@ static void put_usage(struct od_json_writer *w, const struct od_openai_call *cal
     od_json_object_end(w);
 }
 
-/** Characters in front of a completion's first listed token: text_offset counts the prompt. */
+/** Characters in front of a completion's first listed token: text_offset counts the prompt, whether
+ *  it is in the text or not. */
 static int64_t first_offset(const struct od_openai_request *request,
-                            const struct od_process_request *part,
-                            const struct od_process_result *result)
+                            const struct od_process_request *part)
 {
-    if (!request->logprobs || request->is_chat) {
+    if (!request->logprobs || request->is_chat || part->echo_prompt) {
         return 0;
     }
-    if (!part->echo_prompt) {
-        return (int64_t)od_utf8_count(part->prompt, part->prompt_size);
-    }
-    if (!result) {
-        return 0;  // an echo is not streamed
-    }
-    // A token of the prompt's beginning that is not in the text takes no room there.
-    const char *first = result->token_count > 0 ? result->tokens[0].text : "";
-    return strncmp(result->text, first, strlen(first)) == 0
+    return (int64_t)od_utf8_count(part->prompt, part->prompt_size);
+}
+
+/** Where an echo's first token stands: one that is not in the text takes no room there, so that the
+ *  second stands at 0. */
+static int64_t echo_offset(const struct listing *list, const char *text, size_t size)
+{
+    const char *first = list->count > 0 ? list->tokens[0].text : "";
+    const size_t length = strlen(first);
+    return length <= size && memcmp(text, first, length) == 0
                ? 0
-               : -(int64_t)od_utf8_count(first, strlen(first));
+               : -(int64_t)od_utf8_count(first, length);
 }
 
 /** Choice `index`, which part `part` answers. */
@@ -226,7 +227,10 @@ static bool put_choice(struct od_json_writer *w, const struct od_openai_request 
     const struct listing list = {.tokens = result->tokens,
                                  .count = result->token_count,
                                  .prompt_first = request->parts[part].echo_prompt};
-    int64_t offset = first_offset(request, &request->parts[part], result);
+    int64_t offset = first_offset(request, &request->parts[part]);
+    if (list.prompt_first) {
+        offset = echo_offset(&list, result->text, result->text_size);
+    }
     od_json_object_begin(w);
     od_json_member_int(w, "index", (int64_t)index);
     if (request->is_chat) {
@@ -337,10 +341,14 @@ enum od_status od_openai_write_piece(struct od_buf *out, const struct od_openai_
                                      struct od_error *err)
 {
     const struct od_openai_request *request = call->request;
-    const struct listing list = {.tokens = piece->tokens, .count = piece->token_count};
+    const struct listing list = {
+        .tokens = piece->tokens, .count = piece->token_count, .prompt_first = piece->is_prompt};
     struct od_json_writer w;
-    int64_t at = *offset + first_offset(request, &request->parts[index], NULL);
-    const int64_t before = at;
+    const int64_t before = first_offset(request, &request->parts[index]);
+    int64_t at = before + *offset;
+    if (piece->is_prompt) {
+        at = echo_offset(&list, piece->text, piece->size);
+    }
     begin(&w, out, call, /* is_event= */ true);
     od_json_object_begin(&w);
     od_json_member_int(&w, "index", (int64_t)index);
@@ -350,7 +358,7 @@ enum od_status od_openai_write_piece(struct od_buf *out, const struct od_openai_
     od_json_put_null(&w);
     od_json_object_end(&w);
     end_event(&w);
-    *offset += at - before;
+    *offset = at - before;
     if (!finite) {
         return od_fail(err, OD_E_REFUSED, "the model's answer holds a number that is not finite");
     }

@@ -77,34 +77,6 @@ static void write_metrics(struct od_server *server, struct od_buf *out)
     }
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/** A name as it stands in a path, where %2F is a slash. False for what is no name: a percent sign
- *  without two digits, a NUL. */
-static bool read_name(const char *text, struct od_buf *ret)
-{
-    for (const char *at = text; *at != '\0'; at++) {
-        int byte = (unsigned char)*at;
-        if (byte == '%') {
-            const int high = hex_digit(at[1]);
-            const int low = high < 0 ? -1 : hex_digit(at[2]);
-            byte = low < 0 ? 0 : high * 16 + low;
-            at += 2;
-        }
-        if (byte == 0) {
-            return false;
-        }
-        od_buf_putc(ret, (char)byte);
-    }
-    return !ret->failed;
-}
-
 /** /v1/models, or one of them by its name. */
 static void answer_models(struct od_server *server, struct od_http_exchange *exchange)
 {
@@ -115,7 +87,7 @@ static void answer_models(struct od_server *server, struct od_http_exchange *exc
     od_buf_init(&wanted, NAME_MAX_BYTES);
     if (strcmp(path, ROUTES[OD_PATH_MODELS].path) == 0) {
         od_openai_write_models(&response.body, responder, server->start_s);
-    } else if (!read_name(path + strlen(MODELS_PREFIX), &wanted) ||
+    } else if (!od_http_unescape(path + strlen(MODELS_PREFIX), &wanted) ||
                !od_openai_write_model(&response.body, responder, od_buf_text(&wanted),
                                       server->start_s)) {
         response.code = 404;

@@ -95,10 +95,12 @@ static enum od_status parse_member(const json_t *member, const char *path,
 
 static enum od_status no_template(const char *model, struct od_error *err)
 {
-    return od_fail(err, OD_E_NOT_FOUND,
-                   "the model in '%s' brings no chat template: name one (chat_template: "
-                   "chatml, llama2, llama3, mistral, zephyr, vicuna, alpaca)",
-                   model);
+    return od_fail(
+        err, OD_E_NOT_FOUND,
+        "the model in '%s' brings no chat template: name one by "
+        "--chat-template, in a recipe by chat_template: chatml, llama2, llama3, mistral, "
+        "zephyr, vicuna or alpaca",
+        model);
 }
 
 static enum od_status read_gguf(const char *file, struct od_chat_template **ret,

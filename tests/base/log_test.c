@@ -169,10 +169,45 @@ static void in_a_file(void **state)
     od_free(text);
 }
 
+// A table that is too wide comes in parts with the pinned columns in front of each; without a width it is
+// one piece; a column that fits nowhere stands alone.
+static void table_in_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t width;
+        const char *expected;
+    } cases[] = {
+        {0, "name  one  two  three\nx      10   20  thirty\n"},
+        {22, "name  one  two  three\nx      10   20  thirty\n"},
+        {21, "name  one  two\nx      10   20\n\nname  three\nx     thirty\n"},
+        {1, "name  one\nx      10\n\nname  two\nx      20\n\nname  three\nx     thirty\n"}};
+    static const char *const cells[] = {"name", "one", "two", "three", "x", "10", "20", "thirty"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct od_table table;
+        char *bytes = NULL;
+        size_t size = 0;
+        FILE *to = open_memstream(&bytes, &size);
+        assert_non_null(to);
+        assert_int_equal(od_terminal_width(to), 0);
+        od_table_init(&table, 4);
+        table.width = cases[i].width;
+        table.pinned = 1;
+        for (size_t c = 0; c < sizeof cells / sizeof cells[0]; c++) {
+            od_table_cell(&table, "%s", cells[c]);
+        }
+        assert_int_equal(od_table_print(&table, to, NULL), OD_OK);
+        assert_int_equal(fclose(to), 0);
+        assert_string_equal(bytes, cases[i].expected);
+        free(bytes);
+        od_table_release(&table);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole_line), cmocka_unit_test(every_width),
-                                       cmocka_unit_test(on_a_terminal),
-                                       cmocka_unit_test(in_a_file)};
+                                       cmocka_unit_test(on_a_terminal), cmocka_unit_test(in_a_file),
+                                       cmocka_unit_test(table_in_parts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,6 +179,8 @@ static void refuses_what_cannot_work(void **state)
     program_assert_usage(program_run("serve", "x", "--adapters", "a.gguf"),
                          "--adapters wants NAME=PATH,NAME=PATH,...");
     program_assert_usage(program_run("serve", "/nowhere", "--port", "0"), "/nowhere");
+    program_assert_usage(program_run("serve", "/nowhere", "--adapter", "a=/nowhere/b"),
+                         "--adapters NAME=PATH");
 }
 
 int main(void)

@@ -45,6 +45,9 @@ struct wrong {
 static const struct wrong wrongs[] = {
     {"422", "422 Unprocessable Entity", "{\"detail\": [{\"msg\": \"field required\"}]}", OD_E_IO,
      "answered 422: {\"detail\""},
+    {"404", "404 Not Found", "{\"detail\": \"Not Found\"}", OD_E_IO,
+     "give the address in front of /process"},
+    {"401", "401 Unauthorized", "", OD_E_IO, "without a key"},
     {"500", "500 Internal Server Error", "Internal Server Error", OD_E_IO, "answered 500"},
     {"500 with an answer", "500 Internal Server Error", REPLY("\" A\"", "-0.5", GOOD_TOKENS, "0.1"),
      OD_E_IO, "answered 500"},

@@ -77,6 +77,10 @@ static void write_run(const char *suite, const char *name, const char *group, co
     "\"}, \"mean\": 7}, {\"name\": {\"name\": \"exact_match\", \"split\": \"" split \
     "\"}, "                                                                         \
     "\"mean\": " value "}]}"
+#define OTHER(id)                                                      \
+    "{\"instance_id\": \"" id                                          \
+    "\", \"train_trial_index\": 0, \"stats\": [{\"name\": {\"name\": " \
+    "\"other\", \"split\": \"test\"}, \"mean\": 7}]}"
 #define PLAIN(id, value) ITEM(id, "0", "", "test", value)
 #define MIX \
     "\"perturbation\": {\"name\": \"mild_mix\", \"robustness\": true, \"fairness\": false}, "
@@ -183,6 +187,22 @@ static void test_samplings(void **state)
     od_summary_release(&summary);
 }
 
+// What another metric says about the same questions stands in a second list, as it does for GSM8K.
+static void test_lists_of_metrics(void **state)
+{
+    (void)state;
+    static const double means[] = {0.5, 0.5, 0.5};
+    static const double values[] = {1.0, 0.0};
+    const struct od_stratum stratum = {values, 2};
+    const char *suite = test_folder();
+    struct od_summary summary = {0};
+    write_run(suite, "r", "mmlu", "x", means, 2,
+              "[" PLAIN("a", "1") "," PLAIN("b", "0") "," OTHER("a") "," OTHER("b") "]");
+    summarize(suite, &summary);
+    assert_interval(&line_of(&summary, "MMLU - EM")->bootstrap, &stratum, 1);
+    od_summary_release(&summary);
+}
+
 // No items, items of another score, items that are all alike: no interval, and never one of width 0.
 static void test_undefined(void **state)
 {
@@ -273,8 +293,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn_together), cmocka_unit_test(test_worst_cases),
-        cmocka_unit_test(test_samplings),      cmocka_unit_test(test_undefined),
-        cmocka_unit_test(test_broken),         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_samplings),      cmocka_unit_test(test_lists_of_metrics),
+        cmocka_unit_test(test_undefined),      cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

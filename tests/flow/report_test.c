@@ -69,7 +69,8 @@ static void whole(const char *folder)
     put(folder, "eval/board.json",
         "{\"rows\":[{\"metric\":\"MMLU: <colours>\",\"entries\":["
         "{\"name\":\"base\",\"value\":0.25,\"low\":0.2,\"high\":0.31,\"items\":240},"
-        "{\"name\":\"tuned\",\"value\":0.75,\"low\":0.69,\"high\":0.8,\"items\":240}]},"
+        "{\"name\":\"tuned\",\"value\":0.75,\"low\":0.69,\"high\":0.8,\"items\":240,"
+        "\"bootstrap\":{\"low\":0.6875,\"high\":0.8125}}]},"
         "{\"metric\":\"BBQ\",\"entries\":[{\"name\":\"base\",\"value\":null,\"why\":\"no <item>\"}]}]}");
 }
 
@@ -84,6 +85,9 @@ static void all_sections(void **state)
     assert_null(strstr(text, "<script"));
     assert_null(strstr(text, "http"));  // nothing is fetched
     assert_null(strstr(text, "cannot be shown"));
+    has(text, "Bootstrap over the items</th>");
+    has(text, "<td class=\"num\">0.6900 to 0.8000</td><td class=\"num\">0.6875 to 0.8125</td>");
+    has(text, "<td class=\"num\">0.2000 to 0.3100</td><td class=\"num\">–</td>");
     has(text, "<dt>First loss</dt><dd>2.5000</dd>");
     has(text, "<dt>Last loss</dt><dd>2.0000</dd>");
     has(text,
@@ -102,7 +106,7 @@ static void all_sections(void **state)
     has(text, "MMLU: &lt;colours&gt;");
     has(text,
         "<td class=\"num\">0.2500</td><td class=\"num\">0.2000 to 0.3100</td>"
-        "<td class=\"num\">240</td>");
+        "<td class=\"num\">–</td><td class=\"num\">240</td>");
     has(text, "–<small class=\"why\">no &lt;item&gt;</small>");
     assert_int_equal(count_of(text, "<circle"), 2);  // two scores; the third is undefined
     assert_int_equal(count_of(text, "class=\"whisker-1\""), 3);
@@ -119,6 +123,10 @@ static void broken_files(void **state)
         const char *file, *text, *words;
     } cases[] = {
         {"eval/board.json", "{\"rows\":", "eval/board.json cannot be shown: "},
+        {"eval/board.json",
+         "{\"rows\":[{\"metric\":\"m\",\"entries\":[{\"name\":\"a\",\"value\":1,"
+         "\"bootstrap\":{\"low\":2,\"high\":1}}]}]}",
+         "an interval from 2 to 1"},
         {"eval/board.json", "{\"rows\":3}", "no list &#39;rows&#39;"},
         {"eval/board.json", "{\"rows\":[{}]}", "eval/board.json cannot be shown: "},
         {"eval/board.json", "{\"rows\":[{\"metric\":\"m\"}]}", "has no list of at most 16 entries"},

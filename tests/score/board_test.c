@@ -51,7 +51,8 @@ static void check_small(const struct od_board *board)
     cell = od_board_cell_const(board, 1, 1);
     assert_true(cell->defined && cell->value == -0.25e-3);
     assert_int_equal(board->note_count, 1);
-    assert_string_equal(board->notes[0], "1 column of results, not metrics, left out");
+    assert_string_equal(board->notes[0],
+                        "1 column left out: results (places, scores, win rates), not metrics");
 }
 
 static void both_forms(void **state)
@@ -117,6 +118,39 @@ static void bad_json(void **state)
     refused("[[\"a\\u001b[2J\",{\"x\":1}]]", "t.json", "control character U+001B");
     refused("[[\"a\",{\"x\\u009b\":1}]]", "t.json", "a metric whose name has the control");
     refused("[[\"a\",{\"x\":1}]", "t.json", "t.json:1:");
+}
+
+// Columns behind a metric give its intervals and items; one of another metric's is a metric.
+static void details(void **state)
+{
+    (void)state;
+    struct od_error err = {0};
+    struct od_board board = {0};
+    assert_ok(
+        parse("entry,x,x [high],x [low],x [items],x [bootstrap low],x [bootstrap high],y,x [ low]\n"
+              "a,0.5,0.75,0.25,40,0.375,0.625,1,2\n"
+              "b,,0.5,0.25,7,,,1,2\n"
+              "c,0.5,,,null,,,1,2\n",
+              "t.csv", &board, &err),
+        &err);
+    assert_int_equal(board.metric_count, 3);
+    const struct od_score_cell *cell = od_board_cell_const(&board, 0, 0);
+    assert_true(cell->has_interval && cell->interval.low == 0.25 && cell->interval.high == 0.75);
+    assert_true(cell->has_bootstrap && cell->bootstrap.low == 0.375 &&
+                cell->bootstrap.high == 0.625);
+    assert_int_equal(cell->items, 40);
+    cell = od_board_cell_const(&board, 1, 0);
+    assert_true(!cell->defined && !cell->has_interval && !cell->has_bootstrap);
+    cell = od_board_cell_const(&board, 2, 0);
+    assert_true(cell->defined && !cell->has_interval && !cell->has_bootstrap);
+    assert_int_equal(cell->items, -1);
+    od_board_release(&board);
+    refused("entry,x,x [low],x [high]\na,1,0.5,\n", "t.csv",
+            "t.csv:2: entry 'a', metric 'x': an interval needs [low] and [high]");
+    refused("entry,x,x [low]\na,1,0.5\n", "t.csv", "an interval needs [low] and [high]");
+    refused("entry,x,x [low],x [high]\na,1,0.5,0.4\n", "t.csv", "the lower one first");
+    refused("entry,x,x [low],x [low]\na,1,0.5,0.4\n", "t.csv", "an interval needs");
+    refused("entry,x,x [items]\na,1,many\n", "t.csv", "'many' is no finite number");
 }
 
 static void bad_csv(void **state)
@@ -215,8 +249,9 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_forms), cmocka_unit_test(ragged), cmocka_unit_test(bad_json),
-        cmocka_unit_test(bad_csv),    cmocka_unit_test(limits), cmocka_unit_test(no_memory),
+        cmocka_unit_test(both_forms), cmocka_unit_test(ragged),  cmocka_unit_test(bad_json),
+        cmocka_unit_test(bad_csv),    cmocka_unit_test(details), cmocka_unit_test(limits),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

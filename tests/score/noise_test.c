@@ -6,6 +6,7 @@
 
 #include "score/noise.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -99,6 +100,12 @@ static void bounds(void **state)
         assert_int_equal(ranking.noise_places[1], cases[i].noise_place);
         assert_int_equal(ranking.places_low[1], cases[i].place_low);
         assert_int_equal(ranking.places_high[1], 2);
+        // The score of two entries is 1 or (next to) 0, as their places are.
+        assert_true(ranking.score_intervals[0].high == 1.0);
+        assert_true(cases[i].place_low == 2 ? ranking.score_intervals[0].low == 1.0
+                                            : ranking.score_intervals[0].low < 1e-20);
+        assert_true(cases[i].place_low == 2 ? ranking.score_intervals[1].high < 1e-20
+                                            : ranking.score_intervals[1].high == 1.0);
         od_ranking_release(&ranking);
         od_board_release(&board);
     }
@@ -150,6 +157,50 @@ static void undefined(void **state)
     od_board_release(&board);
 }
 
+// The score's interval is that of the values where it follows them in small steps: an entry whose value
+// swings among a hundred others that are sure, spread evenly, has their share that its value exceeds.
+static void score_intervals(void **state)
+{
+    (void)state;
+    double values[101];
+    double deviations[101] = {0.1};
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    values[0] = 0.5;
+    for (size_t e = 1; e <= 100; e++) {
+        values[e] = ((double)e - 0.5) / 100.0;
+    }
+    make(&board, values, deviations, 101);
+    rank(&board, &ranking);
+    // 0.5 -+ 1.96 * 0.1; the ends of 1000 draws scatter by about 0.01.
+    assert_true(fabs(ranking.score_intervals[0].low - 0.304) < 0.03);
+    assert_true(fabs(ranking.score_intervals[0].high - 0.696) < 0.03);
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+}
+
+// A value that has only a bootstrap interval is drawn from it.
+static void bootstrap_only(void **state)
+{
+    (void)state;
+    const double values[] = {0.5, 0.49};
+    const double deviations[] = {0.1, 0.1};
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    make(&board, values, deviations, 2);
+    for (size_t e = 0; e < 2; e++) {
+        struct od_score_cell *cell = od_board_cell(&board, e, 0);
+        cell->bootstrap = cell->interval;
+        cell->has_bootstrap = true;
+        cell->has_interval = false;
+    }
+    rank(&board, &ranking);
+    assert_int_equal(ranking.draw_count, OD_NOISE_DRAWS);
+    assert_int_equal(ranking.noise_places[1], 1);
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+}
+
 static void no_memory(void **state)
 {
     (void)state;
@@ -176,8 +227,10 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(groups),    cmocka_unit_test(bounds),    cmocka_unit_test(unknown),
-        cmocka_unit_test(undefined), cmocka_unit_test(no_memory),
+        cmocka_unit_test(groups),         cmocka_unit_test(bounds),
+        cmocka_unit_test(unknown),        cmocka_unit_test(undefined),
+        cmocka_unit_test(no_memory),      cmocka_unit_test(score_intervals),
+        cmocka_unit_test(bootstrap_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

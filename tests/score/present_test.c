@@ -29,6 +29,8 @@ static void make(struct od_board *board, struct od_ranking *ranking)
     cell->items = 240;
     cell->has_interval = true;
     cell->interval = (struct od_interval){.low = 0.6912, .high = 0.8023};
+    cell->has_bootstrap = true;
+    cell->bootstrap = (struct od_interval){.low = 0.6875, .high = 0.8125};
     assert_ok(od_formula_find("helm", &formula, &err), &err);
     assert_ok(od_rank(board, formula, ranking, &err), &err);
 }
@@ -63,6 +65,9 @@ static void json(void **state)
     assert_true(json_number_value(json_object_get(mmlu, "value")) == 0.75);
     assert_int_equal(json_integer_value(json_object_get(mmlu, "items")), 240);
     assert_true(json_number_value(json_object_get(mmlu, "low")) == 0.6912);
+    assert_true(json_number_value(json_object_get(json_object_get(mmlu, "bootstrap"), "high")) ==
+                0.8125);
+    assert_int_equal(json_integer_value(json_object_get(best, "measured")), 3);
     // An entry without GSM8K: null with a reason, and no win rate.
     for (size_t i = 0; i < 3; i++) {
         const json_t *entry = json_array_get(json_object_get(root, "entries"), i);
@@ -110,6 +115,11 @@ static void csv_comes_back(void **state)
             const struct od_score_cell *b = od_board_cell_const(&again, new, metric);
             assert_int_equal(a->defined, b->defined);
             assert_true(a->value == b->value);
+            assert_int_equal(a->has_interval, b->has_interval);
+            assert_true(!a->has_interval || a->interval.high == b->interval.high);
+            assert_int_equal(a->has_bootstrap, b->has_bootstrap);
+            assert_true(!a->has_bootstrap || a->bootstrap.low == b->bootstrap.low);
+            assert_true(!a->has_interval || a->items == b->items);
         }
     }
     od_buf_release(&buf);
@@ -136,7 +146,9 @@ static void page(void **state)
     has(text, "odd &lt;b&gt;&amp;&quot;&#39;x");
     has(text, "<td class=\"num\">–<sup>a</sup></td>");
     has(text, "<sup>a</sup> empty in the table");
-    has(text, "<small>0.691 to 0.802</small><small>240 items</small>");
+    has(text,
+        "<small>0.691 to 0.802</small><small>b 0.688 to 0.812</small>"
+        "<small>240 items</small>");
     has(text, "1.23e-06");
     od_buf_release(&buf);
     od_ranking_release(&ranking);
@@ -156,9 +168,11 @@ static void terminal(void **state)
     assert_non_null(to);
     assert_ok(od_present_text(&ranking, to, &err), &err);
     assert_int_equal(fclose(to), 0);
-    has(bytes, "rank  entry     Mean win rate  Accuracy");
+    has(bytes, "rank  entry     measured  Mean win rate  Accuracy");
+    has(bytes, "=cmd      2 of 3");
     has(bytes, "0.7500 [0.691, 0.802] n=240");
-    has(bytes, "\n– =cmd, GSM8K - EM: empty in the table\n");
+    has(bytes, "\n– =cmd without GSM8K - EM: empty in the table\n");
+    has(bytes, "Not every entry has all 3 metrics");
     free(bytes);
     od_ranking_release(&ranking);
     od_board_release(&board);
@@ -175,9 +189,12 @@ static void latex(void **state)
     od_buf_init(&buf, OD_PRESENT_MAX_BYTES);
     assert_ok(od_present_latex(&ranking, &buf, &err), &err);
     const char *text = od_buf_text(&buf);
-    has(text, "\\begin{tabular}{lrrr}\n\\hline\nEntry & Rank & Mean win rate & Accuracy \\\\\n");
     has(text,
-        "\n\\textless{}script\\textgreater{} & \\textbf{0.7500} & \\textbf{0.1000} & \\textbf{0.5000} \\\\\n");
+        "\\begin{tabular}{lrrrr}\n\\hline\nEntry & Rank & Measured & Mean win rate & Accuracy "
+        "\\\\\n");
+    has(text, "=cmd & 3 & 2/3 & ");
+    has(text,
+        "\n\\textless{}script\\textgreater{} & \\textbf{0.7500} {\\footnotesize [0.691, 0.802]} & \\textbf{0.1000} & \\textbf{0.5000} \\\\\n");
     has(text, "odd \\textless{}b\\textgreater{}\\&\"'x");
     has(text, "\n=cmd & 0.5000 & -- & 0.2500 \\\\\n");
     has(text, "\n% undefined: =cmd, GSM8K - EM: empty in the table\n");
@@ -228,6 +245,53 @@ static void noise(void **state)
     od_board_release(&board);
 }
 
+// Who shares a place within noise is told by a sign and stands between two lines; an entry without a
+// score has no place; what is near the best value is framed.
+static void ties(void **state)
+{
+    (void)state;
+    static const char tied[] =
+        "entry,x,x [low],x [high],y\n"
+        "a,0.6,0.5,0.7,1\nb,0.59,0.49,0.69,1\nc,0.1,0.05,0.15,1\nd,,,,1\n";
+    struct od_error err = {0};
+    struct od_board board = {0};
+    struct od_ranking ranking = {0};
+    const struct od_formula *formula = NULL;
+    struct od_buf buf;
+    char *bytes = NULL;
+    size_t size = 0;
+    assert_ok(od_board_parse(tied, strlen(tied), "t.csv", &board, &err), &err);
+    assert_ok(od_formula_find("site-2023", &formula, &err), &err);
+    assert_ok(od_rank(&board, formula, &ranking, &err), &err);
+    assert_ok(od_ranking_add_noise(&ranking, &err), &err);
+    FILE *to = open_memstream(&bytes, &size);
+    assert_non_null(to);
+    assert_ok(od_present_text(&ranking, to, &err), &err);
+    assert_int_equal(fclose(to), 0);
+    has(bytes, "\n   1  =1 (1 to 2)   a ");
+    has(bytes, "\n   2  =1 (1 to 2)   b ");
+    has(bytes, "\n   3  3 (3 to 3)    c ");
+    has(bytes, "\n   –  –             d      1 of 2         – ");
+    free(bytes);
+    od_buf_init(&buf, OD_PRESENT_MAX_BYTES);
+    assert_ok(od_present_html(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "<tbody>\n<tr><th scope=\"row\" class=\"pin\">c</th>");
+    has(od_buf_text(&buf), "</tr>\n<tr><th scope=\"row\" class=\"pin\">b</th>");
+    has(od_buf_text(&buf), "<td class=\"num\">=1<small>1 to 2</small></td>");
+    has(od_buf_text(&buf), "<td class=\"num best\">0.6000<small>");
+    has(od_buf_text(&buf), "<td class=\"num near\">0.5900<small>");
+    has(od_buf_text(&buf), "<td class=\"num\">0.1000<small>");
+    od_buf_reset(&buf);
+    assert_ok(od_present_json(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "\"rank\": null,");
+    od_buf_reset(&buf);
+    assert_ok(od_present_csv(&ranking, &buf, &err), &err);
+    has(od_buf_text(&buf), "\r\nd,,,,,1,");
+    od_buf_release(&buf);
+    od_ranking_release(&ranking);
+    od_board_release(&board);
+}
+
 // What the formula counted as 0 or 1000 is shown as undefined, and the count is told.
 static void counted(void **state)
 {
@@ -247,7 +311,7 @@ static void counted(void **state)
     assert_ok(od_rank(&board, formula, &ranking, &err), &err);
     od_buf_init(&buf, OD_PRESENT_MAX_BYTES);
     assert_ok(od_present_html(&ranking, &buf, &err), &err);
-    has(od_buf_text(&buf), "2 undefined values: formula 'open-2023' counts each as 0");
+    has(od_buf_text(&buf), "2 undefined values: formula &#39;open-2023&#39; counts each as 0");
     has(od_buf_text(&buf), "–<sup>a</sup>");
     od_buf_reset(&buf);
     assert_ok(od_present_json(&ranking, &buf, &err), &err);
@@ -262,7 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json),     cmocka_unit_test(csv_comes_back), cmocka_unit_test(page),
         cmocka_unit_test(terminal), cmocka_unit_test(counted),        cmocka_unit_test(latex),
-        cmocka_unit_test(noise),
+        cmocka_unit_test(noise),    cmocka_unit_test(ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

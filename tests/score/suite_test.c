@@ -80,8 +80,10 @@ static void reads_suites(void **state)
     (void)snprintf(base, sizeof base, "%.2000s/base/eval/runs/demo/", folder);
     (void)snprintf(tuned, sizeof tuned, "%.2000s/tuned", folder);
     put(base, "summary_oneday.json",
-        "{\"metrics\":[{\"metric\":\"MMLU - EM\",\"items\":40,\"low\":0.14,\"high\":0.4},"
-        "{\"metric\":\"BBQ - EM\",\"items\":8,\"low\":null,\"high\":null},"
+        "{\"metrics\":[{\"metric\":\"MMLU - EM\",\"items\":40,\"low\":0.14,\"high\":0.4,"
+        "\"bootstrap\":{\"low\":0.125,\"high\":0.375}},"
+        "{\"metric\":\"BBQ - EM\",\"items\":8,\"low\":null,\"high\":null,"
+        "\"bootstrap\":{\"undefined\":\"all alike\"}},"
         "{\"metric\":\"BoolQ - EM\",\"undefined\":\"no item\",\"items\":0},"
         "{\"metric\":\"GSM8K - final number\",\"value\":0.5,\"items\":8}]}");
     const char *const paths[] = {base, tuned};
@@ -99,8 +101,11 @@ static void reads_suites(void **state)
     assert_true(cell->defined && cell->value == 0.25);
     assert_int_equal(cell->items, 40);
     assert_true(cell->has_interval && cell->interval.low == 0.14 && cell->interval.high == 0.4);
+    assert_true(cell->has_bootstrap && cell->bootstrap.low == 0.125 &&
+                cell->bootstrap.high == 0.375);
     cell = cell_of(&board, 0, "BBQ - EM");
-    assert_true(cell->defined && cell->value == 0.5 && cell->items == 8 && !cell->has_interval);
+    assert_true(cell->defined && cell->value == 0.5 && cell->items == 8 && !cell->has_interval &&
+                !cell->has_bootstrap);
     cell = cell_of(&board, 1, "BoolQ - EM");
     assert_false(cell->defined);
     assert_string_equal(cell->why, "No matching runs");

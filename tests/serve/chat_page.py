@@ -49,6 +49,23 @@ def ask(page, mode, text):
                            timeout=60000)
 
 
+def stop(page):
+    """Escape as soon as there is a token: what was said stays, and is part of the conversation."""
+    page.fill("#temperature", "9")
+    page.fill("#most", "400")
+    page.evaluate("""new MutationObserver((changes, self) => {
+        if (document.querySelector('.turn:last-child .token')) {
+            document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}));
+            self.disconnect();
+        }}).observe(document.getElementById('talk'), {childList: true, subtree: true})""")
+    ask(page, "chat", "a long one")
+    assert "stopped" in page.inner_text(".turn:last-child"), page.inner_text(".turn:last-child")
+    assert page.evaluate("talk[talk.length - 2].content") == "a long one"
+    assert page.evaluate("talk[talk.length - 1].role") == "assistant"
+    box = page.locator("#stop").bounding_box()
+    assert 0 <= box["y"] < page.viewport_size["height"], box
+
+
 def look_at(page, url, name):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -67,8 +84,13 @@ def look_at(page, url, name):
     assert len(rows) == 5, len(rows)
     shares = [float(row.query_selector(".num").inner_text().split()[0]) for row in rows]
     assert shares == sorted(shares, reverse=True) and sum(shares) <= 100.5, shares
+    page.focus(".token")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.previousElementSibling.className") == "token"
+    assert page.evaluate("document.querySelectorAll('.token[tabindex=\"0\"]').length") == 2, "one tab stop an answer"
     ask(page, "chat", "hello")
     ask(page, "chat", "and then?")
+    stop(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name + " scrolls sideways"
     if Axe:
         found = Axe().run(page).response["violations"]

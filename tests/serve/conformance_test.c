@@ -271,7 +271,7 @@ static void each_fault_is_found(void **state)
     } FAULTS[] = {
         {IGNORES_STOP, "stop-sequences", OD_VERDICT_FAIL, "goes on behind it"},
         {ALWAYS_ECHOES, "echo", OD_VERDICT_FAIL, "echo_prompt was not given"},
-        {GIVES_PROBABILITIES, "logprobs", OD_VERDICT_FAIL, "tokens[].logprob are above 0"},
+        {GIVES_PROBABILITIES, "logprobs", OD_VERDICT_FAIL, "tokens[].logprob is above 0"},
         {SHIFTS_LOGPROBS, "logprobs", OD_VERDICT_FAIL, "not aligned"},
         {WRONG_SUM, "logprobs", OD_VERDICT_FAIL, "add up to"},
         {IGNORES_SEED, "seed", OD_VERDICT_FAIL, "seed 1 gives"},
@@ -346,7 +346,11 @@ static void bad_health(void **state)
     static const struct canned CANNED[] = {
         {422, "{\"detail\":[]}", "status 422 instead of 200"},
         {500, "oops", "status 500 instead of 200: oops"},
-        {200, "", "the answer is no JSON"},
+        {401, "who?", "status 401 instead of 200: who?; --api-key FILE sends a key"},
+        {404, "", "must be what stands before /process"},
+        {503, "busy", "busy; --wait TIME gives a server time to come up"},
+        {200, "", "the answer is empty"},
+        {200, "<html>", "the answer is no JSON"},
         {200, "[]", "the answer is no object"},
         {200, "{\"text\":\"\",\"logprob\":-Infinity,\"request_time\":0,\"tokens\":[]}",
          "NaN and Infinity are none"},
@@ -382,7 +386,8 @@ static void bad_health(void **state)
         http.context = &canned;
         assert_ok(od_http_server_create(&http, &server, &err), &err);
         (void)snprintf(url, sizeof url, "http://127.0.0.1:%d", od_http_server_port(server));
-        assert_int_equal(od_conformance_wait(url, &options, &waited, &err), OD_E_IO);
+        assert_int_equal(od_conformance_wait(url, &options, &waited, &err),
+                         canned.code == 200 ? OD_E_REFUSED : OD_E_IO);
         if (!strstr(err.message, CANNED[i].message)) {
             fail_msg("%s: %s", CANNED[i].body, err.message);
         }
@@ -392,6 +397,7 @@ static void bad_health(void **state)
     options.wait_s = 0.3;
     assert_int_equal(od_conformance_wait(url, &options, &waited, &err), OD_E_IO);
     assert_non_null(strstr(err.message, "no answer from"));
+    assert_non_null(strstr(err.message, "so it was for 0.3 s"));
     assert_int_equal(od_conformance_wait("nonsense", &options, &waited, &err), OD_E_ARGUMENT);
 }
 

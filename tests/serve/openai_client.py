@@ -47,6 +47,13 @@ def completions(client, model):
     echo = client.completions.create(model=model, prompt="Question:", max_tokens=0, echo=True, logprobs=1).choices[0]
     assert echo.text == "Question:" and echo.logprobs.token_logprobs[0] is None
     assert all(number < 0 for number in echo.logprobs.token_logprobs[1:])
+    settings = dict(model=model, prompt="Question:", max_tokens=4, temperature=0, echo=True, logprobs=1)
+    whole = client.completions.create(**settings).choices[0]
+    parts = [event.choices[0] for event in client.completions.create(**settings, stream=True)]
+    assert parts[0].text == "Question:" and "".join(part.text for part in parts) == whole.text
+    listed = [part.logprobs for part in parts if part.logprobs]
+    assert sum((part.token_logprobs for part in listed), []) == whole.logprobs.token_logprobs
+    assert sum((part.text_offset for part in listed), []) == whole.logprobs.text_offset
     twice = [client.completions.create(model=model, prompt=["Question:", "The"], n=2, max_tokens=9, seed=3, temperature=2)
              for _ in range(2)]
     assert [c.text for c in twice[0].choices] == [c.text for c in twice[1].choices]

@@ -194,8 +194,6 @@ static const struct json_case CASES[] = {
      ERROR("'suffix': this is not done here: leave it out", "\"suffix\"")},
     {"/v1/completions", "{\"prompt\":\"a\",\"frequency_penalty\":0.5}", 400,
      ERROR("'frequency_penalty': this is not done here: leave it out", "\"frequency_penalty\"")},
-    {"/v1/completions", "{\"prompt\":\"a\",\"echo\":true,\"stream\":true}", 400,
-     ERROR("'echo': a prompt is not echoed into a stream", "\"echo\"")},
     {"/v1/completions", "{\"prompt\":\"status 1\"}", 400,
      ERROR("it failed with \\\"1\\\"", "null")},
     {"/v1/completions", "nope", 400, ERROR("the body: invalid token near 'nope'", "null")},
@@ -396,6 +394,41 @@ static void streams(void **state)
         wire_ask(&wire, "POST", "/v1/completions", "{\"prompt\":\"status 7\",\"stream\":true}");
     assert_int_equal(answer.code, 500);
     wire_answer_release(&answer);
+    wire_close(&wire);
+    od_server_stop(fixture.server);
+}
+
+// A prompt that is wanted back is the first event of its choice, with what it is worth; what follows
+// counts on from there.
+static void echoes_into_a_stream(void **state)
+{
+    (void)state;
+    static const char *const LISTED[] = {
+        TEXT_CHUNK("{\"index\":0,\"text\":\"ab\",\"logprobs\":{\"tokens\":[\"a\",\"b\"],"
+                   "\"token_logprobs\":[null,-1.0],\"top_logprobs\":[null,{\"b\":-1.0}],"
+                   "\"text_offset\":[0,1]},\"finish_reason\":null}"),
+        TEXT_CHUNK(
+            "{\"index\":0,\"text\":\"a\",\"logprobs\":{\"tokens\":[\"a\"],\"token_logprobs\":["
+            "-1.5],\"top_logprobs\":[{\"a\":-1.5}],\"text_offset\":[2]},"
+            "\"finish_reason\":null}"),
+        TEXT_CHUNK("{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"length\"}"),
+        "[DONE]"};
+    static const char *const PLAIN[] = {
+        TEXT_CHUNK("{\"index\":0,\"text\":\"ab\",\"logprobs\":null,\"finish_reason\":null}"),
+        TEXT_CHUNK("{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"length\"}"),
+        "[DONE]"};
+    struct fixture fixture;
+    start(&fixture);
+    struct wire wire = connect_to(&fixture);
+    struct od_buf events = stream_of(&wire, "/v1/completions",
+                                     "{\"prompt\":\"ab\",\"max_tokens\":1,\"stream\":true,"
+                                     "\"echo\":true,\"logprobs\":1}");
+    events_are("listed", &events, LISTED, sizeof LISTED / sizeof LISTED[0]);
+    od_buf_release(&events);
+    events = stream_of(&wire, "/v1/completions",
+                       "{\"prompt\":\"ab\",\"max_tokens\":0,\"stream\":true,\"echo\":true}");
+    events_are("prompt only", &events, PLAIN, sizeof PLAIN / sizeof PLAIN[0]);
+    od_buf_release(&events);
     wire_close(&wire);
     od_server_stop(fixture.server);
 }
@@ -619,6 +652,9 @@ static void leaves_in_mid_stream(void **state)
     while (!strstr(od_buf_text(&wire.in), "\"text\":\"b\"")) {
         assert_true(wire_fill(&wire));
     }
+    // One whose work has not begun is not begun any more: both must have.
+    while (atomic_load(&fixture.stand_in.processed) < 2) {
+    }
     wire_close(&wire);
     while (atomic_load(&fixture.stand_in.cancelled) < 1) {
     }
@@ -636,6 +672,7 @@ int main(void)
         cmocka_unit_test(bodies),
         cmocka_unit_test(samples_and_seeds),
         cmocka_unit_test(streams),
+        cmocka_unit_test(echoes_into_a_stream),
         cmocka_unit_test(keys),
         cmocka_unit_test(models_and_metrics),
         cmocka_unit_test(adapters),

@@ -11,7 +11,7 @@
  *     sample...    gives the sample's number: 0, 1111, 2, nothing; the second is the likeliest per
  *                  token, the third in all that have a token
  *
- * An answer that is taken in pieces comes byte by byte. A conversation's text is the contents of its
+ * An answer that is taken in pieces comes byte by byte, an echoed prompt as one piece. A conversation's text is the contents of its
  * messages, each behind a '|'. Of a prompt that comes as ids, BOS is '^'.
  *
  * @thread Any thread.
@@ -137,6 +137,14 @@ static inline enum od_status stand_in_answer(const struct od_process_request *re
         result->logprob += i >= start ? result->tokens[i].logprob : 0.0;
     }
     text[used] = '\0';
+    if (request->on_piece && request->echo_prompt) {
+        const struct od_piece piece = {.text = text,
+                                       .size = prompt,
+                                       .tokens = result->tokens,
+                                       .token_count = prompt,
+                                       .is_prompt = true};
+        request->on_piece(request->piece_context, &piece);
+    }
     for (size_t i = start; i < used && request->on_piece; i++) {
         const struct od_piece piece = {
             .text = text + i, .size = 1, .tokens = &result->tokens[i], .token_count = 1};
