@@ -1,5 +1,6 @@
 // `oneday plan`: memory and time of a recipe before anything runs.
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "device/cuda/cuda.h"
@@ -102,8 +104,9 @@ static void print_cpu(const struct od_forecast *f)
     row("activations and scratch", (double)f->activation_bytes);
     row("total", (double)f->plan.total_bytes);
     od_seconds_text(f->seconds, seconds);
-    (void)printf("time: %lld steps, %lld tokens, about %s at the %.0f GFLOP/s measured now\n",
-                 (long long)f->steps, (long long)f->tokens, seconds, f->flops_per_s * 1e-9);
+    (void)printf("time: %lld step%s, %lld tokens, about %s at the %.0f GFLOP/s measured now\n",
+                 (long long)f->steps, od_plural(f->steps), (long long)f->tokens, seconds,
+                 f->flops_per_s * 1e-9);
 }
 
 static const char *kept(const struct od_card_forecast *f)
@@ -137,10 +140,31 @@ static void print_card(const struct od_forecast *forecast, const struct od_card_
     (void)printf("layers keep for the backward pass: %s%s\n", kept(f),
                  f->embedding_on_host ? "; the embedding lies with the host" : "");
     od_seconds_text(f->seconds, seconds);
-    (void)printf("time: %lld steps, %lld tokens, about %s (%.3g s a step), %.3g kWh%s\n",
-                 (long long)forecast->steps, (long long)forecast->tokens, seconds, f->step_s,
-                 f->joules / 3.6e6,
+    (void)printf("time: %lld step%s, %lld tokens, about %s (%.3g s a step), %.3g kWh%s\n",
+                 (long long)forecast->steps, od_plural(forecast->steps),
+                 (long long)forecast->tokens, seconds, f->step_s, f->joules / 3.6e6,
                  f->card->measured ? "" : "; rates from published figures, not measured");
+}
+
+// Words of the table that need an explanation where they stand there.
+static void explain_cards(const struct plans *plans)
+{
+    const struct od_card_forecast *without = NULL;
+    bool some_keep = false;
+    for (int i = 0; i < plans->count; i++) {
+        without = plans->card[i].has_kernels ? without : &plans->card[i];
+        some_keep = some_keep || plans->card[i].fits;
+    }
+    if (without) {
+        (void)printf(
+            "no kernel: the GPU's attention has none for this model's heads, see "
+            "docs/howto/gpu.md\n");
+    }
+    if (some_keep) {
+        (void)printf(
+            "layers keep: what a layer holds for the backward pass; the rest is computed "
+            "anew\n");
+    }
 }
 
 static void print_cards(const struct plans *plans)
@@ -165,6 +189,7 @@ static void print_cards(const struct plans *plans)
                      : f->has_kernels ? "too small"
                                       : "no kernel");
     }
+    explain_cards(plans);
 }
 
 // The card of this machine, as far as it is one that is known.
@@ -322,6 +347,10 @@ int od_cmd_plan(struct od_cli *cli, int argc, char **argv)
         status = card ? od_forecast_card_check(&recipe, &plans.forecast, &plans.card[0],
                                                max_seconds, &err)
                       : od_forecast_check(&recipe, &plans.forecast, max_bytes, max_seconds, &err);
+    }
+    if (status == OD_OK && !cli->json) {
+        (void)fflush(stdout);  // in this order where both go to one place
+        od_log(OD_LOG_INFO, "it fits; next: oneday tune %s", args.values[0]);
     }
     od_recipe_release(&recipe);
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);

@@ -256,8 +256,9 @@ static void put_lengths(struct od_buf *out, const struct od_data_report *report)
 }
 
 static void put_report(struct od_buf *out, const char *path, const struct od_data_report *report,
-                       bool guessed)
+                       const struct od_look *look)
 {
+    const bool guessed = look->guess_type;
     od_buf_printf(out, "%s\n  type             %s%s\n", path,
                   report->type_known ? od_dataset_type_names[report->type] : "not known",
                   !report->type_known ? ": say it with --type"
@@ -276,8 +277,9 @@ static void put_report(struct od_buf *out, const char *path, const struct od_dat
     }
     for (size_t i = 0; i < report->member_count; i++) {
         const struct od_report_member *m = &report->members[i];
-        od_buf_printf(out, "  %s %-14s %-7s in %" PRId64 " rows, %" PRId64 " empty",
-                      i == 0 ? "members " : "        ", m->name, m->kind, m->count, m->empty);
+        od_buf_printf(out, "  %s %-14s %-7s in %" PRId64 " row%s, %" PRId64 " empty",
+                      i == 0 ? "members " : "        ", m->name, m->kind, m->count,
+                      od_plural(m->count), m->empty);
         if (m->bytes_max > 0) {
             od_buf_printf(out, ", up to %" PRId64 " bytes", m->bytes_max);
         }
@@ -289,6 +291,8 @@ static void put_report(struct od_buf *out, const char *path, const struct od_dat
             od_buf_printf(out, "  split            %" PRId64 "\n", report->counts.split);
         }
         put_lengths(out, report);
+    } else if (!look->tokenizer) {
+        od_buf_puts(out, "  tokens           not counted: give --tokenizer MODEL, or a recipe\n");
     }
 }
 
@@ -312,7 +316,7 @@ enum od_status od_look_inspect(const struct od_look *look, bool json, struct od_
         if (status == OD_OK && json) {
             put_report_json(&w, look->specs[i].path, report);
         } else if (status == OD_OK) {
-            put_report(out, look->specs[i].path, report, look->guess_type);
+            put_report(out, look->specs[i].path, report, look);
         }
         od_data_report_release(report);
     }
@@ -364,6 +368,7 @@ static enum od_status put_document(struct od_buf *out, const struct od_look *loo
     enum od_status status = OD_OK;
     struct od_buf piece;
     od_buf_init(&piece, OD_TOKENIZER_PIECE_MAX_BYTES);
+    od_buf_puts(out, colour ? "" : "  place      id  loss     text\n");
     for (size_t i = 0; status == OD_OK && i < document->count; i++) {
         status = piece_text(look, document->ids[i], &piece, err);
         if (colour) {
@@ -430,6 +435,24 @@ static void put_agreement(const struct od_preview *preview, struct od_buf *out)
     }
 }
 
+// Behind the row's place: how long it is, and of how much the loss is taken.
+static void put_counts(const struct od_preview *preview, struct od_buf *out)
+{
+    size_t tokens = 0;
+    size_t learned = 0;
+    for (size_t i = 0; i < preview->count; i++) {
+        tokens += preview->documents[i].count;
+        for (size_t t = 0; t < preview->documents[i].count; t++) {
+            learned += preview->documents[i].label[t] != 0;
+        }
+    }
+    if (preview->count > 0) {
+        od_buf_printf(out, ": %zu token%s, %zu of them learned", tokens, od_plural((int64_t)tokens),
+                      learned);
+    }
+    od_buf_putc(out, '\n');
+}
+
 enum od_status od_look_preview(const struct od_look *look, int64_t file, int64_t row, bool json,
                                bool colour, struct od_buf *out, struct od_error *err)
 {
@@ -462,7 +485,8 @@ enum od_status od_look_preview(const struct od_look *look, int64_t file, int64_t
     if (status == OD_OK && json) {
         status = put_preview_json(look, spec.path, row, &preview, out, err);
     } else if (status == OD_OK) {
-        od_buf_printf(out, "%s:%" PRId64 ", row %" PRId64 "\n", spec.path, preview.line, row);
+        od_buf_printf(out, "%s:%" PRId64 ", row %" PRId64, spec.path, preview.line, row);
+        put_counts(&preview, out);
         for (size_t i = 0; status == OD_OK && i < preview.count; i++) {
             if (preview.count > 1) {
                 od_buf_printf(out, "document %zu\n", i + 1);

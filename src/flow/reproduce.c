@@ -241,6 +241,11 @@ static enum od_status go_to_start(struct replay *r, struct od_error *err)
                                            &found, err);
     }
     r->result.from = found ? state.place.step : 0;
+    if (status == OD_OK) {
+        od_log(OD_LOG_INFO, "steps from %lld on: %s %lld", (long long)r->options->first,
+               found ? "from the checkpoint of step" : "no checkpoint before them, so from step",
+               found ? (long long)state.place.step : 1LL);
+    }
     return status;
 }
 
