@@ -118,9 +118,13 @@ static const char *kept(const struct od_card_forecast *f)
     if (f->lean_layers == 0) {
         (void)snprintf(text, sizeof text, "%s", od_keep_name(f->keep));
     } else {
-        (void)snprintf(text, sizeof text, "%s; the first %lld of %lld layers: %s",
-                       od_keep_name(f->keep), (long long)f->lean_layers, (long long)f->layers,
-                       od_keep_name((enum od_keep)((int)f->keep + 1)));
+        char first[24] = "";
+        if (f->lean_layers > 1) {
+            (void)snprintf(first, sizeof first, "%lld ", (long long)f->lean_layers);
+        }
+        (void)snprintf(text, sizeof text, "%s; the first %sof %lld layers: %s",
+                       f->keep == OD_KEEP_ALL ? "everything" : od_keep_name(f->keep), first,
+                       (long long)f->layers, od_keep_name((enum od_keep)((int)f->keep + 1)));
     }
     return text;
 }
@@ -139,10 +143,12 @@ static void print_card(const struct od_forecast *forecast, const struct od_card_
     }
     (void)printf("layers keep for the backward pass: %s%s\n", kept(f),
                  f->embedding_on_host ? "; the embedding lies with the host" : "");
+    const bool in_wh = f->joules < 3.6e5;
     od_seconds_text(f->seconds, seconds);
-    (void)printf("time: %lld step%s, %lld tokens, about %s (%.3g s a step), %.3g kWh%s\n",
+    (void)printf("time: %lld step%s, %lld tokens, about %s (%.3g s a step), %.3g %s%s\n",
                  (long long)forecast->steps, od_plural(forecast->steps),
-                 (long long)forecast->tokens, seconds, f->step_s, f->joules / 3.6e6,
+                 (long long)forecast->tokens, seconds, f->step_s,
+                 f->joules / (in_wh ? 3600.0 : 3.6e6), in_wh ? "Wh" : "kWh",
                  f->card->measured ? "" : "; rates from published figures, not measured");
 }
 

@@ -197,11 +197,12 @@ static void put_lengths_json(struct od_json_writer *w, const struct od_data_repo
     od_json_object_end(w);
 }
 
-static void put_report_json(struct od_json_writer *w, const char *path,
+static void put_report_json(struct od_json_writer *w, const struct od_dataset_spec *spec,
                             const struct od_data_report *report)
 {
     od_json_object_begin(w);
-    od_json_member_text(w, "path", path);
+    od_json_member_text(w, "path", spec->path);
+    od_json_member_number(w, "weight", spec->weight);
     od_json_key(w, "type");
     if (report->type_known) {
         od_json_put_text(w, od_dataset_type_names[report->type]);
@@ -255,9 +256,11 @@ static void put_lengths(struct od_buf *out, const struct od_data_report *report)
     }
 }
 
-static void put_report(struct od_buf *out, const char *path, const struct od_data_report *report,
-                       const struct od_look *look)
+static void put_report(struct od_buf *out, const struct od_dataset_spec *spec,
+                       const struct od_data_report *report, const struct od_look *look)
 {
+    const char *path = spec->path;
+    const double weight = spec->weight;
     const bool guessed = look->guess_type;
     od_buf_printf(out, "%s\n  type             %s%s\n", path,
                   report->type_known ? od_dataset_type_names[report->type] : "not known",
@@ -265,6 +268,11 @@ static void put_report(struct od_buf *out, const char *path, const struct od_dat
                   : guessed           ? " (seen in the first row)"
                                       : "");
     od_buf_printf(out, "  rows             %" PRId64 "\n", report->rows);
+    if (weight < 1) {
+        od_buf_printf(out, "  weight           %g: a share of the rows\n", weight);
+    } else if (weight > 1) {
+        od_buf_printf(out, "  weight           %g: times each row\n", weight);
+    }
     if (report->counted) {
         if (report->counts.rows != report->rows) {
             od_buf_printf(out, "  conversations    %" PRId64 "\n", report->counts.rows);
@@ -314,9 +322,9 @@ enum od_status od_look_inspect(const struct od_look *look, bool json, struct od_
     for (size_t i = 0; status == OD_OK && i < look->count; i++) {
         status = od_data_inspect(&look->specs[i], &options, report, err);
         if (status == OD_OK && json) {
-            put_report_json(&w, look->specs[i].path, report);
+            put_report_json(&w, &look->specs[i], report);
         } else if (status == OD_OK) {
-            put_report(out, look->specs[i].path, report, look);
+            put_report(out, &look->specs[i], report, look);
         }
         od_data_report_release(report);
     }
