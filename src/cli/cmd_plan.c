@@ -153,27 +153,28 @@ static void print_card(const struct od_forecast *forecast, const struct od_card_
 }
 
 // Words of the table that need an explanation where they stand there.
-static void explain_cards(const struct plans *plans)
+static void explain_cards(const struct od_recipe *recipe, const struct plans *plans)
 {
-    const struct od_card_forecast *without = NULL;
+    struct od_error why = {0};
     bool some_keep = false;
     for (int i = 0; i < plans->count; i++) {
-        without = plans->card[i].has_kernels ? without : &plans->card[i];
-        some_keep = some_keep || plans->card[i].fits;
+        const struct od_card_forecast *f = &plans->card[i];
+        some_keep = some_keep || f->fits;
+        if (!f->has_kernels && why.message[0] == '\0') {
+            const enum od_status refused =
+                od_forecast_card_check(recipe, &plans->forecast, f, 0.0, &why);
+            (void)refused;  // its message is what is wanted
+        }
     }
-    if (without) {
-        (void)printf(
-            "no kernel: the GPU's attention has none for this model's heads, see "
-            "docs/howto/gpu.md\n");
+    if (why.message[0] != '\0') {
+        (void)printf("no kernel: %s\n", why.message);
     }
     if (some_keep) {
-        (void)printf(
-            "layers keep: what a layer holds for the backward pass; the rest is computed "
-            "anew\n");
+        (void)puts("layers keep: what a layer holds for its backward pass; the rest is made anew");
     }
 }
 
-static void print_cards(const struct plans *plans)
+static void print_cards(const struct od_recipe *recipe, const struct plans *plans)
 {
     if (plans->count == 0) {
         (void)printf("on a GPU: %s\n", plans->no_gpu.message);
@@ -195,7 +196,7 @@ static void print_cards(const struct plans *plans)
                      : f->has_kernels ? "too small"
                                       : "no kernel");
     }
-    explain_cards(plans);
+    explain_cards(recipe, plans);
 }
 
 // The card of this machine, as far as it is one that is known.
@@ -260,7 +261,7 @@ static enum od_status make_plans(const struct od_recipe *recipe, const struct od
     return status;
 }
 
-static void print_text(const struct plans *plans)
+static void print_text(const struct od_recipe *recipe, const struct plans *plans)
 {
     print_model(&plans->forecast);
     if (plans->chosen) {
@@ -268,7 +269,7 @@ static void print_text(const struct plans *plans)
     } else {
         print_cpu(&plans->forecast);
         if (plans->count > 0) {
-            print_cards(plans);
+            print_cards(recipe, plans);
         }
     }
 }
@@ -347,7 +348,7 @@ int od_cmd_plan(struct od_cli *cli, int argc, char **argv)
     if (status == OD_OK && cli->json) {
         status = print_json(&plans, &err);
     } else if (status == OD_OK) {
-        print_text(&plans);
+        print_text(&recipe, &plans);
     }
     if (status == OD_OK) {
         status = card ? od_forecast_card_check(&recipe, &plans.forecast, &plans.card[0],
