@@ -47,6 +47,12 @@ bool od_parse_double(const char *text, double *ret_value);
 /** Parse a whole text as a decimal integer; false when it is not one or does not fit. */
 bool od_parse_int(const char *text, int64_t *ret_value);
 
+/** What stands behind a noun that is counted: "s", or nothing for 1. */
+static inline const char *od_plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /** Parse bytes: "24GB" (10^9), "24GiB" (2^30), "800MB" or a plain number above 0; false when the text
  *  is none of them. */
 bool od_parse_size(const char *text, uint64_t *ret_bytes);

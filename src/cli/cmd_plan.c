@@ -1,5 +1,6 @@
 // `oneday plan`: memory and time of a recipe before anything runs.
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "device/cuda/cuda.h"
@@ -102,8 +104,9 @@ static void print_cpu(const struct od_forecast *f)
     row("activations and scratch", (double)f->activation_bytes);
     row("total", (double)f->plan.total_bytes);
     od_seconds_text(f->seconds, seconds);
-    (void)printf("time: %lld steps, %lld tokens, about %s at the %.0f GFLOP/s measured now\n",
-                 (long long)f->steps, (long long)f->tokens, seconds, f->flops_per_s * 1e-9);
+    (void)printf("time: %lld step%s, %lld tokens, about %s at the %.0f GFLOP/s measured now\n",
+                 (long long)f->steps, od_plural(f->steps), (long long)f->tokens, seconds,
+                 f->flops_per_s * 1e-9);
 }
 
 static const char *kept(const struct od_card_forecast *f)
@@ -115,9 +118,13 @@ static const char *kept(const struct od_card_forecast *f)
     if (f->lean_layers == 0) {
         (void)snprintf(text, sizeof text, "%s", od_keep_name(f->keep));
     } else {
-        (void)snprintf(text, sizeof text, "%s; the first %lld of %lld layers: %s",
-                       od_keep_name(f->keep), (long long)f->lean_layers, (long long)f->layers,
-                       od_keep_name((enum od_keep)((int)f->keep + 1)));
+        char first[24] = "";
+        if (f->lean_layers > 1) {
+            (void)snprintf(first, sizeof first, "%lld ", (long long)f->lean_layers);
+        }
+        (void)snprintf(text, sizeof text, "%s; the first %sof %lld layers: %s",
+                       f->keep == OD_KEEP_ALL ? "everything" : od_keep_name(f->keep), first,
+                       (long long)f->layers, od_keep_name((enum od_keep)((int)f->keep + 1)));
     }
     return text;
 }
@@ -136,14 +143,38 @@ static void print_card(const struct od_forecast *forecast, const struct od_card_
     }
     (void)printf("layers keep for the backward pass: %s%s\n", kept(f),
                  f->embedding_on_host ? "; the embedding lies with the host" : "");
+    const bool in_wh = f->joules < 3.6e5;
     od_seconds_text(f->seconds, seconds);
-    (void)printf("time: %lld steps, %lld tokens, about %s (%.3g s a step), %.3g kWh%s\n",
-                 (long long)forecast->steps, (long long)forecast->tokens, seconds, f->step_s,
-                 f->joules / 3.6e6,
+    (void)printf("time: %lld step%s, %lld tokens, about %s (%.3g s a step), %.3g %s%s\n",
+                 (long long)forecast->steps, od_plural(forecast->steps),
+                 (long long)forecast->tokens, seconds, f->step_s,
+                 f->joules / (in_wh ? 3600.0 : 3.6e6), in_wh ? "Wh" : "kWh",
                  f->card->measured ? "" : "; rates from published figures, not measured");
 }
 
-static void print_cards(const struct plans *plans)
+// Words of the table that need an explanation where they stand there.
+static void explain_cards(const struct od_recipe *recipe, const struct plans *plans)
+{
+    struct od_error why = {0};
+    bool some_keep = false;
+    for (int i = 0; i < plans->count; i++) {
+        const struct od_card_forecast *f = &plans->card[i];
+        some_keep = some_keep || f->fits;
+        if (!f->has_kernels && why.message[0] == '\0') {
+            const enum od_status refused =
+                od_forecast_card_check(recipe, &plans->forecast, f, 0.0, &why);
+            (void)refused;  // its message is what is wanted
+        }
+    }
+    if (why.message[0] != '\0') {
+        (void)printf("no kernel: %s\n", why.message);
+    }
+    if (some_keep) {
+        (void)puts("layers keep: what a layer holds for its backward pass; the rest is made anew");
+    }
+}
+
+static void print_cards(const struct od_recipe *recipe, const struct plans *plans)
 {
     if (plans->count == 0) {
         (void)printf("on a GPU: %s\n", plans->no_gpu.message);
@@ -165,6 +196,7 @@ static void print_cards(const struct plans *plans)
                      : f->has_kernels ? "too small"
                                       : "no kernel");
     }
+    explain_cards(recipe, plans);
 }
 
 // The card of this machine, as far as it is one that is known.
@@ -229,7 +261,7 @@ static enum od_status make_plans(const struct od_recipe *recipe, const struct od
     return status;
 }
 
-static void print_text(const struct plans *plans)
+static void print_text(const struct od_recipe *recipe, const struct plans *plans)
 {
     print_model(&plans->forecast);
     if (plans->chosen) {
@@ -237,7 +269,7 @@ static void print_text(const struct plans *plans)
     } else {
         print_cpu(&plans->forecast);
         if (plans->count > 0) {
-            print_cards(plans);
+            print_cards(recipe, plans);
         }
     }
 }
@@ -316,12 +348,16 @@ int od_cmd_plan(struct od_cli *cli, int argc, char **argv)
     if (status == OD_OK && cli->json) {
         status = print_json(&plans, &err);
     } else if (status == OD_OK) {
-        print_text(&plans);
+        print_text(&recipe, &plans);
     }
     if (status == OD_OK) {
         status = card ? od_forecast_card_check(&recipe, &plans.forecast, &plans.card[0],
                                                max_seconds, &err)
                       : od_forecast_check(&recipe, &plans.forecast, max_bytes, max_seconds, &err);
+    }
+    if (status == OD_OK && !cli->json) {
+        (void)fflush(stdout);  // in this order where both go to one place
+        od_log(OD_LOG_INFO, "it fits; next: oneday tune %s", args.values[0]);
     }
     od_recipe_release(&recipe);
     return status == OD_OK ? 0 : od_command_fail(&spec, status, &err);

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/reproduce.h"
@@ -76,9 +77,10 @@ static void print_text(const struct od_reproduce_result *r)
     }
     if (r->agrees) {
         (void)printf(
-            "agrees: %lld steps from step %lld on, %lld weight hashes among what was "
+            "agrees: %lld step%s from step %lld on, %lld weight hash%s among what was "
             "compared, to the last digit\n",
-            (long long)r->steps, (long long)r->from + 1, (long long)r->hashes);
+            (long long)r->steps, od_plural(r->steps), (long long)r->from + 1, (long long)r->hashes,
+            r->hashes == 1 ? "" : "es");
     } else {
         (void)printf("differs: step %lld, %s: %s in the log, %s now; %lld steps before agree\n",
                      (long long)r->step, r->field, r->logged, r->replayed, (long long)r->steps);

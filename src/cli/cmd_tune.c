@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "cli/options.h"
 #include "cli/sizes.h"
 #include "flow/export_check.h"
@@ -122,7 +123,10 @@ static void print_check(const char *name, const struct od_export_check *check)
     struct od_buf checked;
     od_buf_init(&checked, 1 << 12);
     od_export_check_text(name, check, &checked);
-    (void)printf("checked %s\n", od_buf_text(&checked));
+    (void)fputs("checked ", stdout);
+    (void)od_words_print(stdout, od_buf_text(&checked), checked.size, strlen("checked "),
+                         strlen("checked "));
+    (void)fputc('\n', stdout);
     od_buf_release(&checked);
 }
 
@@ -134,9 +138,9 @@ static void print_text(const char *run_dir, const struct od_tune_result *result,
     char hash[OD_XXH_HEX_BYTES];
     od_seconds_text(result->train_s, seconds);
     od_hash_hex(result->weight_hash, hash);
-    (void)printf("%lld steps in %s (%.0f tokens/s): loss %.4f -> %.4f, weights %s\n",
-                 (long long)result->steps, seconds, result->tokens_per_s, result->first_loss,
-                 result->last_loss, hash);
+    (void)printf("%lld step%s in %s (%.0f tokens/s): loss %.4f -> %.4f, weights %s\n",
+                 (long long)result->steps, od_plural(result->steps), seconds, result->tokens_per_s,
+                 result->first_loss, result->last_loss, hash);
     if (result->end != OD_TUNE_END_STEPS) {
         (void)printf("ended   after %lld of %lld steps by %s\n", (long long)result->steps,
                      (long long)result->total_steps,
@@ -157,6 +161,9 @@ static void print_text(const char *run_dir, const struct od_tune_result *result,
         }
     }
     (void)printf("report  %s/report.html\n", run_dir);
+    (void)fflush(stdout);  // in this order where both go to one place
+    od_log(OD_LOG_INFO, "next: oneday chat %s, oneday serve %s, oneday reproduce %s", run_dir,
+           run_dir, run_dir);
 }
 
 static enum od_status print_keys(bool json, struct od_error *err)

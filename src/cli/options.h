@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
@@ -140,6 +141,12 @@ struct od_command_group {
  */
 int od_commands_run(struct od_cli *cli, const struct od_command_group *group, int argc,
                     char **argv);
+
+/**
+ * Words in lines of at most 79 columns, where a word allows it. All but the first line start with
+ * `indent` blanks; in the first one `column` columns are taken. Gives the column behind the last word.
+ */
+size_t od_words_print(FILE *to, const char *text, size_t size, size_t indent, size_t column);
 
 // The subcommands, one per file cmd_NAME.c.
 int od_cmd_bench(struct od_cli *cli, int argc, char **argv);

@@ -11,7 +11,7 @@
 #include "cli/options.h"
 #include "cli/options_internal.h"
 
-enum { HELP_COLUMN = 28, LEFT_MAX_BYTES = 256 };
+enum { HELP_COLUMN = 28, LINE_COLUMNS = 80, LEFT_MAX_BYTES = 256 };
 
 /** Between the name of the program and the rest: "oneday tune", or "oneday" alone. */
 static const char *blank_before(const char *name)
@@ -22,6 +22,28 @@ static const char *blank_before(const char *name)
 static const char *or_empty(const char *text)
 {
     return text ? text : "";
+}
+
+size_t od_words_print(FILE *to, const char *text, size_t size, size_t indent, size_t column)
+{
+    size_t at = strspn(text, " ");
+    while (at < size) {
+        const size_t length = strcspn(text + at, " \n");
+        const size_t word = length < size - at ? length : size - at;
+        const size_t blank = column > indent ? 1 : 0;
+        if (blank > 0 && column + blank + word >= LINE_COLUMNS) {
+            (void)fprintf(to, "\n%*s", (int)indent, "");
+            column = indent;
+        } else if (blank > 0) {
+            (void)fputc(' ', to);
+            column++;
+        }
+        (void)fwrite(text + at, 1, word, to);
+        column += word;
+        at += word;
+        at += strspn(text + at, " \n");
+    }
+    return column;
 }
 
 static void print_option(FILE *to, const struct od_option *option)
@@ -36,19 +58,45 @@ static void print_option(FILE *to, const struct od_option *option)
     } else {
         (void)fprintf(to, "%-*s", HELP_COLUMN, left);
     }
-    (void)fputs(option->help, to);
+    const size_t end =
+        od_words_print(to, option->help, strlen(option->help), HELP_COLUMN, HELP_COLUMN);
     if (option->default_text) {
-        (void)fprintf(to, " (default: %s)", option->default_text);
+        char text[LEFT_MAX_BYTES];
+        (void)snprintf(text, sizeof text, "(default: %s)", option->default_text);
+        (void)od_words_print(to, text, strlen(text), HELP_COLUMN, end);
     }
     (void)fputc('\n', to);
 }
 
+// Paragraphs anew in lines of the terminal; lines that start with a blank, and empty ones, as they are.
+static void print_details(FILE *to, const char *details)
+{
+    const char *line = details;
+    while (*line) {
+        size_t size = strcspn(line, "\n");
+        if (*line == ' ' || size == 0) {
+            (void)fwrite(line, 1, size, to);
+        } else {
+            while (line[size] == '\n' && line[size + 1] != '\0' && line[size + 1] != '\n' &&
+                   line[size + 1] != ' ') {
+                size += 1 + strcspn(line + size + 1, "\n");
+            }
+            (void)od_words_print(to, line, size, 0, 0);
+        }
+        (void)fputc('\n', to);
+        line += size + (line[size] == '\n' ? 1 : 0);
+    }
+}
+
 void od_help_print(FILE *to, const struct od_command_spec *spec, const struct od_option_list *list)
 {
-    (void)fprintf(to, "usage: oneday %s%s%s\n\n%s\n", spec->name, spec->arguments[0] ? " " : "",
-                  spec->arguments, spec->summary);
+    const size_t start = strlen("usage: oneday ") + strlen(spec->name);
+    (void)fprintf(to, "usage: oneday %s", spec->name);
+    (void)od_words_print(to, spec->arguments, strlen(spec->arguments), strlen("usage: "), start);
+    (void)fprintf(to, "\n\n%s\n", spec->summary);
     if (spec->details) {
-        (void)fprintf(to, "\n%s\n", spec->details);
+        (void)fputc('\n', to);
+        print_details(to, spec->details);
     }
     (void)fputs("\noptions:\n", to);
     for (size_t i = 0; i < list->count; i++) {
@@ -62,7 +110,8 @@ void od_help_group_print(FILE *to, const struct od_command_group *group)
     (void)fprintf(to, "usage: oneday%s%s COMMAND [options]\n\n%s\n", blank_before(group->name),
                   or_empty(group->name), group->summary);
     if (group->details) {
-        (void)fprintf(to, "\n%s\n", group->details);
+        (void)fputc('\n', to);
+        print_details(to, group->details);
     }
     (void)fputs("\ncommands:\n", to);
     for (size_t i = 0; i < group->count; i++) {

@@ -257,6 +257,18 @@ static enum od_status check_spec(const struct od_dataset_spec *spec, struct od_e
                : od_fail(err, OD_E_ARGUMENT, "'%s': max_rows is below 0", spec->path);
 }
 
+enum od_status od_dataset_find(const char *path, char *ret_path, size_t size, struct od_error *err)
+{
+    const enum od_status status = od_text_find(path, ret_path, size, err);
+    if (status != OD_E_NOT_FOUND) {
+        return status;
+    }
+    return od_fail(err, OD_E_NOT_FOUND,
+                   "there is no file '%s' and no '%s.gz'; nothing is downloaded here: fetch a data "
+                   "set (hf download NAME --repo-type dataset --local-dir DIR) and give its files",
+                   path, path);
+}
+
 enum od_status od_dataset_template(const struct od_dataset_spec *spec, const char *model_folder,
                                    struct od_chat_template **ret, struct od_error *err)
 {
@@ -294,7 +306,7 @@ static enum od_status load_file(struct builder *b, const struct od_dataset_spec 
         status = od_dataset_template(spec, b->options->model_folder, &chat_template, err);
     }
     if (status == OD_OK) {
-        status = od_text_find(spec->path, path, sizeof path, err);
+        status = od_dataset_find(spec->path, path, sizeof path, err);
     }
     if (status == OD_OK) {
         status = od_sha256_file(path, out->digest[index], err);

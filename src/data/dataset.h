@@ -142,6 +142,13 @@ enum od_status od_dataset_load(const struct od_dataset_spec *specs, size_t spec_
 void od_dataset_release(struct od_dataset *dataset);
 
 /**
+ * The file itself: `path`, or with the ending of a compression behind it. @memory Fills ret_path [size].
+ * @error OD_E_NOT_FOUND, with what to do about a name of a data set that lies elsewhere.
+ */
+enum od_status od_dataset_find(const char *path, char *ret_path, size_t size,
+                               struct od_error *err) OD_MUST_CHECK;
+
+/**
  * The chat template that a file needs: the one that it names, else the model's own. *ret is NULL for a
  * file that is no conversation. @memory Gives *ret: od_chat_template_free.
  */

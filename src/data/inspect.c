@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -178,12 +179,15 @@ static enum od_status open_rows(const struct od_dataset_spec *spec,
                                 const struct od_tokenizer *tokenizer, struct od_rows *rows,
                                 struct od_error *err)
 {
+    char path[OD_PATH_MAX_BYTES];
     char *text = NULL;
     size_t size = 0;
     const struct od_rows_options options = {
         .spec = spec, .chat_template = chat_template, .tokenizer = tokenizer};
-    const enum od_status status =
-        od_text_read(spec->path, OD_DATASET_FILE_MAX_BYTES, &text, &size, err);
+    enum od_status status = od_dataset_find(spec->path, path, sizeof path, err);
+    if (status == OD_OK) {
+        status = od_text_read(path, OD_DATASET_FILE_MAX_BYTES, &text, &size, err);
+    }
     return status == OD_OK ? od_rows_init(rows, &options, text, size, err) : status;
 }
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/dataset.h"
@@ -118,6 +119,7 @@ enum od_status od_data_preview(const struct od_dataset_spec *spec,
     struct od_chat_template *chat_template = NULL;
     struct od_preview preview = {0};
     struct od_row row = {0};
+    char path[OD_PATH_MAX_BYTES];
     char *text = NULL;
     size_t size = 0;
     size_t documents = 0;
@@ -132,7 +134,10 @@ enum od_status od_data_preview(const struct od_dataset_spec *spec,
         status = od_encoder_init(&encoder, tokenizer, options->train_on_inputs, err);
     }
     if (status == OD_OK) {
-        status = od_text_read(spec->path, OD_DATASET_FILE_MAX_BYTES, &text, &size, err);
+        status = od_dataset_find(spec->path, path, sizeof path, err);
+    }
+    if (status == OD_OK) {
+        status = od_text_read(path, OD_DATASET_FILE_MAX_BYTES, &text, &size, err);
     }
     if (status == OD_OK) {
         const struct od_rows_options rows_options = {

@@ -27,6 +27,7 @@ enum {
     ROW_GAP = 10,
     NAME_WIDTH = 64,
     VALUE_WIDTH = 52,
+    DIGIT_WIDTH = 8,  // of a tick's number, at most
     NAME_MAX_CHARACTERS = 9,
     LABEL_MAX_CHARACTERS = 60
 };
@@ -172,7 +173,8 @@ static void put_x_axis(struct od_buf *out, const struct axis *axis, double y, do
         const double x = place(axis, value);
         put_line(out, x, grid_top < y ? grid_top : y, x, y + 4, grid_top < y ? "grid" : "axis");
         tick_text(axis, value, text);
-        put_text(out, x, y + 17, "middle", "quiet", text);
+        const double half = (double)strlen(text) * (double)DIGIT_WIDTH / 2.0;
+        put_text(out, fmin(x, (double)WIDTH - half), y + 17, "middle", "quiet", text);
     }
 }
 

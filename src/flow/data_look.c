@@ -197,11 +197,12 @@ static void put_lengths_json(struct od_json_writer *w, const struct od_data_repo
     od_json_object_end(w);
 }
 
-static void put_report_json(struct od_json_writer *w, const char *path,
+static void put_report_json(struct od_json_writer *w, const struct od_dataset_spec *spec,
                             const struct od_data_report *report)
 {
     od_json_object_begin(w);
-    od_json_member_text(w, "path", path);
+    od_json_member_text(w, "path", spec->path);
+    od_json_member_number(w, "weight", spec->weight);
     od_json_key(w, "type");
     if (report->type_known) {
         od_json_put_text(w, od_dataset_type_names[report->type]);
@@ -255,15 +256,23 @@ static void put_lengths(struct od_buf *out, const struct od_data_report *report)
     }
 }
 
-static void put_report(struct od_buf *out, const char *path, const struct od_data_report *report,
-                       bool guessed)
+static void put_report(struct od_buf *out, const struct od_dataset_spec *spec,
+                       const struct od_data_report *report, const struct od_look *look)
 {
+    const char *path = spec->path;
+    const double weight = spec->weight;
+    const bool guessed = look->guess_type;
     od_buf_printf(out, "%s\n  type             %s%s\n", path,
                   report->type_known ? od_dataset_type_names[report->type] : "not known",
                   !report->type_known ? ": say it with --type"
                   : guessed           ? " (seen in the first row)"
                                       : "");
     od_buf_printf(out, "  rows             %" PRId64 "\n", report->rows);
+    if (weight < 1) {
+        od_buf_printf(out, "  weight           %g: a share of the rows\n", weight);
+    } else if (weight > 1) {
+        od_buf_printf(out, "  weight           %g: times each row\n", weight);
+    }
     if (report->counted) {
         if (report->counts.rows != report->rows) {
             od_buf_printf(out, "  conversations    %" PRId64 "\n", report->counts.rows);
@@ -276,8 +285,9 @@ static void put_report(struct od_buf *out, const char *path, const struct od_dat
     }
     for (size_t i = 0; i < report->member_count; i++) {
         const struct od_report_member *m = &report->members[i];
-        od_buf_printf(out, "  %s %-14s %-7s in %" PRId64 " rows, %" PRId64 " empty",
-                      i == 0 ? "members " : "        ", m->name, m->kind, m->count, m->empty);
+        od_buf_printf(out, "  %s %-14s %-7s in %" PRId64 " row%s, %" PRId64 " empty",
+                      i == 0 ? "members " : "        ", m->name, m->kind, m->count,
+                      od_plural(m->count), m->empty);
         if (m->bytes_max > 0) {
             od_buf_printf(out, ", up to %" PRId64 " bytes", m->bytes_max);
         }
@@ -289,6 +299,8 @@ static void put_report(struct od_buf *out, const char *path, const struct od_dat
             od_buf_printf(out, "  split            %" PRId64 "\n", report->counts.split);
         }
         put_lengths(out, report);
+    } else if (!look->tokenizer) {
+        od_buf_puts(out, "  tokens           not counted: give --tokenizer MODEL, or a recipe\n");
     }
 }
 
@@ -310,9 +322,9 @@ enum od_status od_look_inspect(const struct od_look *look, bool json, struct od_
     for (size_t i = 0; status == OD_OK && i < look->count; i++) {
         status = od_data_inspect(&look->specs[i], &options, report, err);
         if (status == OD_OK && json) {
-            put_report_json(&w, look->specs[i].path, report);
+            put_report_json(&w, &look->specs[i], report);
         } else if (status == OD_OK) {
-            put_report(out, look->specs[i].path, report, look->guess_type);
+            put_report(out, &look->specs[i], report, look);
         }
         od_data_report_release(report);
     }
@@ -364,6 +376,7 @@ static enum od_status put_document(struct od_buf *out, const struct od_look *loo
     enum od_status status = OD_OK;
     struct od_buf piece;
     od_buf_init(&piece, OD_TOKENIZER_PIECE_MAX_BYTES);
+    od_buf_puts(out, colour ? "" : "  place      id  loss     text\n");
     for (size_t i = 0; status == OD_OK && i < document->count; i++) {
         status = piece_text(look, document->ids[i], &piece, err);
         if (colour) {
@@ -430,6 +443,24 @@ static void put_agreement(const struct od_preview *preview, struct od_buf *out)
     }
 }
 
+// Behind the row's place: how long it is, and of how much the loss is taken.
+static void put_counts(const struct od_preview *preview, struct od_buf *out)
+{
+    size_t tokens = 0;
+    size_t learned = 0;
+    for (size_t i = 0; i < preview->count; i++) {
+        tokens += preview->documents[i].count;
+        for (size_t t = 0; t < preview->documents[i].count; t++) {
+            learned += preview->documents[i].label[t] != 0;
+        }
+    }
+    if (preview->count > 0) {
+        od_buf_printf(out, ": %zu token%s, %zu of them learned", tokens, od_plural((int64_t)tokens),
+                      learned);
+    }
+    od_buf_putc(out, '\n');
+}
+
 enum od_status od_look_preview(const struct od_look *look, int64_t file, int64_t row, bool json,
                                bool colour, struct od_buf *out, struct od_error *err)
 {
@@ -462,7 +493,8 @@ enum od_status od_look_preview(const struct od_look *look, int64_t file, int64_t
     if (status == OD_OK && json) {
         status = put_preview_json(look, spec.path, row, &preview, out, err);
     } else if (status == OD_OK) {
-        od_buf_printf(out, "%s:%" PRId64 ", row %" PRId64 "\n", spec.path, preview.line, row);
+        od_buf_printf(out, "%s:%" PRId64 ", row %" PRId64, spec.path, preview.line, row);
+        put_counts(&preview, out);
         for (size_t i = 0; status == OD_OK && i < preview.count; i++) {
             if (preview.count > 1) {
                 od_buf_printf(out, "document %zu\n", i + 1);

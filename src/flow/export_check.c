@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "data/dataset.h"
 #include "flow/convert_check.h"
 #include "flow/exports.h"
@@ -540,8 +541,8 @@ void od_export_check_text(const char *name, const struct od_export_check *check,
     if (check->compared.prompts == 0) {
         return;
     }
-    od_buf_printf(out, " (%d prompts, %lld positions", check->compared.prompts,
-                  (long long)check->compared.positions);
+    od_buf_printf(out, " (%d prompt%s, %lld positions", check->compared.prompts,
+                  od_plural(check->compared.prompts), (long long)check->compared.positions);
     if (check->has_logits) {
         od_buf_printf(out,
                       "; logits differ by at most %.3g of %.3g, the best token is the same at %lld",

@@ -72,8 +72,9 @@ enum od_status od_forecast_card(const struct od_recipe *recipe, const struct od_
         char all[24];
         od_bytes_text((double)f.cap_bytes, cap);
         od_bytes_text((double)card->bytes, all);
-        return od_fail(err, OD_E_REFUSED, "a cap of %s is more than the %s of the %s", cap, all,
-                       card->title);
+        return od_fail(err, OD_E_REFUSED,
+                       "a cap of %s is more than the %s of the %s: lower --vram or budget.vram",
+                       cap, all, card->title);
     }
     options.half = true;
     options.head_rows = OD_GPU_HEAD_ROWS;

@@ -145,6 +145,17 @@ static void put_node(struct od_buf *out, const struct od_yaml_node *node)
     }
 }
 
+// A key of the recipe, which may break behind its underscores.
+static void put_key(struct od_buf *out, const char *key)
+{
+    for (const char *at = key; *at;) {
+        const size_t part = strcspn(at, "_") + (at[strcspn(at, "_")] == '_' ? 1 : 0);
+        od_html_text_n(out, at, part);
+        od_buf_puts(out, at[part] ? "<wbr>" : "");
+        at += part;
+    }
+}
+
 static enum od_status put_settings(struct od_buf *out, const char *path, struct od_error *err)
 {
     struct od_yaml *yaml = NULL;
@@ -161,7 +172,7 @@ static enum od_status put_settings(struct od_buf *out, const char *path, struct 
         od_buf_reset(&value);
         put_node(&value, item);
         od_buf_puts(out, "<tr><th scope=\"row\" class=\"pin\">");
-        od_html_text(out, item->key ? item->key->text : "");
+        put_key(out, item->key ? item->key->text : "");
         od_buf_puts(out, "</th><td style=\"overflow-wrap:anywhere\">");
         od_html_text(out, value.failed ? "(too long to show)" : od_buf_text(&value));
         od_buf_puts(out, "</td></tr>\n");

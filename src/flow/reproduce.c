@@ -180,6 +180,10 @@ static enum od_status read_inputs(struct replay *r, struct od_error *err)
     char path[OD_PATH_MAX_BYTES];
     const char *device = NULL;
     enum od_status status = in_run(r, "lock.json", path, err);
+    if (status == OD_OK && !od_path_exists(path)) {
+        return od_fail(err, OD_E_NOT_FOUND, "'%s' is no run directory: there is no lock.json in it",
+                       r->options->run_dir);
+    }
     if (status != OD_OK || (status = od_json_read(path, &r->lock, err)) != OD_OK ||
         (status = od_json_text(r->lock, "device", path, &device, err)) != OD_OK) {
         return status;
@@ -241,6 +245,11 @@ static enum od_status go_to_start(struct replay *r, struct od_error *err)
                                            &found, err);
     }
     r->result.from = found ? state.place.step : 0;
+    if (status == OD_OK) {
+        od_log(OD_LOG_INFO, "steps from %lld on: %s %lld", (long long)r->options->first,
+               found ? "from the checkpoint of step" : "no checkpoint before them, so from step",
+               found ? (long long)state.place.step : 1LL);
+    }
     return status;
 }
 

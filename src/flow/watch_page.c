@@ -36,7 +36,9 @@ static const char script[] =
     "  if(!document.hidden)try{\n"
     "    const answer=await fetch('live',{cache:'no-store'});\n"
     "    if(!answer.ok)throw 0;\n"
-    "    box.innerHTML=await answer.text();state.textContent='Looks again every two seconds.';\n"
+    "    box.innerHTML=await answer.text();\n"
+    "    state.textContent=box.querySelector('.done')?'All steps are done.':\n"
+    "      'Looks again every two seconds.';\n"
     "  }catch(e){state.textContent=gone}\n"
     "  setTimeout(look,2000);\n"
     "}\n"
@@ -124,6 +126,8 @@ static void put_time(struct od_buf *out, const struct od_watch_progress *progres
         put_fact(out, "Time so far", span, more);
     }
     if (progress->total > 0 && progress->step >= progress->total) {
+        clock_text(changed_s, now_s, clock);
+        od_buf_printf(out, "<div class=\"done\"><dt>Last step at</dt><dd>%s</dd></div>\n", clock);
         return;  // nothing is to be waited for
     }
     const double silent_s = now_s - changed_s;
@@ -189,8 +193,8 @@ static void put_progress(struct od_buf *out, const struct od_watch_progress *pro
     od_report_grouped((double)progress->step, step);
     if (progress->total > 0) {
         od_report_grouped((double)progress->total, total);
-        (void)snprintf(more, sizeof more, "of %s%s", progress->total_is_about ? "about " : "",
-                       total);
+        const bool about = progress->total_is_about && progress->step < progress->total;
+        (void)snprintf(more, sizeof more, "of %s%s", about ? "about " : "", total);
     }
     put_fact(out, "Step", step, more);
 }

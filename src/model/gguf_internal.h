@@ -22,9 +22,9 @@ const char *od_gguf_architecture(const struct od_spec *spec);
 /** Tensor of the divisors of rotary frequencies. */
 #define OD_GGUF_ROPE_DIVISORS "rope_freqs.weight"
 
-/** Put the keys that say how rotary frequencies are scaled. */
-void od_gguf_put_rope(const struct od_spec *spec, const char *architecture,
-                      struct od_gguf_keys *keys);
+/** Put the keys that say how rotary frequencies are scaled. OD_E_UNSUPPORTED for what files cannot say. */
+enum od_status od_gguf_put_rope(const struct od_spec *spec, const char *architecture,
+                                struct od_gguf_keys *keys, struct od_error *err) OD_MUST_CHECK;
 /** Read them; the divisors in the file must be those of a scaling of the kind llama3. */
 enum od_status od_gguf_read_rope(const struct od_gguf *gguf, const char *architecture,
                                  struct od_spec *spec, struct od_error *err) OD_MUST_CHECK;

@@ -240,7 +240,7 @@ static void put_window(const struct od_spec *spec, const char *architecture,
 enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, uint32_t type,
                                 struct od_gguf_keys *keys, struct od_error *err)
 {
-    const enum od_status status = check_family(spec, err);
+    enum od_status status = check_family(spec, err);
     if (status != OD_OK) {
         return status;
     }
@@ -268,9 +268,9 @@ enum od_status od_spec_put_gguf(const struct od_spec *spec, const char *name, ui
         put_key(keys, architecture, "rope.dimension_count", spec->head_dim);
     }
     put_key(keys, architecture, "vocab_size", spec->vocab);
-    od_gguf_put_rope(spec, architecture, keys);
+    status = od_gguf_put_rope(spec, architecture, keys, err);
     put_window(spec, architecture, keys);
-    return OD_OK;
+    return status;
 }
 
 // A whole number between 1 and max.

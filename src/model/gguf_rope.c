@@ -2,6 +2,10 @@
 //
 //   linear   keys ARCH.rope.scaling.type "linear" and ARCH.rope.scaling.factor; in old files only
 //            ARCH.rope.scale_linear, the factor
+//   yarn     type "yarn", factor, original_context_length (else context_length), yarn_beta_fast (else 32),
+//            yarn_beta_slow (else 1). The attention's factor is attn_factor (else 1) times
+//            A(1) / A(yarn_log_multiplier), with A(weight) = 1 + weight * ln(factor) / 10 and no divisor
+//            without that key
 //   llama3   tensor rope_freqs.weight [head size / 2]: what each frequency is divided by
 //
 // The tensor does not say what it was made from. Files that are written here say it, under keys that
@@ -25,6 +29,7 @@
 #include "formats/gguf.h"
 #include "model/gguf_internal.h"
 #include "model/spec.h"
+#include "model/spec_internal.h"
 
 enum { KEY_BYTES = 96, NUMBERS = 4, HALF_MAX = 512 };
 
@@ -39,21 +44,53 @@ static const double divisor_tolerance = 1e-5;
 static const char *const names[NUMBERS] = {"oneday.rope.factor", "oneday.rope.low",
                                            "oneday.rope.high", "oneday.rope.original"};
 
-void od_gguf_put_rope(const struct od_spec *spec, const char *architecture,
-                      struct od_gguf_keys *keys)
+static void put_number(struct od_gguf_keys *keys, const char *architecture, const char *name,
+                       double value)
 {
     char key[KEY_BYTES];
+    (void)snprintf(key, sizeof key, "%s.rope.scaling.%s", architecture, name);
+    od_gguf_put_f32(keys, key, (float)value);
+}
+
+static void put_yarn(const struct od_spec *spec, const char *architecture,
+                     struct od_gguf_keys *keys)
+{
+    char key[KEY_BYTES];
+    const double usual = od_spec_yarn_attention(spec->rope_factor, 1.0);
+    (void)snprintf(key, sizeof key, "%s.rope.scaling.original_context_length", architecture);
+    od_gguf_put_u32(keys, key, (uint32_t)spec->rope_original);
+    if (fabs(spec->rope_fast - OD_YARN_FAST) > 0 || fabs(spec->rope_slow - OD_YARN_SLOW) > 0) {
+        put_number(keys, architecture, "yarn_beta_fast", spec->rope_fast);
+        put_number(keys, architecture, "yarn_beta_slow", spec->rope_slow);
+    }
+    if (fabs(spec->rope_attention - usual) > 0) {
+        put_number(keys, architecture, "attn_factor", spec->rope_attention / usual);
+    }
+}
+
+enum od_status od_gguf_put_rope(const struct od_spec *spec, const char *architecture,
+                                struct od_gguf_keys *keys, struct od_error *err)
+{
+    char key[KEY_BYTES];
+    const bool yarn = spec->rope_scaling == OD_ROPE_YARN;
     const double numbers[NUMBERS] = {spec->rope_factor, spec->rope_low, spec->rope_high,
                                      spec->rope_original};
-    if (spec->rope_scaling == OD_ROPE_LINEAR) {
+    if (yarn && spec->rope_between) {
+        return od_fail(err, OD_E_UNSUPPORTED,
+                       "YaRN with 'truncate': false cannot be said in GGUF files");
+    }
+    if (yarn || spec->rope_scaling == OD_ROPE_LINEAR) {
         (void)snprintf(key, sizeof key, "%s.rope.scaling.type", architecture);
-        od_gguf_put_text(keys, key, "linear");
-        (void)snprintf(key, sizeof key, "%s.rope.scaling.factor", architecture);
-        od_gguf_put_f32(keys, key, (float)spec->rope_factor);
+        od_gguf_put_text(keys, key, yarn ? "yarn" : "linear");
+        put_number(keys, architecture, "factor", spec->rope_factor);
+    }
+    if (yarn) {
+        put_yarn(spec, architecture, keys);
     }
     for (int i = 0; i < NUMBERS && spec->rope_scaling == OD_ROPE_LLAMA3; i++) {
         od_gguf_put_f32(keys, names[i], (float)numbers[i]);
     }
+    return OD_OK;
 }
 
 void od_gguf_rope_divisors(const struct od_spec *spec, float *out)
@@ -65,14 +102,84 @@ void od_gguf_rope_divisors(const struct od_spec *spec, float *out)
     }
 }
 
-static enum od_status read_linear(const struct od_gguf *gguf, const char *architecture,
-                                  struct od_spec *spec, struct od_error *err)
+static enum od_status scaling_number(const struct od_gguf *gguf, const char *architecture,
+                                     const char *name, double usual, double *ret,
+                                     struct od_error *err)
+{
+    char key[KEY_BYTES];
+    (void)snprintf(key, sizeof key, "%s.rope.scaling.%s", architecture, name);
+    return od_gguf_number_or(gguf, key, usual, ret, err);
+}
+
+// Keys of YaRN that mean something else than what is computed here unless they say what is usual.
+static enum od_status check_switches(const struct od_gguf *gguf, const char *architecture,
+                                     struct od_error *err)
+{
+    static const char *const ones[] = {"yarn_ext_factor", "yarn_attn_factor"};
+    for (size_t i = 0; i < sizeof ones / sizeof ones[0]; i++) {
+        double number = 1;
+        const enum od_status status = scaling_number(gguf, architecture, ones[i], 1, &number, err);
+        if (status != OD_OK) {
+            return status;
+        }
+        if (number < 1 || number > 1) {
+            return od_fail(err, OD_E_UNSUPPORTED, "'%s': '%s.rope.scaling.%s' %g is not supported",
+                           od_gguf_name(gguf), architecture, ones[i], number);
+        }
+    }
+    return OD_OK;
+}
+
+static enum od_status read_yarn(const struct od_gguf *gguf, const char *architecture,
+                                struct od_spec *spec, struct od_error *err)
+{
+    double weight = 0;
+    double attention = 1;
+    const struct {
+        const char *name;
+        double usual;
+        double *to;
+    } numbers[] = {
+        {"original_context_length", (double)spec->max_positions, &spec->rope_original},
+        {"yarn_beta_fast", OD_YARN_FAST, &spec->rope_fast},
+        {"yarn_beta_slow", OD_YARN_SLOW, &spec->rope_slow},
+        {"attn_factor", 1, &attention},
+    };
+    enum od_status status =
+        scaling_number(gguf, architecture, "yarn_log_multiplier", 0, &weight, err);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && status == OD_OK; i++) {
+        status = scaling_number(gguf, architecture, numbers[i].name, numbers[i].usual,
+                                numbers[i].to, err);
+        if (status == OD_OK && !(*numbers[i].to > 0 && *numbers[i].to < 1e9)) {
+            return od_fail(err, OD_E_FORMAT, "'%s': '%s.rope.scaling.%s' %g must be positive",
+                           od_gguf_name(gguf), architecture, numbers[i].name, *numbers[i].to);
+        }
+    }
+    if (status == OD_OK && !(weight >= 0 && weight < 1e9)) {
+        status = od_fail(err, OD_E_FORMAT,
+                         "'%s': '%s.rope.scaling.yarn_log_multiplier' %g cannot be below 0",
+                         od_gguf_name(gguf), architecture, weight);
+    }
+    if (status == OD_OK) {
+        status = check_switches(gguf, architecture, err);
+    }
+    if (status != OD_OK) {
+        return status;
+    }
+    spec->rope_scaling = OD_ROPE_YARN;
+    spec->rope_attention = attention * od_spec_yarn_attention(spec->rope_factor, 1) /
+                           od_spec_yarn_attention(spec->rope_factor, weight);
+    return od_spec_check_yarn(spec, od_gguf_name(gguf), err);
+}
+
+// What the keys say: linear scaling, YaRN or none.
+static enum od_status read_keys(const struct od_gguf *gguf, const char *architecture,
+                                struct od_spec *spec, struct od_error *err)
 {
     char key[KEY_BYTES];
     const char *type = NULL;
     double factor = 0;
-    (void)snprintf(key, sizeof key, "%s.rope.scaling.factor", architecture);
-    enum od_status status = od_gguf_number_or(gguf, key, 0, &factor, err);
+    enum od_status status = scaling_number(gguf, architecture, "factor", 0, &factor, err);
     (void)snprintf(key, sizeof key, "%s.rope.scale_linear", architecture);
     if (status == OD_OK) {
         status = od_gguf_number_or(gguf, key, factor, &factor, err);
@@ -84,13 +191,17 @@ static enum od_status read_linear(const struct od_gguf *gguf, const char *archit
     if (status != OD_OK || strcmp(type, "none") == 0) {
         return status;
     }
-    if (strcmp(type, "linear") != 0 || !(factor > 0) || !isfinite(factor)) {
+    const bool yarn = strcmp(type, "yarn") == 0;
+    if ((!yarn && strcmp(type, "linear") != 0) || !(factor > 0 && factor < 1e9)) {
         return od_fail(err, OD_E_UNSUPPORTED,
                        "'%s': scaled positions of type '%.32s' with factor %g are not supported",
                        od_gguf_name(gguf), type, factor);
     }
-    spec->rope_scaling = OD_ROPE_LINEAR;
     spec->rope_factor = factor;
+    if (yarn) {
+        return read_yarn(gguf, architecture, spec, err);
+    }
+    spec->rope_scaling = OD_ROPE_LINEAR;
     return OD_OK;
 }
 
@@ -196,7 +307,7 @@ enum od_status od_gguf_read_rope(const struct od_gguf *gguf, const char *archite
     const struct od_gguf_tensor *tensor = od_gguf_find_tensor(gguf, OD_GGUF_ROPE_DIVISORS);
     float have[HALF_MAX];
     double numbers[NUMBERS] = {0};
-    enum od_status status = read_linear(gguf, architecture, spec, err);
+    enum od_status status = read_keys(gguf, architecture, spec, err);
     if (status != OD_OK || !tensor) {
         return status;
     }

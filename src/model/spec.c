@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "formats/json.h"
+#include "model/spec_internal.h"
 #include "ops/op.h"
 
 // A whole number between 1 and max.
@@ -105,74 +106,6 @@ static enum od_status activation_of(const json_t *config, const char *key, const
                    "%s: activation '%.60s' is not known: silu, gelu, gelu_new and "
                    "gelu_pytorch_tanh are",
                    where, text);
-}
-
-static enum od_status scaling_number(const json_t *scaling, const char *key, const char *where,
-                                     double *ret, struct od_error *err)
-{
-    const enum od_status status = od_json_number_or(scaling, key, where, 0.0, ret, err);
-    if (status == OD_OK && !(*ret > 0.0 && *ret < 1e9)) {
-        return od_fail(err, OD_E_FORMAT, "%s: 'rope_scaling' needs a positive '%s'", where, key);
-    }
-    return status;
-}
-
-// rope_scaling, or rope_parameters where newer files have both.
-static enum od_status scaling_of(const json_t *scaling, const char *where, struct od_spec *spec,
-                                 struct od_error *err)
-{
-    const char *type = NULL;
-    enum od_status status = od_json_text_or(scaling, "type", where, "default", &type, err);
-    if (status == OD_OK) {
-        status = od_json_text_or(scaling, "rope_type", where, type, &type, err);
-    }
-    if (status != OD_OK || strcmp(type, "default") == 0) {
-        return status;
-    }
-    if (strcmp(type, "linear") != 0 && strcmp(type, "llama3") != 0) {
-        return od_fail(
-            err, OD_E_UNSUPPORTED,
-            "%s: rotary positions scaled by '%.60s' are not known: linear and llama3 are", where,
-            type);
-    }
-    status = scaling_number(scaling, "factor", where, &spec->rope_factor, err);
-    spec->rope_scaling = OD_ROPE_LINEAR;
-    if (status == OD_OK && strcmp(type, "llama3") == 0) {
-        spec->rope_scaling = OD_ROPE_LLAMA3;
-        if ((status = scaling_number(scaling, "low_freq_factor", where, &spec->rope_low, err)) ==
-                OD_OK &&
-            (status = scaling_number(scaling, "high_freq_factor", where, &spec->rope_high, err)) ==
-                OD_OK) {
-            status = scaling_number(scaling, "original_max_position_embeddings", where,
-                                    &spec->rope_original, err);
-        }
-        if (status == OD_OK && !(spec->rope_high > spec->rope_low)) {
-            return od_fail(err, OD_E_FORMAT,
-                           "%s: 'high_freq_factor' must be above 'low_freq_factor'", where);
-        }
-    }
-    return status;
-}
-
-static enum od_status rope_of(const json_t *config, const char *where, struct od_spec *spec,
-                              struct od_error *err)
-{
-    const json_t *parameters = json_object_get(config, "rope_parameters");
-    const json_t *scaling = json_object_get(config, "rope_scaling");
-    enum od_status status =
-        od_json_number_or(config, "rope_theta", where, 10000.0, &spec->rope_theta, err);
-    if (status == OD_OK && json_is_object(parameters)) {
-        status = od_json_number_or(parameters, "rope_theta", where, spec->rope_theta,
-                                   &spec->rope_theta, err);
-    }
-    if (status == OD_OK && !(spec->rope_theta > 1.0 && spec->rope_theta < 1e12)) {
-        return od_fail(err, OD_E_FORMAT, "%s: 'rope_theta' must be above 1", where);
-    }
-    if (status == OD_OK && json_is_object(scaling)) {
-        return scaling_of(scaling, where, spec, err);
-    }
-    return status == OD_OK && json_is_object(parameters) ? scaling_of(parameters, where, spec, err)
-                                                         : status;
 }
 
 // A window below the context. Qwen's is off unless it is switched on, and lies behind some layers.
@@ -322,7 +255,7 @@ static enum od_status read_llama(const json_t *config, const char *where, struct
         (status = od_json_bool_or(config, "attention_bias", where, false, &bias, err)) != OD_OK ||
         (status = od_json_bool_or(config, "mlp_bias", where, false, &spec->mlp_bias, err)) !=
             OD_OK ||
-        (status = rope_of(config, where, spec, err)) != OD_OK ||
+        (status = od_spec_read_rope(config, where, spec, err)) != OD_OK ||
         (status = window_of(config, where, spec, err)) != OD_OK ||
         (status = llama_switches(config, where, err)) != OD_OK ||
         (status = check_layer_types(config, where, spec, err)) != OD_OK ||

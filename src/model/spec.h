@@ -5,7 +5,7 @@
  * Known families: llama, mistral, qwen2, qwen3, gpt2.
  *
  * @source Hugging Face transformers: LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, GPT2Config,
- *         and modeling_rope_utils (linear and llama3 scaling of rotary positions).
+ *         and modeling_rope_utils (linear, llama3 and yarn scaling of rotary positions).
  * @thread Re-entrant: no state outside the arguments.
  */
 #ifndef OD_MODEL_SPEC_H
@@ -28,7 +28,7 @@ enum {
 };
 
 /** How rotary frequencies are changed for longer contexts. */
-enum od_rope_scaling { OD_ROPE_PLAIN, OD_ROPE_LINEAR, OD_ROPE_LLAMA3 };
+enum od_rope_scaling { OD_ROPE_PLAIN, OD_ROPE_LINEAR, OD_ROPE_LLAMA3, OD_ROPE_YARN };
 
 /** Zero stands for what Llama has. */
 struct od_spec {
@@ -54,15 +54,19 @@ struct od_spec {
     int64_t window_from;  ///< first layer that has the window
     double rope_theta;
     enum od_rope_scaling rope_scaling;
-    double rope_factor;    ///< scaling: by how much,
-    double rope_low;       ///< llama3: low_freq_factor,
-    double rope_high;      ///< high_freq_factor,
-    double rope_original;  ///< original_max_position_embeddings
-    double init_std;       ///< initializer_range
-    bool tied;             ///< the head is the embedding table
-    bool head_copied;      ///< it is one of its own that files do not have: it starts as that table
-    int32_t bos;           ///< -1: none
-    int32_t eos;           ///< -1: none
+    double rope_factor;     ///< scaling: by how much,
+    double rope_low;        ///< llama3: low_freq_factor,
+    double rope_high;       ///< high_freq_factor,
+    double rope_original;   ///< llama3, yarn: original_max_position_embeddings
+    double rope_fast;       ///< yarn: beta_fast, turns in the original context: as many are kept,
+    double rope_slow;       ///< beta_slow, as few are stretched,
+    double rope_attention;  ///< what cosines and sines are multiplied by,
+    bool rope_between;      ///< the border lies between two pairs (truncate: false)
+    double init_std;        ///< initializer_range
+    bool tied;              ///< the head is the embedding table
+    bool head_copied;  ///< it is one of its own that files do not have: it starts as that table
+    int32_t bos;       ///< -1: none
+    int32_t eos;       ///< -1: none
 };
 
 /**
@@ -83,7 +87,7 @@ void od_spec_untie(struct od_spec *spec);
 double od_spec_rope_frequency(const struct od_spec *spec, int64_t index);
 
 /** cos and sin of each position's angles, the spec's scaling applied: [positions, D], D/2 cosines then
- *  D/2 sines a row. */
+ *  D/2 sines a row. YaRN's factor of the attention is in them. */
 void od_spec_rope_table(const struct od_spec *spec, int64_t positions, float *table);
 
 /** Number of weights; the tied head counts once. */

@@ -1,7 +1,6 @@
 // config.json for a model that was trained here, and what follows from a spec.
 
 #include <jansson.h>
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/status.h"
 #include "formats/json.h"
 #include "model/spec.h"
+#include "model/spec_internal.h"
 #include "ops/op.h"
 
 static const struct {
@@ -57,24 +57,6 @@ static enum od_status put_eps(struct od_json_writer *w, const char *key, float e
     return status;
 }
 
-static void put_rope(struct od_json_writer *w, const struct od_spec *spec)
-{
-    od_json_member_number(w, "rope_theta", spec->rope_theta);
-    if (spec->rope_scaling == OD_ROPE_PLAIN) {
-        return;
-    }
-    od_json_key(w, "rope_scaling");
-    od_json_object_begin(w);
-    od_json_member_text(w, "rope_type", spec->rope_scaling == OD_ROPE_LINEAR ? "linear" : "llama3");
-    od_json_member_number(w, "factor", spec->rope_factor);
-    if (spec->rope_scaling == OD_ROPE_LLAMA3) {
-        od_json_member_number(w, "low_freq_factor", spec->rope_low);
-        od_json_member_number(w, "high_freq_factor", spec->rope_high);
-        od_json_member_int(w, "original_max_position_embeddings", (int64_t)spec->rope_original);
-    }
-    od_json_object_end(w);
-}
-
 static void put_window(struct od_json_writer *w, const struct od_spec *spec)
 {
     const bool qwen = strncmp(spec->family, "qwen", 4) == 0;
@@ -107,7 +89,7 @@ static enum od_status put_llama(struct od_json_writer *w, const struct od_spec *
     od_json_member_int(w, "max_position_embeddings", spec->max_positions);
     od_json_member_text(w, "hidden_act", activation_name(spec));
     const enum od_status status = put_eps(w, "rms_norm_eps", spec->norm_eps, err);
-    put_rope(w, spec);
+    od_spec_put_rope(w, spec);
     put_window(w, spec);
     od_json_member_number(w, "initializer_range", spec->init_std);
     od_json_member_bool(w, "attention_bias", spec->qkv_bias && spec->out_bias);
@@ -176,46 +158,8 @@ int64_t od_spec_parameters(const struct od_spec *spec)
            spec->layers * layer + norm;
 }
 
-// Wave lengths beyond the original context are stretched, short ones kept, those between blended.
-static double llama3_frequency(const struct od_spec *spec, double frequency)
-{
-    const double length = 2.0 * 3.14159265358979323846 / frequency;
-    if (length < spec->rope_original / spec->rope_high) {
-        return frequency;
-    }
-    if (length > spec->rope_original / spec->rope_low) {
-        return frequency / spec->rope_factor;
-    }
-    const double smooth =
-        (spec->rope_original / length - spec->rope_low) / (spec->rope_high - spec->rope_low);
-    return (1.0 - smooth) * frequency / spec->rope_factor + smooth * frequency;
-}
-
 void od_spec_untie(struct od_spec *spec)
 {
     spec->head_copied = spec->head_copied || spec->tied;
     spec->tied = false;
-}
-
-double od_spec_rope_frequency(const struct od_spec *spec, int64_t index)
-{
-    const double frequency = pow(spec->rope_theta, -2.0 * (double)index / (double)spec->head_dim);
-    switch (spec->rope_scaling) {
-    case OD_ROPE_LINEAR: return frequency / spec->rope_factor;
-    case OD_ROPE_LLAMA3: return llama3_frequency(spec, frequency);
-    case OD_ROPE_PLAIN: break;
-    }
-    return frequency;
-}
-
-void od_spec_rope_table(const struct od_spec *spec, int64_t positions, float *table)
-{
-    const int32_t half = spec->head_dim / 2;
-    for (int32_t i = 0; i < half; i++) {
-        const double frequency = od_spec_rope_frequency(spec, i);
-        for (int64_t p = 0; p < positions; p++) {
-            table[p * spec->head_dim + i] = (float)cos((double)p * frequency);
-            table[p * spec->head_dim + half + i] = (float)sin((double)p * frequency);
-        }
-    }
 }

@@ -31,7 +31,9 @@ static void regex_free(void *memory, void *unused)
 
 static const char white_space[] =
     "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}";
-static const char word[] = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+static const char word[] =
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
+    "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}";
 
 // Append what stands for the escape \c; false when it stays as it is.
 static bool put_escape(struct od_buf *out, char c, bool in_class)
@@ -101,7 +103,7 @@ enum od_status od_regex_compile(const char *pattern, size_t size, struct od_rege
     struct od_buf translated;
     int code = 0;
     PCRE2_SIZE at = 0;
-    od_buf_init(&translated, (size_t)OD_REGEX_MAX_BYTES * 64);
+    od_buf_init(&translated, (size_t)OD_REGEX_MAX_BYTES * 128);
     if (size > OD_REGEX_MAX_BYTES) {
         status = od_fail(err, OD_E_LIMIT, "a pattern of %zu bytes is longer than %d", size,
                          (int)OD_REGEX_MAX_BYTES);

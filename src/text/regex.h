@@ -4,7 +4,7 @@
  *
  * The files' expressions are written for Oniguruma. They are read as UTF-8 with Unicode
  * properties, `^` and `$` match at every line; `\s`, `\S` and `\w` are rewritten to
- * Unicode's White_Space and to letters, marks, decimal digits and connectors, because
+ * Unicode's White_Space and to letters, marks, digits, connectors and some numbers and signs, because
  * PCRE2's own sets differ from Oniguruma's by a few characters.
  *
  * @thread Re-entrant: one expression may be used from many threads, each with its own od_match.

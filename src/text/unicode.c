@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "text/unicode_tables.h"
 
 // One code point of valid UTF-8; a broken byte counts as U+FFFD, so that loops always move on.
 static size_t next_code(const char *text, size_t size, uint32_t *ret_code)
@@ -36,6 +37,23 @@ static bool is_ascii(const char *text, size_t size)
     return true;
 }
 
+static bool is_in(const uint32_t (*ranges)[2], size_t count, uint32_t code)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (code > ranges[middle][1]) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < count && code >= ranges[low][0];
+}
+
+#define IS_IN(ranges, code) is_in((ranges), sizeof(ranges) / sizeof((ranges)[0]), (code))
+
 static utf8proc_option_t form_options(enum od_normal_form form)
 {
     unsigned options = UTF8PROC_STABLE;
@@ -46,8 +64,9 @@ static utf8proc_option_t form_options(enum od_normal_form form)
     return (utf8proc_option_t)options;
 }
 
-enum od_status od_unicode_normalize(const char *text, size_t size, enum od_normal_form form,
-                                    struct od_buf *out, struct od_error *err)
+// By utf8proc's tables.
+static enum od_status normalize_part(const char *text, size_t size, enum od_normal_form form,
+                                     struct od_buf *out, struct od_error *err)
 {
     if (is_ascii(text, size)) {
         od_buf_append(out, text, size);
@@ -75,6 +94,51 @@ enum od_status od_unicode_normalize(const char *text, size_t size, enum od_norma
     return OD_OK;
 }
 
+// What the reference's tables do not have is taken as it is, and nothing is moved or joined over it.
+enum od_status od_unicode_normalize(const char *text, size_t size, enum od_normal_form form,
+                                    struct od_buf *out, struct od_error *err)
+{
+    enum od_status status = OD_OK;
+    size_t from = 0;
+    if (is_ascii(text, size)) {
+        od_buf_append(out, text, size);
+        return OD_OK;
+    }
+    for (size_t at = 0; status == OD_OK && at < size;) {
+        uint32_t code;
+        const size_t length = next_code(text + at, size - at, &code);
+        if (code >= unicode_untouched[0][0] && IS_IN(unicode_untouched, code)) {
+            status = normalize_part(text + from, at - from, form, out, err);
+            od_buf_append(out, text + at, length);
+            from = at + length;
+        }
+        at += length;
+    }
+    return status == OD_OK ? normalize_part(text + from, size - from, form, out, err) : status;
+}
+
+// The lower case of a character that has one of one character.
+static uint32_t lower_of(uint32_t code)
+{
+    size_t low = 0;
+    size_t high = sizeof unicode_lower_pairs / sizeof unicode_lower_pairs[0];
+    const size_t count = high;
+    if (code < unicode_lower_pairs[0][0]) {
+        return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+    }
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (unicode_lower_pairs[middle][0] < code) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < count && unicode_lower_pairs[low][0] == code
+               ? unicode_lower_pairs[low][1]
+               : (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+}
+
 void od_unicode_lower(const char *text, size_t size, struct od_buf *out)
 {
     for (size_t at = 0; at < size;) {
@@ -83,15 +147,9 @@ void od_unicode_lower(const char *text, size_t size, struct od_buf *out)
         if (code == 0x130) {
             od_buf_puts(out, "i\xCC\x87");  // the one lower case of two characters
         } else {
-            put_code(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code));
+            put_code(out, lower_of(code));
         }
     }
-}
-
-static bool is_mark(utf8proc_category_t category)
-{
-    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
-           category == UTF8PROC_CATEGORY_ME;
 }
 
 void od_unicode_strip_marks(const char *text, size_t size, struct od_buf *out)
@@ -99,7 +157,7 @@ void od_unicode_strip_marks(const char *text, size_t size, struct od_buf *out)
     for (size_t at = 0; at < size;) {
         uint32_t code;
         const size_t length = next_code(text + at, size - at, &code);
-        if (code < 0x80 || !is_mark(utf8proc_category((utf8proc_int32_t)code))) {
+        if (code < 0x80 || !IS_IN(unicode_mark, code)) {
             od_buf_append(out, text + at, length);
         }
         at += length;
@@ -115,44 +173,27 @@ bool od_unicode_is_white(uint32_t code)
 
 bool od_unicode_is_number(uint32_t code)
 {
-    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
-    return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL ||
-           category == UTF8PROC_CATEGORY_NO;
+    return IS_IN(unicode_number, code);
 }
 
 bool od_unicode_is_punctuation(uint32_t code)
 {
-    if (code < 0x80) {
-        return (code >= 0x21 && code <= 0x2F) || (code >= 0x3A && code <= 0x40) ||
-               (code >= 0x5B && code <= 0x60) || (code >= 0x7B && code <= 0x7E);
-    }
-    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
-    return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+    return IS_IN(unicode_punctuation, code);
 }
 
 bool od_unicode_is_other(uint32_t code)
 {
-    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
-    return category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO;
+    return code == 0 || IS_IN(unicode_other, code);
 }
 
 bool od_unicode_is_nonspacing(uint32_t code)
 {
-    return code >= 0x80 && utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_MN;
+    return code >= 0x80 && IS_IN(unicode_nonspacing, code);
 }
 
 bool od_unicode_is_word(uint32_t code)
 {
-    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
-    // Circled and squared Latin letters are symbols that count as alphabetic.
-    const bool letter_symbol =
-        (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
-        (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
-    const bool joiner = code == 0x200C || code == 0x200D;
-    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
-           is_mark(category) || category == UTF8PROC_CATEGORY_ND ||
-           category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_PC || letter_symbol ||
-           joiner;
+    return IS_IN(unicode_word, code);
 }
 
 size_t od_unicode_grapheme(const char *text, size_t size)

@@ -2,10 +2,13 @@
  * @file
  * What the tokenizers ask of Unicode: normal forms, lower case, accents, kinds of characters.
  *
- * Tables come from utf8proc. All texts are valid UTF-8.
+ * Each function does what the same step of Hugging Face's tokenizers (0.23.3) does, whose libraries each
+ * have a version of Unicode of their own: sets of code points are tables made from it, normal forms and
+ * graphemes come from utf8proc but for code points that the reference does not know. All texts are valid
+ * UTF-8.
  *
  * @source The Unicode Standard, annexes 15 (normal forms), 29 (graphemes) and 44
- *         (properties).
+ *         (properties); tests/oracle/text_unicode.py.
  * @thread Re-entrant: no state outside the arguments.
  */
 #ifndef OD_TEXT_UNICODE_H
@@ -25,18 +28,19 @@ enum od_status od_unicode_normalize(const char *text, size_t size, enum od_norma
                                     struct od_buf *out, struct od_error *err) OD_MUST_CHECK;
 /** Append `text` in lower case, each character by itself (no final sigma). */
 void od_unicode_lower(const char *text, size_t size, struct od_buf *out);
-/** Append `text` without its combining marks (categories Mn, Mc, Me). */
+/** Append `text` without its combining marks, as StripAccents (categories Mn, Mc, Me). */
 void od_unicode_strip_marks(const char *text, size_t size, struct od_buf *out);
 
 /** Property White_Space. */
 bool od_unicode_is_white(uint32_t code);
-/** Categories Nd, Nl, No. */
+/** Numeric, as Digits sees it: categories Nd, Nl, No. */
 bool od_unicode_is_number(uint32_t code);
-/** ASCII punctuation and symbols, and categories P*. */
+/** As Punctuation sees it: ASCII punctuation and symbols, and categories P* of Unicode 8. */
 bool od_unicode_is_punctuation(uint32_t code);
-/** Categories Cc, Cf, Cs, Co: control and format characters, surrogates, private use. */
+/** What BertNormalizer removes when it cleans, but for tab and line ends: control and format characters,
+ *  private use, U+FFFD. */
 bool od_unicode_is_other(uint32_t code);
-/** Category Mn. */
+/** What BertNormalizer removes as an accent: category Mn of Unicode 8. */
 bool od_unicode_is_nonspacing(uint32_t code);
 /** `\w` of Rust's regular expressions: alphabetic, marks, decimal digits, connectors, joiners. */
 bool od_unicode_is_word(uint32_t code);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "data/dataset.h"
 #include "device/cuda/cuda.h"
 #include "model/program.h"
@@ -375,26 +376,28 @@ static void tell_data(const struct run *run)
 {
     for (size_t i = 0; i < run->recipe.dataset_count; i++) {
         const struct od_dataset_counts *c = &run->session.dataset.counts[i];
-        od_log(OD_LOG_INFO, "data '%s': %lld rows, %lld kept", run->recipe.datasets[i].path,
-               (long long)c->rows, (long long)c->kept);
+        od_log(OD_LOG_INFO, "data '%s': %lld row%s, %lld kept", run->recipe.datasets[i].path,
+               (long long)c->rows, od_plural(c->rows), (long long)c->kept);
         if (c->too_long + c->empty + c->invalid_utf8 > 0) {
             od_log(OD_LOG_WARNING,
-                   "'%s': %lld rows longer than %lld tokens, %lld empty, %lld with invalid UTF-8",
-                   run->recipe.datasets[i].path, (long long)c->too_long,
+                   "'%s': %lld row%s longer than %lld tokens, %lld empty, %lld with invalid UTF-8",
+                   run->recipe.datasets[i].path, (long long)c->too_long, od_plural(c->too_long),
                    (long long)run->recipe.sequence_len, (long long)c->empty,
                    (long long)c->invalid_utf8);
         }
     }
     if (run->session.validation.count > 0) {
-        od_log(OD_LOG_INFO, "%lld documents are held out for evaluation",
-               (long long)run->session.validation.count);
+        const int64_t count = run->session.validation.count;
+        od_log(OD_LOG_INFO, "%lld document%s held out for evaluation", (long long)count,
+               count == 1 ? " is" : "s are");
     }
-    od_log(OD_LOG_INFO, "%lld documents, %lld packs of %lld tokens (%.1f %% full), %lld steps",
-           (long long)run->session.dataset.count, (long long)run->session.packs.count,
+    od_log(OD_LOG_INFO, "%lld document%s, %lld pack%s of %lld tokens (%.1f %% full), %lld step%s",
+           (long long)run->session.dataset.count, od_plural(run->session.dataset.count),
+           (long long)run->session.packs.count, od_plural(run->session.packs.count),
            (long long)run->recipe.sequence_len,
            100.0 * (double)run->session.packs.tokens /
                ((double)run->session.packs.count * (double)run->recipe.sequence_len),
-           (long long)run->session.total_steps);
+           (long long)run->session.total_steps, od_plural(run->session.total_steps));
 }
 
 static enum od_status open_session(struct run *run, struct od_error *err)
@@ -485,7 +488,7 @@ static enum od_status open_files(struct run *run, bool *ret_resumed, struct od_e
     struct od_buf recipe;
     struct od_buf lock;
     char path[OD_PATH_MAX_BYTES];
-    double logged_s = 0.0;
+    struct od_run_log_past past = {0};
     enum od_status status;
     od_buf_init(&recipe, RECIPE_TEXT_MAX_BYTES);
     od_buf_init(&lock, LOCK_TEXT_MAX_BYTES);
@@ -496,11 +499,12 @@ static enum od_status open_files(struct run *run, bool *ret_resumed, struct od_e
          (status = restore(run, &recipe, &lock, ret_resumed, err)) != OD_OK) ||
         (status = write_inputs(run, &recipe, &lock, err)) != OD_OK ||
         (status = od_path_join(path, run->options->run_dir, "log.jsonl", err)) != OD_OK ||
-        (status = od_run_log_open(&run->log, path, run->session.place.step, &logged_s, err)) !=
-            OD_OK) {
+        (status = od_run_log_open(&run->log, path, run->session.place.step, &past, err)) != OD_OK) {
         goto done;
     }
-    run->budget.before_s = logged_s > run->state.elapsed_s ? logged_s : run->state.elapsed_s;
+    run->budget.before_s =
+        past.elapsed_s > run->state.elapsed_s ? past.elapsed_s : run->state.elapsed_s;
+    run->last_loss = past.loss;
     if (run->options->tensorboard || run->recipe.use_tensorboard) {
         const int64_t next = run->options->resume ? run->session.place.step + 1 : 0;
         status = od_run_board_open(&run->board, run->options->run_dir, next, err);
@@ -518,7 +522,7 @@ static enum od_status begin(struct run *run, bool *ret_resumed, struct od_error 
     struct od_session *session = &run->session;
     char plan[24];
     enum od_status status;
-    if ((status = od_run_dir_check(options->run_dir, err)) != OD_OK ||
+    if ((status = od_run_dir_check(options->run_dir, options->resume, err)) != OD_OK ||
         (status = open_session(run, err)) != OD_OK ||
         (status = od_export_possible(session, err)) != OD_OK ||
         (status = check_disk(run, err)) != OD_OK ||

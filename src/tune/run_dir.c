@@ -14,7 +14,21 @@
 #include "base/log.h"
 #include "base/status.h"
 
-enum od_status od_run_dir_check(const char *run_dir, struct od_error *err)
+// A new run wants a folder without one.
+static enum od_status check_new(const char *run_dir, bool resume, struct od_error *err)
+{
+    char path[OD_PATH_MAX_BYTES];
+    const enum od_status status = od_path_join(path, run_dir, "recipe.yaml", err);
+    if (status == OD_OK && !resume && od_path_exists(path)) {
+        return od_fail(err, OD_E_REFUSED,
+                       "'%s' holds a run already: go on with --resume, or choose another folder "
+                       "with -o",
+                       run_dir);
+    }
+    return status;
+}
+
+enum od_status od_run_dir_check(const char *run_dir, bool resume, struct od_error *err)
 {
     char path[OD_PATH_MAX_BYTES];
     (void)snprintf(path, sizeof path, "%s", run_dir);
@@ -30,10 +44,11 @@ enum od_status od_run_dir_check(const char *run_dir, struct od_error *err)
         return od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s' is no folder", run_dir,
                        path);
     }
-    return access(path, W_OK | X_OK) == 0
-               ? OD_OK
-               : od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s': %s", run_dir, path,
-                         strerror(errno));
+    if (access(path, W_OK | X_OK) != 0) {
+        return od_fail(err, OD_E_IO, "cannot write the run to '%s': '%s': %s", run_dir, path,
+                       strerror(errno));
+    }
+    return check_new(run_dir, resume, err);
 }
 
 // One process at a time: the kernel takes the lock back when the process ends, however it ends.
@@ -97,20 +112,12 @@ static enum od_status sweep(const char *folder, struct od_error *err)
 enum od_status od_run_dir_open(struct od_run_dir *dir, const char *run_dir, bool resume,
                                struct od_error *err)
 {
-    char path[OD_PATH_MAX_BYTES];
     enum od_status status = od_path_join(dir->checkpoints, run_dir, "checkpoints", err);
     if (status != OD_OK || (status = od_dir_make(dir->checkpoints, err)) != OD_OK ||
         (status = take(dir, run_dir, err)) != OD_OK) {
         return status;
     }
-    status = od_path_join(path, run_dir, "recipe.yaml", err);
-    if (status == OD_OK && !resume && od_path_exists(path)) {
-        return od_fail(err, OD_E_REFUSED,
-                       "'%s' holds a run already: go on with --resume, or choose another folder "
-                       "with -o",
-                       run_dir);
-    }
-    if (status == OD_OK) {
+    if ((status = check_new(run_dir, resume, err)) == OD_OK) {
         status = sweep(run_dir, err);
     }
     return status == OD_OK ? sweep(dir->checkpoints, err) : status;

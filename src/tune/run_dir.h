@@ -18,8 +18,10 @@ struct od_run_dir {
     int busy_fd;  ///< private: process.lock
 };
 
-/** Before anything is loaded: OD_E_IO when `run_dir` could not be written. */
-enum od_status od_run_dir_check(const char *run_dir, struct od_error *err) OD_MUST_CHECK;
+/** Before anything is loaded: OD_E_IO when `run_dir` could not be written, OD_E_REFUSED when a new run
+ *  finds one there. */
+enum od_status od_run_dir_check(const char *run_dir, bool resume,
+                                struct od_error *err) OD_MUST_CHECK;
 /**
  * Make the folder where it is absent, hold it for this process, and remove what a killed process left
  * half-written. A new run wants a folder without one.

@@ -19,8 +19,8 @@
 
 enum { LOG_MAX_BYTES = 1 << 30, LINE_MAX_BYTES = 1 << 16 };
 
-// What of the text is kept, and the time that all of it knows of.
-static size_t scan(const char *text, size_t size, int64_t step, double *elapsed_s)
+// What of the text is kept, and what it tells.
+static size_t scan(const char *text, size_t size, int64_t step, struct od_run_log_past *past)
 {
     size_t keep = 0;
     bool kept = true;
@@ -33,8 +33,10 @@ static size_t scan(const char *text, size_t size, int64_t step, double *elapsed_
         }
         const double seconds =
             json_number_value(json_object_get(json_object_get(line, "t"), "elapsed_s"));
-        *elapsed_s = seconds > *elapsed_s ? seconds : *elapsed_s;
+        past->elapsed_s = seconds > past->elapsed_s ? seconds : past->elapsed_s;
         kept = kept && json_integer_value(json_object_get(line, "step")) <= step;
+        const json_t *loss = json_object_get(line, "loss");
+        past->loss = kept && loss ? json_number_value(loss) : past->loss;
         json_decref(line);
         at = (size_t)(end - text) + 1;
         keep = kept ? at : keep;
@@ -42,7 +44,8 @@ static size_t scan(const char *text, size_t size, int64_t step, double *elapsed_
     return keep;
 }
 
-static enum od_status cut(const char *path, int64_t step, double *elapsed_s, struct od_error *err)
+static enum od_status cut(const char *path, int64_t step, struct od_run_log_past *past,
+                          struct od_error *err)
 {
     char *text = NULL;
     size_t size = 0;
@@ -51,7 +54,7 @@ static enum od_status cut(const char *path, int64_t step, double *elapsed_s, str
     }
     enum od_status status = od_file_read(path, LOG_MAX_BYTES, &text, &size, err);
     if (status == OD_OK) {
-        const size_t keep = scan(text, size, step, elapsed_s);
+        const size_t keep = scan(text, size, step, past);
         status = od_file_write(path, text, keep, err);
     }
     od_free(text);
@@ -59,10 +62,10 @@ static enum od_status cut(const char *path, int64_t step, double *elapsed_s, str
 }
 
 enum od_status od_run_log_open(struct od_run_log *log, const char *path, int64_t step,
-                               double *ret_elapsed_s, struct od_error *err)
+                               struct od_run_log_past *ret_past, struct od_error *err)
 {
-    double elapsed_s = 0.0;
-    const enum od_status status = cut(path, step, &elapsed_s, err);
+    struct od_run_log_past past = {0};
+    const enum od_status status = cut(path, step, &past, err);
     if (status != OD_OK) {
         return status;
     }
@@ -71,7 +74,7 @@ enum od_status od_run_log_open(struct od_run_log *log, const char *path, int64_t
     if (log->fd < 0) {
         return od_fail(err, OD_E_IO, "cannot write '%s': %s", path, strerror(errno));
     }
-    *ret_elapsed_s = elapsed_s;
+    *ret_past = past;
     return OD_OK;
 }
 

@@ -35,12 +35,19 @@ struct od_run_log_times {
     double elapsed_s;  ///< of the run
 };
 
+/** What a log tells of the steps that were done before. */
+struct od_run_log_past {
+    double elapsed_s;  ///< the largest of all lines, those that are cut off too
+    double loss;       ///< of the last step that is kept; 0: there is none
+};
+
 /**
  * Keep the lines up to `step` (what a killed process wrote behind its last checkpoint will be done
- * again), then open. *ret_elapsed_s is the largest `elapsed_s` of all lines, those cut off too.
+ * again), then open.
  */
 enum od_status od_run_log_open(struct od_run_log *log, const char *path, int64_t step,
-                               double *ret_elapsed_s, struct od_error *err) OD_MUST_CHECK;
+                               struct od_run_log_past *ret_past,
+                               struct od_error *err) OD_MUST_CHECK;
 void od_run_log_close(struct od_run_log *log);
 /** Append the line of a step; the weights' hash goes in every `hash_steps` steps (0: never). */
 enum od_status od_run_log_step(const struct od_run_log *log, const struct od_session *session,

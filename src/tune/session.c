@@ -46,6 +46,12 @@ static enum od_status read_spec(const struct od_recipe *recipe, struct od_spec *
     if (od_gguf_is_path(recipe->base_model)) {
         return od_spec_read_gguf(recipe->base_model, ret, err);
     }
+    if (!od_path_exists(recipe->base_model)) {
+        return od_fail(err, OD_E_NOT_FOUND,
+                       "base_model: there is no folder or GGUF file '%s'; nothing is downloaded "
+                       "here: fetch the model (hf download NAME --local-dir DIR) and give DIR",
+                       recipe->base_model);
+    }
     const enum od_status status = od_path_join(path, recipe->base_model, "config.json", err);
     return status == OD_OK ? od_spec_read(path, ret, err) : status;
 }

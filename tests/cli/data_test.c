@@ -70,7 +70,8 @@ static void inspect(void **state)
                    "  duplicates       1\n"
                    "  members  input          text    in 4 rows, 0 empty, up to 2 bytes\n"
                    "           output         text    in 4 rows, 1 empty, up to 3 bytes\n"
-                   "           id             number  in 1 rows, 0 empty\n",
+                   "           id             number  in 1 row, 0 empty\n"
+                   "  tokens           not counted: give --tokenizer MODEL, or a recipe\n",
                    path);
     printed(program_run("data", "inspect", path), expected);
     struct program program =
@@ -108,7 +109,8 @@ static void preview(void **state)
                             "\"assistant\", \"content\": \"c\"}]}\n");
     char expected[OD_PATH_MAX_BYTES + 1024];
     (void)snprintf(expected, sizeof expected,
-                   "%s:4, row 3\n"
+                   "%s:4, row 3: 5 tokens, 3 of them learned\n"
+                   "  place      id  loss     text\n"
                    "      0       4  -        \"<s>\"\n"
                    "      1       2  -        \"ab\"\n"
                    "      2       3  learned  \"c\"\n"
@@ -122,7 +124,8 @@ static void preview(void **state)
     printed(program_run("data", "preview", path, "--row", "2", "--tokenizer", model), expected);
     // The model's own template: "ab" and "a", behind which "c" stands.
     (void)snprintf(expected, sizeof expected,
-                   "%s:1, row 0\n"
+                   "%s:1, row 0: 5 tokens, 2 of them learned\n"
+                   "  place      id  loss     text\n"
                    "      0       4  -        \"<s>\"\n"
                    "      1       2  -        \"ab\"\n"
                    "      2       0  -        \"a\"\n"
@@ -169,6 +172,13 @@ static void refuses(void **state)
                          "say with --type what its rows are");
     program_assert_usage(program_run("data", "inspect", "a.yaml", path), "a recipe stands alone");
     program_assert_usage(program_run("data", "inspect", "/nonexistent.jsonl"), "there is no file");
+    // Names of models and data sets that lie elsewhere, as recipes of other programs have them.
+    const char *recipe_path =
+        put(model, "hub.yml", "base_model: some/model\ndatasets:\n  - {path: a/b, type: alpaca}\n");
+    program_assert_usage(program_run("data", "inspect", recipe_path),
+                         "some/model'; nothing is downloaded here: fetch the model");
+    program_assert_usage(program_run("data", "inspect", "some/rows"),
+                         "nothing is downloaded here: fetch a data set");
 }
 
 int main(void)

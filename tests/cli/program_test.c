@@ -110,6 +110,19 @@ static bool help_lists(const char *text, const char *name)
     return false;
 }
 
+// No line is longer than a terminal is wide, but an example, which starts with blanks.
+static void assert_narrow(const char *text)
+{
+    for (const char *line = text; *line;) {
+        const size_t size = strcspn(line, "\n");
+        const bool example = strncmp(line, "    oneday", 10) == 0;
+        if (size > 79 && !example) {
+            fail_msg("a line of %zu bytes: %.*s", size, (int)size, line);
+        }
+        line += size + (line[size] == '\n');
+    }
+}
+
 static void every_command_has_help(void **state)
 {
     (void)state;
@@ -123,6 +136,7 @@ static void every_command_has_help(void **state)
         assert_int_equal(program.exit_code, 0);
         assert_string_equal(program.err, "");
         assert_memory_equal(program.out, usage, strlen(usage));
+        assert_narrow(program.out);
         const char *const shared[] = {"help", "json", "device", "threads", "quiet", "verbose"};
         for (size_t j = 0; j < sizeof shared / sizeof shared[0]; j++) {
             if (!help_lists(program.out, shared[j])) {

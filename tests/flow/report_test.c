@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "flow/chart.h"
 #include "flow/report_log.h"
 #include "support.h"
@@ -288,6 +289,21 @@ static void axes(void **state)
     has(od_buf_text(&out), ">3.0</text>");
     assert_null(strstr(od_buf_text(&out), "nan"));
     assert_null(strstr(od_buf_text(&out), "inf"));
+    // The last number of an axis is not cut off: half of its digits fit between it and the edge at 420.
+    const double steps[] = {1.0, 500.0};
+    od_buf_reset(&out);
+    series.x = steps;
+    od_chart_lines(&out, &chart);
+    const char *last = strstr(od_buf_text(&out), ">500</text>");
+    assert_non_null(last);
+    while (strncmp(last, "<text x=\"", 9) != 0) {
+        last--;
+    }
+    double place = 0;
+    char number[16];
+    (void)snprintf(number, sizeof number, "%.*s", (int)strcspn(last + 9, "\""), last + 9);
+    assert_true(od_parse_double(number, &place));
+    assert_true(place > 400 && place <= 420 - 1.5 * 7);
     od_buf_release(&out);
 }
 

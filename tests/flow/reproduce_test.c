@@ -190,7 +190,8 @@ static void what_is_no_part_of_the_run_is_refused(void **state)
     assert_int_equal(result.steps, 12);
     assert_int_equal(again(13, 13, 1, &result, &err), OD_E_ARGUMENT);
     const struct od_reproduce_options options = {.run_dir = world, .threads = 1};
-    assert_int_not_equal(od_reproduce(&options, &result, &err), OD_OK);
+    assert_int_equal(od_reproduce(&options, &result, &err), OD_E_NOT_FOUND);
+    assert_non_null(strstr(err.message, "is no run directory"));
 }
 
 int main(void)

@@ -289,6 +289,9 @@ static void silence(void **state)
     length.max_steps = STEPS;
     assert_false(part_has(&live, &length, 1e9 + 90.0, "Silent"));
     assert_false(part_has(&live, &length, 1e9, "Ends at"));
+    assert_true(part_has(&live, &length, 1e9, "class=\"done\"><dt>Last step at</dt>"));
+    length.max_steps = STEPS + 1;
+    assert_false(part_has(&live, &length, 1e9, "class=\"done\""));
     od_report_log_release(&live.log);
     od_buf_release(&text);
 }

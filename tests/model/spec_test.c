@@ -1,6 +1,6 @@
 // Goal: a config.json means what it means to transformers, also where it leaves keys out or says null.
-// Method: files and what transformers makes of them (tests/oracle/config_defaults.py); each is read, and
-// read again after it was written here.
+// Method: files and what transformers makes of them (tests/oracle/config_defaults.py, and yarn.py with the
+// digits of float64); each is read, and read again after it was written here.
 
 #include "model/spec.h"
 
@@ -135,8 +135,87 @@ static void as_transformers(void **state)
     json_decref(record);
 }
 
+static double entry(const json_t *list, int64_t index)
+{
+    return json_number_value(json_array_get(list, (size_t)index));
+}
+
+// Frequencies, the attention's factor and the table's rows at some positions; NULL where all are the same.
+static const char *yarn_difference(const struct od_spec *spec, const json_t *want,
+                                   const json_t *positions)
+{
+    const json_t *frequencies = json_object_get(want, "frequencies");
+    const json_t *table = json_object_get(want, "table");
+    const int64_t pairs = spec->head_dim / 2;
+    const double attention = number(want, "attention");
+    size_t i;
+    const json_t *position;
+    if (spec->rope_scaling != OD_ROPE_YARN || pairs != (int64_t)json_array_size(frequencies) ||
+        !(fabs(spec->rope_theta - number(want, "theta")) < 1e-9)) {
+        return "kind, head or theta";
+    }
+    if (!(fabs(spec->rope_attention / attention - 1) < 1e-14)) {
+        return "attention";
+    }
+    for (int64_t pair = 0; pair < pairs; pair++) {
+        if (!(fabs(od_spec_rope_frequency(spec, pair) / entry(frequencies, pair) - 1) < 1e-14)) {
+            return "frequencies";
+        }
+    }
+    const int64_t rows =
+        1 + json_integer_value(json_array_get(positions, json_array_size(positions) - 1));
+    float *have = od_alloc((size_t)(rows * spec->head_dim), sizeof *have);
+    assert_non_null(have);
+    od_spec_rope_table(spec, rows, have);
+    double worst = 0;
+    json_array_foreach(positions, i, position)
+    {
+        const float *row = have + json_integer_value(position) * spec->head_dim;
+        for (int64_t at = 0; at < spec->head_dim; at++) {
+            worst = fmax(worst, fabs((double)row[at] - entry(json_array_get(table, i), at)));
+        }
+    }
+    od_free(have);
+    return worst <= 1.2e-7 * fmax(attention, 1) ? NULL : "table";  // one rounding to float
+}
+
+static void yarn_as_transformers(void **state)
+{
+    size_t i;
+    const json_t *one;
+    json_t *record = NULL;
+    struct od_error err = {0};
+    (void)state;
+    assert_ok(od_json_read(test_source("tests/golden/oracle/yarn.json"), &record, &err), &err);
+    const json_t *cases = json_object_get(record, "cases");
+    const json_t *positions = json_object_get(record, "positions");
+    assert_true(json_array_size(cases) > 12);
+    json_array_foreach(cases, i, one)
+    {
+        struct od_spec spec;
+        struct od_buf again;
+        char *text = json_dumps(json_object_get(one, "config"), 0);
+        assert_non_null(text);
+        for (int time = 0; time < 2; time++) {
+            read_text(time == 0 ? text : od_buf_text(&again), &spec);
+            const char *what = yarn_difference(&spec, one, positions);
+            if (what) {
+                fail_msg("%s, read %d times: %s", text, time + 1, what);
+            }
+            if (time == 0) {
+                od_buf_init(&again, 1 << 16);
+                assert_ok(od_spec_write(&spec, &again, &err), &err);
+            }
+        }
+        od_buf_release(&again);
+        free(text);  // json_dumps' own allocation
+    }
+    json_decref(record);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_transformers),
+                                       cmocka_unit_test(yarn_as_transformers)};
     return cmocka_run_group_tests_name("model/spec", tests, NULL, NULL);
 }

@@ -172,8 +172,28 @@ static void spoiled_config(void **state)
          OD_E_FORMAT, "cannot share"},
         {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
          "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
-         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}}",
-         OD_E_UNSUPPORTED, "'yarn'"},
+         "\"rope_scaling\":{\"type\":\"longrope\",\"factor\":2}}",
+         OD_E_UNSUPPORTED, "'longrope'"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"rope_scaling\":{\"type\":\"yarn\"}}",
+         OD_E_FORMAT, "'factor'"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"mscale\":-1}}",
+         OD_E_FORMAT, "'mscale'"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"attention_factor\":-1}}",
+         OD_E_FORMAT, "'attention_factor'"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"beta_fast\":1,\"beta_slow\":2}}",
+         OD_E_FORMAT, "beta_slow 2"},
+        {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
+         "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
+         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"original_max_position_embeddings\":0.001}}",
+         OD_E_FORMAT, "context of 0.001"},
         {"{\"model_type\":\"llama\",\"vocab_size\":259,\"hidden_size\":16,\"intermediate_size\":24,"
          "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"max_position_embeddings\":32,"
          "\"hidden_act\":\"relu\"}",

@@ -28,7 +28,7 @@ PROMPTS = ["Once upon a time, there was a small house by the sea.", "Lily saw a 
            "  two  blanks\tand a tab, café 你好 🙂", "The dog said: \"I don't want to", "One day,",
            "Tom had 3 cars and 12 trucks.\n", "She was", "a"]
 LETTER_PROMPTS = ["abc", "the quick brown", "a b c 1 2 3", "ABBA", "z", "one two", "0 1 1 2 3 5 8", "qQ"]
-FAMILIES = ["qwen2", "qwen3", "llama3", "gpt2", "mistral"]
+FAMILIES = ["qwen2", "qwen3", "llama3", "gpt2", "mistral", "yarn"]
 TOKENS = 24
 LAYERS, CHANNELS, KV, FFN, RANK, ALPHA = 5, 64, 32, 172, 2, 6
 

@@ -167,12 +167,28 @@ static void expect(const char *world, bool resume, enum od_status want, const ch
     }
 }
 
+// A run that is done tells the same when it is opened again.
+static void done_and_resumed(void **state)
+{
+    (void)state;
+    struct od_tune_result first;
+    struct od_tune_result again;
+    struct od_error err = {0};
+    const char *world = world_make(world_lora, "");
+    assert_ok(world_run(world, "run", false, 1, true, &first, &err), &err);
+    assert_ok(world_run(world, "run", true, 1, true, &again, &err), &err);
+    assert_true(again.resumed && again.weight_hash == first.weight_hash);
+    assert_memory_equal(&again.first_loss, &first.first_loss, sizeof(double));
+    assert_memory_equal(&again.last_loss, &first.last_loss, sizeof(double));
+}
+
 static void refusals(void **state)
 {
     (void)state;
     const char *world = world_make(world_lora, "");
     (void)run_hash(world, "run", 1, true);
-    expect(world, false, OD_E_REFUSED, "holds a run already");
+    world_put(world, "data.jsonl", "{");
+    expect(world, false, OD_E_REFUSED, "holds a run already");  // before anything is loaded
     world_put(world, "data.jsonl", "{\"input\": \"other\", \"output\": \"data\"}\n");
     expect(world, true, OD_E_REFUSED,
            "data.jsonl' is not what the run began with: its SHA-256 was ");
@@ -394,13 +410,21 @@ static void plan_above_the_cap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bits_full),     cmocka_unit_test(same_bits_lora),
-        cmocka_unit_test(killed_and_resumed), cmocka_unit_test(stops_and_goes_on),
-        cmocka_unit_test(full_disk),          cmocka_unit_test(broken_checkpoint_is_passed_over),
-        cmocka_unit_test(refusals),           cmocka_unit_test(plan_above_the_cap),
-        cmocka_unit_test(no_number),          cmocka_unit_test(fan_in_fan_out),
-        cmocka_unit_test(one_process),        cmocka_unit_test(cannot_be_written),
-        cmocka_unit_test(what_differs),       cmocka_unit_test(budget_of_memory_and_disk),
+        cmocka_unit_test(same_bits_full),
+        cmocka_unit_test(same_bits_lora),
+        cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(stops_and_goes_on),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(broken_checkpoint_is_passed_over),
+        cmocka_unit_test(done_and_resumed),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(plan_above_the_cap),
+        cmocka_unit_test(no_number),
+        cmocka_unit_test(fan_in_fan_out),
+        cmocka_unit_test(one_process),
+        cmocka_unit_test(cannot_be_written),
+        cmocka_unit_test(what_differs),
+        cmocka_unit_test(budget_of_memory_and_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
