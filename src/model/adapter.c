@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/threads.h"
+#include "formats/dtype.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
@@ -19,6 +20,7 @@
 #include "model/spec.h"
 #include "model/weights.h"
 #include "model/weights_internal.h"
+#include "ops/adamw/rounding.h"
 #include "ops/op.h"
 
 static enum od_status read_targets(const json_t *config, const char *path, unsigned *ret,
@@ -459,15 +461,15 @@ void od_adapter_release(struct od_adapter *adapter)
     *adapter = (struct od_adapter){0};
 }
 
-// The weight below an adapter, as the file has it, against the base's; *ret_found where it has one.
+// The weight below an adapter, as the file has it, against the base's; *ret_found where both are there.
 static enum od_status compare_base(const struct od_safetensors *st, const struct od_part *part,
-                                   const float *w, const char *path, bool *ret_found,
+                                   const float *w, bool is_half, const char *path, bool *ret_found,
                                    struct od_error *err)
 {
     struct od_part below = {.rank = 2, .rows = part->rows, .cols = part->cols};
     const size_t count = (size_t)(part->rows * part->cols);
     name_of(part, ".base_layer.weight", below.name);
-    *ret_found = od_safetensors_find(st, below.name) != NULL;
+    *ret_found = w && od_safetensors_find(st, below.name) != NULL;
     if (!*ret_found) {
         return OD_OK;
     }
@@ -476,6 +478,9 @@ static enum od_status compare_base(const struct od_safetensors *st, const struct
         return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
     }
     enum od_status status = od_parts_read_open(st, &below, 1, &values, path, err);
+    for (size_t i = 0; is_half && status == OD_OK && i < count; i++) {
+        values[i] = od_round_to_nearest(values[i]);
+    }
     if (status == OD_OK && memcmp(values, w, count * sizeof *w) != 0) {
         status = od_fail(err, OD_E_REFUSED,
                          "'%s': '%s' is not the base model's: the adapter was made on another one",
@@ -495,16 +500,17 @@ enum od_status od_adapter_read(const struct od_program *program, float *const *t
         const struct od_part *part = &program->weights[i];
         bool found = false;
         if (part->rank == 2 && part->quant == OD_QUANT_NONE && saved_of(part) != 0) {
-            status = compare_base(st, part, tensors[part->tensor] + part->row * part->cols, path,
-                                  &found, err);
+            const bool is_half = program->tensors[part->tensor].dtype == OD_DTYPE_BF16;
+            status = compare_base(st, part, tensors[part->tensor], is_half, path, &found, err);
         }
         known += found;
     }
     if (status == OD_OK && program->spec.tied) {  // the head is the embedding
         struct od_part head = program->weights[0];
+        const bool is_half = program->tensors[head.tensor].dtype == OD_DTYPE_BF16;
         bool found = false;
         (void)snprintf(head.name, sizeof head.name, "lm_head.weight");
-        status = compare_base(st, &head, tensors[head.tensor], path, &found, err);
+        status = compare_base(st, &head, tensors[head.tensor], is_half, path, &found, err);
         known += found;
     }
     if (status == OD_OK && od_safetensors_count(st) != known) {

@@ -161,8 +161,10 @@ static void embed_rule(struct od_builder *b, const struct od_op *forward, int32_
         op->slot[OD_SLOT_XA] = forward->slot[OD_SLOT_XA];
         op->slot[OD_SLOT_DA] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_A]);
         op->slot[OD_SLOT_DB] = od_build_gradient_of_param(&b->program, forward->slot[OD_SLOT_B]);
-        op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
-                                                 forward->rank, "embedding.work");
+        op->slot[OD_SLOT_B_COPY] = forward->slot[OD_SLOT_B_COPY];
+        op->slot[OD_SLOT_WORK] =
+            od_build_tensor(b, OD_ROLE_WORK, b->program.options.tokens,
+                            forward->fold > 0 ? forward->fold : forward->rank, "embedding.work");
     }
 }
 

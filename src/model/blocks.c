@@ -175,11 +175,10 @@ void od_build_head(struct od_builder *b, int32_t x, int32_t embedding)
     }
     od_build_head_adapter(b, op);
     const int64_t rows = options->head_rows > 0 ? options->head_rows : OD_HEAD_CHUNK_ROWS;
-    const int64_t columns = options->half ? od_head_columns(spec->vocab) : spec->vocab;
-    op->slot[OD_SLOT_WORK] = od_build_tensor(b, OD_ROLE_WORK, rows,
-                                             columns + 2 * spec->channels + 2 * op->rank +
-                                                 (op->dropout > 0.0F ? spec->channels : 0),
-                                             "head.work");
+    const int64_t columns =
+        spec->vocab + 2 * spec->channels + 2 * op->rank + (op->dropout > 0.0F ? spec->channels : 0);
+    op->slot[OD_SLOT_WORK] = od_build_tensor(
+        b, OD_ROLE_WORK, rows, options->half ? od_head_work(op).total : columns, "head.work");
     if (options->half) {
         op->slot[OD_SLOT_AUX] =
             od_build_float(b, OD_ROLE_ACTIVATION, options->tokens, 1, "head.losses");
@@ -200,7 +199,8 @@ static void half_inputs(struct od_builder *b)
     if (options->embed_noise > 0.0F) {
         io->noise_bounds = od_build_float(b, OD_ROLE_INPUT, tokens, 1, "noise_bounds");
     }
-    if (options->mode == OD_PROGRAM_TRAIN_FULL || (options->saved & OD_SAVED_EMBEDDING) != 0) {
+    if (options->mode == OD_PROGRAM_TRAIN_FULL || (options->saved & OD_SAVED_EMBEDDING) != 0 ||
+        (options->lora_targets & OD_TARGET_ALL_EMBED) != 0) {
         io->embed_order = od_build_tensor(b, OD_ROLE_INPUT, tokens, 1, "embed_order");
         io->embed_runs = od_build_tensor(b, OD_ROLE_INPUT, tokens + 1, 1, "embed_runs");
     }

@@ -433,13 +433,19 @@ void od_build_embedding_adapter(struct od_builder *b, struct od_op *op, const ch
     }
     op->rank = options->lora_r;
     op->part_count = 1;
+    op->part[0].rows = spec->channels;
     op->scale = options->lora_scale;
     op->slot[OD_SLOT_A] =
         od_build_tensor(b, OD_ROLE_ADAPTER, spec->vocab, op->rank, "embedding.lora_A");
     op->slot[OD_SLOT_B] =
         od_build_tensor(b, OD_ROLE_ADAPTER, spec->channels, op->rank, "embedding.lora_B");
-    op->slot[OD_SLOT_XA] =
-        od_build_tensor(b, OD_ROLE_ACTIVATION, options->tokens, op->rank, "embedding.xa");
+    if (options->half) {
+        op->fold = od_round_up(op->rank, OD_FOLD_ALIGN);
+        op->slot[OD_SLOT_B_COPY] =
+            od_build_tensor(b, OD_ROLE_COPY, spec->channels, op->fold, "embedding.lora_B.copy");
+    }
+    op->slot[OD_SLOT_XA] = od_build_tensor(b, OD_ROLE_ACTIVATION, options->tokens,
+                                           options->half ? op->fold : op->rank, "embedding.xa");
     if (b->failed) {
         return;
     }
@@ -461,6 +467,7 @@ void od_build_head_adapter(struct od_builder *b, struct od_op *op)
     }
     op->rank = options->lora_r;
     op->part_count = 1;
+    op->part[0].rows = spec->vocab;
     op->scale = options->lora_scale;
     op->dropout = options->lora_dropout;
     op->stream = OD_STREAM_DROPOUT + b->linear_count++;
@@ -469,6 +476,11 @@ void od_build_head_adapter(struct od_builder *b, struct od_op *op)
     op->slot[OD_SLOT_B] = od_build_tensor(b, OD_ROLE_ADAPTER, spec->vocab, op->rank, "head.lora_B");
     if (b->failed) {
         return;
+    }
+    if (options->half) {  // beside and below W; rows of X and logits have theirs in WORK
+        op->fold = od_round_up(op->rank, OD_FOLD_ALIGN);
+        od_build_pad(b, op->slot[OD_SLOT_W], op->fold);
+        b->program.tensors[op->slot[OD_SLOT_W]].pad_rows += op->fold;
     }
     op->slot[OD_SLOT_DA] = add_param(b, op->slot[OD_SLOT_A], true, false);
     op->slot[OD_SLOT_DB] = add_param(b, op->slot[OD_SLOT_B], true, false);
@@ -598,12 +610,6 @@ static enum od_status check_outer(const struct od_program_options *options, stru
     const bool head = (options->lora_targets & OD_TARGET_HEAD) != 0;
     if (options->mode != OD_PROGRAM_TRAIN_LORA || (!embed && !head)) {
         return OD_OK;
-    }
-    if (options->half) {
-        return od_fail(err, OD_E_REFUSED,
-                       "adapters on embedding and head (embed_tokens, wte, lm_head) are not "
-                       "computed on a GPU yet: --device cpu, or name them in lora_modules_to_save "
-                       "instead");
     }
     if ((embed && (options->saved & OD_SAVED_EMBEDDING) != 0) ||
         (head && (options->saved & OD_SAVED_HEAD) != 0)) {

@@ -114,6 +114,14 @@ void od_build_layer(struct od_builder *b, int64_t index, int32_t x)
     b->last_stored = x + 1;
 }
 
+// Behind this operation X A^T lies beside its X; the head's lies beside the rows that it gathers.
+static void note_folded(struct od_builder *b, const struct od_op *op)
+{
+    if (op->kind == OD_OP_LINEAR && op->fold > 0) {
+        b->folded[op->slot[OD_SLOT_X]] = true;
+    }
+}
+
 void od_build_drop(struct od_builder *b)
 {
     for (int64_t layer = 0; layer < b->program.spec.layers && !b->failed; layer++) {
@@ -126,9 +134,7 @@ void od_build_drop(struct od_builder *b)
         }
     }
     for (int32_t i = 0; i < b->program.op_count && !b->failed; i++) {
-        if (b->program.ops[i].fold > 0) {
-            b->folded[b->program.ops[i].slot[OD_SLOT_X]] = true;
-        }
+        note_folded(b, &b->program.ops[i]);
     }
 }
 
@@ -169,9 +175,7 @@ static void repeat(struct od_builder *b, int32_t index, int32_t to)
     if (b->failed) {
         return;
     }
-    if (op.fold > 0) {
-        b->folded[op.slot[OD_SLOT_X]] = true;
-    }
+    note_folded(b, &op);
     *od_build_op(b, op.kind) = op;
 }
 

@@ -175,7 +175,8 @@ enum od_status od_adapter_open(const struct od_program *program, const char *fol
 void od_adapter_release(struct od_adapter *adapter);
 
 /** Read program->adapters from an adapter's file. What it has below adapters of embedding and head must
- *  be the base's weights, which are in `tensors`. @error OD_E_REFUSED where they differ. */
+ *  be the base's weights, which are in `tensors` as floats; where the program has them in bf16, to that.
+ *  @error OD_E_REFUSED where they differ, OD_E_FORMAT where `tensors` has NULL for them. */
 enum od_status od_adapter_read(const struct od_program *program, float *const *tensors,
                                const char *path, struct od_error *err) OD_MUST_CHECK;
 

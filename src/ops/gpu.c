@@ -9,7 +9,6 @@
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
-#include "ops/adamw/adamw_cuda.h"
 #include "ops/attention/attention_cuda.h"
 #include "ops/gpu_internal.h"
 #include "ops/linear/decode_cuda.h"
@@ -50,17 +49,7 @@ void od_gpu_launch(struct od_gpu *gpu, enum od_gpu_kernel kernel, unsigned x, un
                    args);
 }
 
-static od_dev column(struct od_gpu_tensor tensor, int64_t c)
-{
-    return tensor.at + (uint64_t)c * (tensor.is_float ? 4u : 2u);
-}
-
-static od_dev row(struct od_gpu_tensor tensor, int64_t r)
-{
-    return column(tensor, r * tensor.stride);
-}
-
-static void product(struct od_gpu *gpu, const struct od_matmul_call *call)
+void od_gpu_product(struct od_gpu *gpu, const struct od_matmul_call *call)
 {
     if (gpu->tuning && gpu->tune_error.status == OD_OK) {
         const enum od_status status = od_matmul_tune(gpu->matmul, call, &gpu->tune_error);
@@ -134,27 +123,6 @@ static void attention(struct od_gpu *gpu, const struct od_op *op, bool backward)
     attention_launch(gpu, OD_ATTENTION_DQ, 2, &args);
 }
 
-// to (+)= from * mask / (1 - p), [T, K].
-static void drop(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor to,
-                 struct od_gpu_tensor from, bool add_to)
-{
-    od_dev pass = od_gpu_count_at(gpu, OD_GPU_COUNT_PASS);
-    uint64_t seed = gpu->now.dropout_seed;
-    uint32_t stream = op->stream;
-    uint32_t threshold = (uint32_t)((double)op->dropout * 4294967296.0);
-    float scale = 1.0F / (1.0F - op->dropout);
-    int accumulate = add_to;
-    int64_t cols = op->k;
-    void *args[] = {&to.at,  &to.stride, &from.at,   &from.stride, &cols,      &seed,
-                    &stream, &pass,      &threshold, &scale,       &accumulate};
-    od_gpu_launch(gpu, OD_GPU_DROPOUT, (unsigned)gpu->tokens, 1, args);
-}
-
-static bool drops(const struct od_gpu *gpu, const struct od_op *op)
-{
-    return op->dropout > 0.0F && gpu->now.want_gradient;
-}
-
 // W and what is folded into it from codes and fp32 adapters.
 static void decode(struct od_gpu *gpu, const struct od_op *op)
 {
@@ -191,24 +159,8 @@ static void decode(struct od_gpu *gpu, const struct od_op *op)
 // X A^T into the spare columns of X.
 static void fold_input(struct od_gpu *gpu, const struct od_op *op)
 {
-    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    const struct od_gpu_tensor a = od_gpu_fold_a(gpu, op);
-    struct od_gpu_tensor from = x;
-    if (drops(gpu, op)) {
-        from = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
-        drop(gpu, op, from, x, false);
-    }
-    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                          .n = op->fold,
-                                          .k = op->k,
-                                          .a = from.at,
-                                          .lda = from.stride,
-                                          .b = a.at,
-                                          .ldb = a.stride,
-                                          .b_transposed = true,
-                                          .d = column(x, op->k),
-                                          .ldd = x.stride,
-                                          .alpha = 1.0F});
+    const struct od_gpu_adapted on = od_gpu_adapted(gpu, op);
+    od_gpu_fold_input(gpu, op, &on);
     od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
 }
 
@@ -223,40 +175,40 @@ static void linear_e4m3(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_rounded rounded = od_gpu_round_e4m3(gpu, op);
     if (op->fold > 0) {
         fold_input(gpu, op);
-        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                              .n = op->n,
-                                              .k = op->fold,
-                                              .a = column(x, op->k),
-                                              .lda = x.stride,
-                                              .b = b.at,
-                                              .ldb = b.stride,
-                                              .b_transposed = true,
-                                              .c = add.at,
-                                              .ldc = add.stride,
-                                              .d = y.at,
-                                              .ldd = y.stride,
-                                              .alpha = 1.0F});
+        od_gpu_product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                                     .n = op->n,
+                                                     .k = op->fold,
+                                                     .a = od_gpu_column(x, op->k),
+                                                     .lda = x.stride,
+                                                     .b = b.at,
+                                                     .ldb = b.stride,
+                                                     .b_transposed = true,
+                                                     .c = add.at,
+                                                     .ldc = add.stride,
+                                                     .d = y.at,
+                                                     .ldd = y.stride,
+                                                     .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER);
         add = y;
     }
-    product(gpu,
-            &(struct od_matmul_call){.m = gpu->tokens,
-                                     .n = op->n,
-                                     .k = op->k,
-                                     .a = rounded.codes,
-                                     .lda = op->k,
-                                     .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_CODES).at,
-                                     .ldb = op->k,
-                                     .b_transposed = true,
-                                     .c = add.at,
-                                     .ldc = add.stride,
-                                     .bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS).at,
-                                     .d = y.at,
-                                     .ldd = y.stride,
-                                     .alpha = 1.0F,
-                                     .is_e4m3 = true,
-                                     .a_scale = rounded.scales,
-                                     .b_scale = od_gpu_slot_tensor(gpu, op, OD_SLOT_SCALES).at});
+    od_gpu_product(
+        gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                      .n = op->n,
+                                      .k = op->k,
+                                      .a = rounded.codes,
+                                      .lda = op->k,
+                                      .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_CODES).at,
+                                      .ldb = op->k,
+                                      .b_transposed = true,
+                                      .c = add.at,
+                                      .ldc = add.stride,
+                                      .bias = od_gpu_slot_tensor(gpu, op, OD_SLOT_BIAS).at,
+                                      .d = y.at,
+                                      .ldd = y.stride,
+                                      .alpha = 1.0F,
+                                      .is_e4m3 = true,
+                                      .a_scale = rounded.scales,
+                                      .b_scale = od_gpu_slot_tensor(gpu, op, OD_SLOT_SCALES).at});
     od_gpu_mark(gpu, OD_GPU_PART_PRODUCT);
 }
 
@@ -276,87 +228,21 @@ static void linear(struct od_gpu *gpu, const struct od_op *op)
     if (op->fold > 0) {
         fold_input(gpu, op);
     }
-    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                          .n = op->n,
-                                          .k = op->k + op->fold,
-                                          .a = x.at,
-                                          .lda = x.stride,
-                                          .b = w.at,
-                                          .ldb = w.stride,
-                                          .b_transposed = true,
-                                          .c = res.at,
-                                          .ldc = res.stride,
-                                          .bias = bias.at,
-                                          .d = y.at,
-                                          .ldd = y.stride,
-                                          .alpha = 1.0F});
+    od_gpu_product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                                 .n = op->n,
+                                                 .k = op->k + op->fold,
+                                                 .a = x.at,
+                                                 .lda = x.stride,
+                                                 .b = w.at,
+                                                 .ldb = w.stride,
+                                                 .b_transposed = true,
+                                                 .c = res.at,
+                                                 .ldc = res.stride,
+                                                 .bias = bias.at,
+                                                 .d = y.at,
+                                                 .ldd = y.stride,
+                                                 .alpha = 1.0F});
     od_gpu_mark(gpu, OD_GPU_PART_PRODUCT);
-}
-
-// Gradients of A and B: sums over the tokens, added in fp32.
-// `input` is what A was applied to, X A^T lies beside `x`.
-static void adapter_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor input,
-                        struct od_gpu_tensor x, struct od_gpu_tensor dy)
-{
-    const struct od_gpu_tensor da = od_gpu_slot_tensor(gpu, op, OD_SLOT_DA);
-    const struct od_gpu_tensor db = od_gpu_slot_tensor(gpu, op, OD_SLOT_DB);
-    product(gpu, &(struct od_matmul_call){.m = op->rank * op->part_count,
-                                          .n = op->k,
-                                          .k = gpu->tokens,
-                                          .a = column(dy, op->n),
-                                          .lda = dy.stride,
-                                          .a_transposed = true,
-                                          .b = input.at,
-                                          .ldb = input.stride,
-                                          .c = da.at,
-                                          .ldc = da.stride,
-                                          .d = da.at,
-                                          .ldd = da.stride,
-                                          .d_is_float = true,
-                                          .alpha = 1.0F});
-    for (int32_t i = 0; i < op->part_count; i++) {
-        const struct od_adapter_part *part = &op->part[i];
-        const od_dev d = row(db, part->b_row);
-        product(gpu, &(struct od_matmul_call){.m = part->rows,
-                                              .n = op->rank,
-                                              .k = gpu->tokens,
-                                              .a = column(dy, part->row),
-                                              .lda = dy.stride,
-                                              .a_transposed = true,
-                                              .b = column(x, op->k + i * op->rank),
-                                              .ldb = x.stride,
-                                              .c = d,
-                                              .ldc = db.stride,
-                                              .d = d,
-                                              .ldd = db.stride,
-                                              .d_is_float = true,
-                                              .alpha = op->scale});
-    }
-}
-
-// The adapter's gradients through dropout: its input is drawn anew, and its share of dX goes through
-// the mask.
-static void dropped_bwd(struct od_gpu *gpu, const struct od_op *op, struct od_gpu_tensor x,
-                        struct od_gpu_tensor dy, struct od_gpu_tensor dx)
-{
-    const struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
-    const struct od_gpu_tensor a = od_gpu_fold_a(gpu, op);
-    drop(gpu, op, work, x, false);
-    adapter_bwd(gpu, op, work, x, dy);
-    if (dx.at == 0) {
-        return;
-    }
-    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                          .n = op->k,
-                                          .k = op->fold,
-                                          .a = column(dy, op->n),
-                                          .lda = dy.stride,
-                                          .b = a.at,
-                                          .ldb = a.stride,
-                                          .d = work.at,
-                                          .ldd = work.stride,
-                                          .alpha = 1.0F});
-    drop(gpu, op, dx, work, true);
 }
 
 // dX = (dY R)^ C (+ s dY B A), what is skinny first.
@@ -368,38 +254,38 @@ static void input_gradient_e4m3(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_rounded rounded = od_gpu_round_e4m3(gpu, op);
     od_dev add = op->accumulate ? dx.at : 0;
     od_gpu_transpose_e4m3(gpu, op);
-    if (op->fold > 0 && !drops(gpu, op)) {
-        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                              .n = op->k,
-                                              .k = op->fold,
-                                              .a = column(dy, op->n),
-                                              .lda = dy.stride,
-                                              .b = a.at,
-                                              .ldb = a.stride,
-                                              .c = add,
-                                              .ldc = dx.stride,
-                                              .d = dx.at,
-                                              .ldd = dx.stride,
-                                              .alpha = 1.0F});
+    if (op->fold > 0 && !od_gpu_drops(gpu, op)) {
+        od_gpu_product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                                     .n = op->k,
+                                                     .k = op->fold,
+                                                     .a = od_gpu_column(dy, op->n),
+                                                     .lda = dy.stride,
+                                                     .b = a.at,
+                                                     .ldb = a.stride,
+                                                     .c = add,
+                                                     .ldc = dx.stride,
+                                                     .d = dx.at,
+                                                     .ldd = dx.stride,
+                                                     .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD);
         add = dx.at;
     }
-    product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                          .n = op->k,
-                                          .k = op->n,
-                                          .a = rounded.codes,
-                                          .lda = op->n,
-                                          .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_W).at,
-                                          .ldb = op->n,
-                                          .b_transposed = true,
-                                          .c = add,
-                                          .ldc = dx.stride,
-                                          .d = dx.at,
-                                          .ldd = dx.stride,
-                                          .alpha = 1.0F,
-                                          .is_e4m3 = true,
-                                          .a_scale = rounded.scales,
-                                          .b_scale = gpu->ones});
+    od_gpu_product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
+                                                 .n = op->k,
+                                                 .k = op->n,
+                                                 .a = rounded.codes,
+                                                 .lda = op->n,
+                                                 .b = od_gpu_slot_tensor(gpu, op, OD_SLOT_W).at,
+                                                 .ldb = op->n,
+                                                 .b_transposed = true,
+                                                 .c = add,
+                                                 .ldc = dx.stride,
+                                                 .d = dx.at,
+                                                 .ldd = dx.stride,
+                                                 .alpha = 1.0F,
+                                                 .is_e4m3 = true,
+                                                 .a_scale = rounded.scales,
+                                                 .b_scale = gpu->ones});
     od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_X);
 }
 
@@ -412,56 +298,48 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
     const struct od_gpu_tensor dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX);
     const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
     const struct od_gpu_tensor dbias = od_gpu_slot_tensor(gpu, op, OD_SLOT_DBIAS);
+    const struct od_gpu_adapted on = od_gpu_adapted(gpu, op);
     decode(gpu, op);
     if (op->refold) {
         fold_input(gpu, op);
     }
     if (op->fold > 0) {
-        const struct od_gpu_tensor b = od_gpu_fold_b(gpu, op);
-        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                              .n = op->fold,
-                                              .k = op->n,
-                                              .a = dy.at,
-                                              .lda = dy.stride,
-                                              .b = b.at,
-                                              .ldb = b.stride,
-                                              .d = column(dy, op->n),
-                                              .ldd = dy.stride,
-                                              .alpha = 1.0F});
+        od_gpu_fold_gradient(gpu, op, &on);
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD);
     }
     if (dx.at != 0 && op->quant == OD_QUANT_E4M3) {
         input_gradient_e4m3(gpu, op);
     } else if (dx.at != 0) {
-        product(gpu, &(struct od_matmul_call){.m = gpu->tokens,
-                                              .n = op->k,
-                                              .k = op->n + (drops(gpu, op) ? 0 : op->fold),
-                                              .a = dy.at,
-                                              .lda = dy.stride,
-                                              .b = w.at,
-                                              .ldb = w.stride,
-                                              .c = op->accumulate ? dx.at : 0,
-                                              .ldc = dx.stride,
-                                              .d = dx.at,
-                                              .ldd = dx.stride,
-                                              .alpha = 1.0F});
+        od_gpu_product(gpu,
+                       &(struct od_matmul_call){.m = gpu->tokens,
+                                                .n = op->k,
+                                                .k = op->n + (od_gpu_drops(gpu, op) ? 0 : op->fold),
+                                                .a = dy.at,
+                                                .lda = dy.stride,
+                                                .b = w.at,
+                                                .ldb = w.stride,
+                                                .c = op->accumulate ? dx.at : 0,
+                                                .ldc = dx.stride,
+                                                .d = dx.at,
+                                                .ldd = dx.stride,
+                                                .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_X);
     }
     if (dw.at != 0) {
-        product(gpu, &(struct od_matmul_call){.m = op->n,
-                                              .n = op->k,
-                                              .k = gpu->tokens,
-                                              .a = dy.at,
-                                              .lda = dy.stride,
-                                              .a_transposed = true,
-                                              .b = x.at,
-                                              .ldb = x.stride,
-                                              .c = dw.at,
-                                              .ldc = dw.stride,
-                                              .d = dw.at,
-                                              .ldd = dw.stride,
-                                              .d_is_float = true,
-                                              .alpha = 1.0F});
+        od_gpu_product(gpu, &(struct od_matmul_call){.m = op->n,
+                                                     .n = op->k,
+                                                     .k = gpu->tokens,
+                                                     .a = dy.at,
+                                                     .lda = dy.stride,
+                                                     .a_transposed = true,
+                                                     .b = x.at,
+                                                     .ldb = x.stride,
+                                                     .c = dw.at,
+                                                     .ldc = dw.stride,
+                                                     .d = dw.at,
+                                                     .ldd = dw.stride,
+                                                     .d_is_float = true,
+                                                     .alpha = 1.0F});
         od_gpu_mark(gpu, OD_GPU_PART_PRODUCT_BWD_W);
     }
     if (dbias.at != 0) {
@@ -469,119 +347,9 @@ static void linear_bwd(struct od_gpu *gpu, const struct od_op *op)
         od_gpu_mark(gpu, OD_GPU_PART_ADD);
     }
     if (op->fold > 0) {
-        if (drops(gpu, op)) {
-            dropped_bwd(gpu, op, x, dy, dx);
-        } else {
-            adapter_bwd(gpu, op, x, x, dy);
-        }
+        od_gpu_adapter_bwd(gpu, op, &on);
         od_gpu_mark(gpu, OD_GPU_PART_ADAPTER_BWD_W);
     }
-}
-
-// Parts of the loss's scratch.
-struct head {
-    struct od_gpu_tensor x;
-    struct od_gpu_tensor w;
-    struct od_gpu_tensor dx;
-    struct od_gpu_tensor dw;
-    od_dev losses;
-    od_dev rows;
-    od_dev logits;
-    od_dev gathered;
-    od_dev dgathered;
-    int64_t ld_logits;
-};
-
-// `rows` labelled rows from `first` on (rounded up): logits, losses, and where asked the gradients.
-static void head_chunk(struct od_gpu *gpu, const struct od_op *op, struct head *h, int64_t first,
-                       int64_t padded)
-{
-    od_dev labels = od_gpu_count_at(gpu, OD_GPU_COUNT_LABELS);
-    od_dev scale = od_gpu_count_at(gpu, OD_GPU_COUNT_LOSS_SCALE);
-    od_dev targets = od_gpu_input(gpu, gpu->inputs.targets);
-    int64_t v = op->n;
-    int64_t c = op->k;
-    int gradient = gpu->now.want_gradient;
-    void *gather[] = {&h->gathered, &c, &h->x.at, &h->x.stride, &h->rows, &labels, &first, &c};
-    void *entropy[] = {&h->logits, &h->ld_logits, &v,     &h->rows,   &labels,
-                       &first,     &targets,      &scale, &h->losses, &gradient};
-    void *scatter[] = {&h->dx.at, &h->dx.stride, &h->dgathered, &c, &h->rows, &labels, &first, &c};
-
-    od_gpu_launch(gpu, OD_GPU_GATHER_ROWS, (unsigned)padded, 1, gather);
-    product(gpu, &(struct od_matmul_call){.m = padded,
-                                          .n = h->ld_logits,
-                                          .k = c,
-                                          .a = h->gathered,
-                                          .lda = c,
-                                          .b = h->w.at,
-                                          .ldb = h->w.stride,
-                                          .b_transposed = true,
-                                          .d = h->logits,
-                                          .ldd = h->ld_logits,
-                                          .alpha = 1.0F});
-    od_gpu_launch(gpu, OD_GPU_CROSS_ENTROPY, (unsigned)padded, 1, entropy);
-    if (!gradient) {
-        return;
-    }
-    if (h->dx.at != 0) {
-        product(gpu, &(struct od_matmul_call){.m = padded,
-                                              .n = c,
-                                              .k = h->ld_logits,
-                                              .a = h->logits,
-                                              .lda = h->ld_logits,
-                                              .b = h->w.at,
-                                              .ldb = h->w.stride,
-                                              .d = h->dgathered,
-                                              .ldd = c,
-                                              .alpha = 1.0F});
-        od_gpu_launch(gpu, OD_GPU_SCATTER_ROWS, (unsigned)padded, 1, scatter);
-    }
-    if (h->dw.at != 0) {
-        product(gpu, &(struct od_matmul_call){.m = v,
-                                              .n = c,
-                                              .k = padded,
-                                              .a = h->logits,
-                                              .lda = h->ld_logits,
-                                              .a_transposed = true,
-                                              .b = h->gathered,
-                                              .ldb = c,
-                                              .c = h->dw.at,
-                                              .ldc = h->dw.stride,
-                                              .d = h->dw.at,
-                                              .ldd = h->dw.stride,
-                                              .d_is_float = true,
-                                              .alpha = 1.0F});
-    }
-}
-
-static void head_loss(struct od_gpu *gpu, const struct od_op *op)
-{
-    const struct od_gpu_tensor work = od_gpu_slot_tensor(gpu, op, OD_SLOT_WORK);
-    const int64_t chunk = work.rows;
-    struct head h = {.x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X),
-                     .w = od_gpu_slot_tensor(gpu, op, OD_SLOT_W),
-                     .dx = od_gpu_slot_tensor(gpu, op, OD_SLOT_DX),
-                     .dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW),
-                     .losses = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at,
-                     .rows = od_gpu_input(gpu, gpu->inputs.label_rows),
-                     .logits = work.at,
-                     .ld_logits = od_head_columns(op->n)};
-    od_dev sum = gpu->stats + offsetof(struct od_adamw_stats, loss_sum);
-    od_dev count = od_gpu_count_at(gpu, OD_GPU_COUNT_LABELS);
-    const int64_t labels = gpu->now.labels;
-    void *args[] = {&sum, &h.losses, &count};
-    h.gathered = h.logits + (uint64_t)(chunk * h.ld_logits) * 2u;
-    h.dgathered = h.gathered + (uint64_t)(chunk * op->k) * 2u;
-    if (h.dx.at != 0 && gpu->now.want_gradient) {
-        od_cuda_fill(gpu->cuda, h.dx.at, 0, h.dx.bytes);
-    }
-    for (int64_t rows = OD_GPU_HEAD_STEP; gpu->tuning && rows <= chunk; rows += OD_GPU_HEAD_STEP) {
-        head_chunk(gpu, op, &h, 0, rows);
-    }
-    for (int64_t first = 0; first < labels; first += chunk) {
-        head_chunk(gpu, op, &h, first, labels - first < chunk ? labels - first : chunk);
-    }
-    od_gpu_launch(gpu, OD_GPU_SUM_LOSSES, 1, 1, args);
 }
 
 enum od_gpu_part od_gpu_part_of(enum od_op_kind kind)
@@ -646,7 +414,7 @@ void od_gpu_run(struct od_gpu *gpu, const struct od_op *op)
     case OD_OP_LINEAR_BWD: linear_bwd(gpu, op); break;
     case OD_OP_ATTENTION: attention(gpu, op, false); break;
     case OD_OP_ATTENTION_BWD: attention(gpu, op, true); break;
-    case OD_OP_HEAD_LOSS: head_loss(gpu, op); break;
+    case OD_OP_HEAD_LOSS: od_gpu_head_loss(gpu, op); break;
     case OD_OP_STORE: store(gpu, op); break;
     case OD_OP_FETCH: fetch(gpu, op); break;
     case OD_OP_STORED:

@@ -66,23 +66,3 @@ void od_gpu_transpose_e4m3(struct od_gpu *gpu, const struct od_op *op)
                   args);
     od_gpu_mark(gpu, OD_GPU_PART_DECODE);
 }
-
-struct od_gpu_tensor od_gpu_fold_a(const struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor a = od_gpu_slot_tensor(gpu, op, OD_SLOT_A_COPY);
-    if (a.at == 0) {
-        a = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
-        a.at += (uint64_t)(op->n * a.stride) * 2u;
-    }
-    return a;
-}
-
-struct od_gpu_tensor od_gpu_fold_b(const struct od_gpu *gpu, const struct od_op *op)
-{
-    struct od_gpu_tensor b = od_gpu_slot_tensor(gpu, op, OD_SLOT_B_COPY);
-    if (b.at == 0) {
-        b = od_gpu_slot_tensor(gpu, op, OD_SLOT_W);
-        b.at += (uint64_t)op->k * 2u;
-    }
-    return b;
-}

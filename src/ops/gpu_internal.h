@@ -25,6 +25,7 @@ enum od_gpu_kernel {
     OD_GPU_EMBED,
     OD_GPU_EMBED_NOISE,
     OD_GPU_EMBED_BWD,
+    OD_GPU_EMBED_ADAPTER,
     OD_GPU_RMS_NORM,
     OD_GPU_RMS_NORM_BWD,
     OD_GPU_RMS_NORM_DW_PARTS,
@@ -161,7 +162,7 @@ struct od_gpu {
     int graphs_most;  ///< that the plan has room for
     bool no_graphs;
     bool overlaps;  ///< kernels may begin before the one in front of them is done
-    bool tuning;  ///< products are measured before they are queued
+    bool tuning;    ///< products are measured before they are queued
     struct od_error tune_error;
     int32_t *sort;  ///< [2 * tokens] scratch of the host
 };
@@ -198,6 +199,50 @@ enum od_status od_gpu_find_attention(struct od_gpu *gpu, enum od_attention_kerne
 void od_gpu_attend(struct od_gpu *gpu, enum od_attention_kernel kind, int64_t tiles,
                    struct od_attention_args *args);
 
+/** Where column `c` of a tensor begins. */
+static inline od_dev od_gpu_column(struct od_gpu_tensor tensor, int64_t c)
+{
+    return tensor.at + (uint64_t)c * (tensor.is_float ? 4u : 2u);
+}
+
+/** Queue a product; while tuning, its shape is measured first. */
+void od_gpu_product(struct od_gpu *gpu, const struct od_matmul_call *call);
+
+/** Losses of a batch, and their gradients (gpu_head.c). */
+void od_gpu_head_loss(struct od_gpu *gpu, const struct od_op *op);
+
+// Folded adapters (gpu_adapter.c).
+
+/** What a folded adapter works on: the rows of a pass, or some of those that have a label. */
+struct od_gpu_adapted {
+    struct od_gpu_tensor x;     ///< [rows, K]; behind them X A^T
+    struct od_gpu_tensor dy;    ///< [rows, N]; behind them s dY B
+    struct od_gpu_tensor dx;    ///< [rows, K]; `at` 0: not wanted
+    struct od_gpu_tensor work;  ///< [rows, K], with dropout: what it leaves of X
+    int64_t rows;
+    int64_t first;  ///< number by which masks know the first row
+};
+/** The tensors of a linear operation. */
+struct od_gpu_adapted od_gpu_adapted(const struct od_gpu *gpu, const struct od_op *op);
+/** Whether this pass leaves out some of what the adapter reads. */
+bool od_gpu_drops(const struct od_gpu *gpu, const struct od_op *op);
+/** X A^T into the spare columns of X. */
+void od_gpu_fold_input(struct od_gpu *gpu, const struct od_op *op, const struct od_gpu_adapted *on);
+/** s dY B into the spare columns of DY. */
+void od_gpu_fold_gradient(struct od_gpu *gpu, const struct od_op *op,
+                          const struct od_gpu_adapted *on);
+/** Gradients of A and B, once those columns are there. With dropout DX, which is there, too, gets the
+ *  adapter's share: no product has added it. */
+void od_gpu_adapter_bwd(struct od_gpu *gpu, const struct od_op *op,
+                        const struct od_gpu_adapted *on);
+/** The adapter's share of the embedding's rows, and its gradients. */
+void od_gpu_embed_adapter(struct od_gpu *gpu, const struct od_op *op);
+void od_gpu_embed_adapter_bwd(struct od_gpu *gpu, const struct od_op *op);
+/** DW[number of a row] += its row of DY, by the order that the host made of the ids: a block for each
+ *  number, whose rows come in order (gpu_rows.c). DW has `cols` columns and no spare ones. */
+void od_gpu_scatter_ids(struct od_gpu *gpu, struct od_gpu_tensor dw, struct od_gpu_tensor dy,
+                        int64_t cols);
+
 /** Rows rounded to eight bits: where the codes begin, and the scales. */
 struct od_gpu_rounded {
     od_dev codes;
@@ -207,7 +252,8 @@ struct od_gpu_rounded {
 struct od_gpu_rounded od_gpu_round_e4m3(struct od_gpu *gpu, const struct od_op *op);
 /** CODES [N, K] into W [K, N]. */
 void od_gpu_transpose_e4m3(struct od_gpu *gpu, const struct od_op *op);
-/** A [fold, K] and s B [N, fold] as products read them: beside W, or copies of their own. */
+/** A [fold, K] and s B [N, fold] as products read them: beside W, or copies of their own
+ *  (gpu_adapter.c). */
 struct od_gpu_tensor od_gpu_fold_a(const struct od_gpu *gpu, const struct od_op *op);
 struct od_gpu_tensor od_gpu_fold_b(const struct od_gpu *gpu, const struct od_op *op);
 /** Ones that the products of an operation need. */

@@ -19,6 +19,7 @@
 static const char *const kernel_names[OD_GPU_KERNEL_COUNT] = {"od_embed",
                                                               "od_embed_noise",
                                                               "od_embed_bwd",
+                                                              "od_embed_adapter",
                                                               "od_rms_norm",
                                                               "od_rms_norm_bwd",
                                                               "od_rms_norm_dw_parts",
@@ -220,7 +221,8 @@ static int64_t launches_of(const struct od_op *op)
                (op->slot[OD_SLOT_DW] >= 0) + (op->slot[OD_SLOT_DBIAS] >= 0 ? 2 : 0) +
                folds * (2 + op->part_count);
     }
-    return op->kind == OD_OP_HEAD_LOSS ? 16 : 3;
+    const int64_t drops = op->dropout > 0.0F;
+    return op->kind == OD_OP_HEAD_LOSS ? 16 + 4 * folds * (4 + 4 * drops) : 3 + 2 * folds;
 }
 
 static size_t graph_bytes(const struct od_gpu_layout *layout)

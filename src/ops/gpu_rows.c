@@ -26,6 +26,9 @@ static void embed(struct od_gpu *gpu, const struct od_op *op)
         void *noise_args[] = {&y.at, &y.stride, &bounds, &cols, &seed, &stream, &pass};
         od_gpu_launch(gpu, OD_GPU_EMBED_NOISE, (unsigned)gpu->tokens, 1, noise_args);
     }
+    if (op->fold > 0) {
+        od_gpu_embed_adapter(gpu, op);
+    }
 }
 
 static void positions(struct od_gpu *gpu, const struct od_op *op)
@@ -39,19 +42,42 @@ static void positions(struct od_gpu *gpu, const struct od_op *op)
 }
 
 // DW[number of a row] += DY: the rows sorted by their numbers, a block for each number.
-static void scatter(struct od_gpu *gpu, const struct od_op *op, int32_t numbers, int32_t order,
-                    int32_t runs, enum od_gpu_count count)
+static void scatter(struct od_gpu *gpu, struct od_gpu_tensor dw, struct od_gpu_tensor dy,
+                    int64_t cols, const int32_t lists[3], enum od_gpu_count count)
 {
-    struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
-    struct od_gpu_tensor dy = od_gpu_slot_tensor(gpu, op, OD_SLOT_DY);
-    od_dev numbers_at = od_gpu_input(gpu, numbers);
-    od_dev order_at = od_gpu_input(gpu, order);
-    od_dev runs_at = od_gpu_input(gpu, runs);
+    od_dev numbers = od_gpu_input(gpu, lists[0]);
+    od_dev order = od_gpu_input(gpu, lists[1]);
+    od_dev runs = od_gpu_input(gpu, lists[2]);
     od_dev run_count = od_gpu_count_at(gpu, count);
-    int64_t cols = op->n;
-    void *args[] = {&dw.at,    &dy.at,   &dy.stride, &numbers_at,
-                    &order_at, &runs_at, &run_count, &cols};
+    void *args[] = {&dw.at, &dy.at, &dy.stride, &numbers, &order, &runs, &run_count, &cols};
+    assert(dw.is_float && dw.stride == cols);
     od_gpu_launch(gpu, OD_GPU_EMBED_BWD, (unsigned)gpu->tokens, 1, args);
+}
+
+void od_gpu_scatter_ids(struct od_gpu *gpu, struct od_gpu_tensor dw, struct od_gpu_tensor dy,
+                        int64_t cols)
+{
+    const int32_t lists[] = {gpu->inputs.ids, gpu->inputs.embed_order, gpu->inputs.embed_runs};
+    scatter(gpu, dw, dy, cols, lists, OD_GPU_COUNT_EMBED_RUNS);
+}
+
+static void embed_bwd(struct od_gpu *gpu, const struct od_op *op)
+{
+    const struct od_gpu_tensor dw = od_gpu_slot_tensor(gpu, op, OD_SLOT_DW);
+    if (dw.at != 0) {
+        od_gpu_scatter_ids(gpu, dw, od_gpu_slot_tensor(gpu, op, OD_SLOT_DY), op->n);
+    }
+    if (op->fold > 0) {
+        od_gpu_embed_adapter_bwd(gpu, op);
+    }
+}
+
+static void positions_bwd(struct od_gpu *gpu, const struct od_op *op)
+{
+    const int32_t lists[] = {gpu->inputs.positions, gpu->inputs.position_order,
+                             gpu->inputs.position_runs};
+    scatter(gpu, od_gpu_slot_tensor(gpu, op, OD_SLOT_DW), od_gpu_slot_tensor(gpu, op, OD_SLOT_DY),
+            op->n, lists, OD_GPU_COUNT_POSITION_RUNS);
 }
 
 static void rms_norm(struct od_gpu *gpu, const struct od_op *op)
@@ -243,17 +269,11 @@ static void add(struct od_gpu *gpu, const struct od_op *op)
 
 void od_gpu_run_rows(struct od_gpu *gpu, const struct od_op *op)
 {
-    const struct od_gpu_inputs *in = &gpu->inputs;
     switch (op->kind) {
     case OD_OP_EMBED: embed(gpu, op); break;
-    case OD_OP_EMBED_BWD:
-        scatter(gpu, op, in->ids, in->embed_order, in->embed_runs, OD_GPU_COUNT_EMBED_RUNS);
-        break;
+    case OD_OP_EMBED_BWD: embed_bwd(gpu, op); break;
     case OD_OP_POSITIONS: positions(gpu, op); break;
-    case OD_OP_POSITIONS_BWD:
-        scatter(gpu, op, in->positions, in->position_order, in->position_runs,
-                OD_GPU_COUNT_POSITION_RUNS);
-        break;
+    case OD_OP_POSITIONS_BWD: positions_bwd(gpu, op); break;
     case OD_OP_RMS_NORM: rms_norm(gpu, op); break;
     case OD_OP_RMS_NORM_BWD: rms_norm_bwd(gpu, op); break;
     case OD_OP_LAYER_NORM: layer_norm(gpu, op); break;

@@ -240,14 +240,16 @@ static void cast_rows(struct od_gpu *gpu, od_dev to, int64_t ld_to, od_dev from,
                   args);
 }
 
-// A and s B to where products read them.
+// A and s B to where products read them; the embedding's A is read as it is.
 static void fold(struct od_gpu *gpu, const struct od_op *op)
 {
-    const struct od_gpu_tensor to_a = od_gpu_fold_a(gpu, op);
     const struct od_gpu_tensor to_b = od_gpu_fold_b(gpu, op);
     const struct od_gpu_tensor a = od_gpu_slot_tensor(gpu, op, OD_SLOT_A);
     const struct od_gpu_tensor b = od_gpu_slot_tensor(gpu, op, OD_SLOT_B);
-    cast_rows(gpu, to_a.at, to_a.stride, a.at, a.rows, a.cols, 1.0F);
+    if (op->kind != OD_OP_EMBED) {
+        const struct od_gpu_tensor to_a = od_gpu_fold_a(gpu, op);
+        cast_rows(gpu, to_a.at, to_a.stride, a.at, a.rows, a.cols, 1.0F);
+    }
     for (int32_t i = 0; i < op->part_count; i++) {
         const struct od_adapter_part *part = &op->part[i];
         cast_rows(gpu, to_b.at + (uint64_t)(part->row * to_b.stride + i * op->rank) * 2u,
@@ -268,7 +270,7 @@ void od_gpu_refresh(struct od_gpu *gpu)
     }
     for (int32_t i = 0; i < gpu->forward_count; i++) {
         // Where the weight is codes that are decoded, that folds the adapter in.
-        if (gpu->ops[i].kind == OD_OP_LINEAR && gpu->ops[i].fold > 0 &&
+        if (gpu->ops[i].fold > 0 &&
             (gpu->ops[i].quant == OD_QUANT_NONE || gpu->ops[i].quant == OD_QUANT_E4M3)) {
             fold(gpu, &gpu->ops[i]);
         }

@@ -17,6 +17,12 @@
  * where W^ = R C: R the diagonal of the rows' scales, C the codes. The scales go with dY because they
  * stand along what is added up.
  *
+ * The head's adapter is folded into W as a linear layer's is, behind the columns of od_head_columns; X
+ * and dY are then the rows that HEAD_LOSS gathers, and its logits. The embedding's is a product beside
+ * the rows that are looked up, with a bf16 copy of s B; its gradient is scattered as DW's is:
+ *
+ *     Y = W[ids] + A[ids] (s B)^T        dA += scatter of dY s B,  dB += s dY^T A[ids]
+ *
  * @thread No state.
  */
 #ifndef OD_OPS_OP_H
@@ -80,8 +86,8 @@ enum od_slot {
     OD_SLOT_AUX,  ///< RSTD, LSE, the rotation table, the key/value cache, or what lies with the host
     OD_SLOT_A,    ///< adapters' A, stacked [n r, K]
     OD_SLOT_B,    ///< adapters' B, stacked [rows, r]
-    OD_SLOT_XA,   ///< scaled X A^T [T, n r]; kept for the backward pass
-    OD_SLOT_DX,   ///< gradients of the above
+    OD_SLOT_XA,  ///< scaled X A^T [T, n r]; kept for the backward pass. On a GPU EMBED's alone: A[ids]
+    OD_SLOT_DX,  ///< gradients of the above
     OD_SLOT_DY,
     OD_SLOT_DW,
     OD_SLOT_DBIAS,
@@ -138,7 +144,8 @@ struct od_op {
     float noise;      ///< EMBED: alpha of the noise on training passes; 0: none
     uint32_t stream;  ///< that mask or noise is drawn from
     bool refold;      ///< LINEAR_BWD: X was made again without X A^T, which is computed here
-    int64_t fold;     ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart
+    int64_t fold;  ///< spare columns of X, DY and W that hold the adapters; 0: A and B are apart;
+                   ///< EMBED: columns of XA and of the copy of B
     struct od_adapter_part part[OD_ADAPTER_PARTS_MAX];
     enum od_quant quant;
     int32_t quant_count;
@@ -180,6 +187,27 @@ static inline int64_t od_head_columns(int64_t vocab)
 {
     enum { STEP = 64 };
     return (vocab + STEP - 1) / STEP * STEP;
+}
+
+/** Columns of what HEAD_LOSS holds in WORK on a GPU for a chunk of labelled rows, one after the other;
+ *  `total` is their sum. With a folded adapter logits and rows of X have room for it. */
+struct od_head_work {
+    int64_t logits;
+    int64_t gathered;   ///< rows of X
+    int64_t dgathered;  ///< their gradients
+    int64_t dropped;    ///< what dropout leaves of them for the adapter
+    int64_t total;
+};
+static inline struct od_head_work od_head_work(const struct od_op *op)
+{
+    enum { STEP = 8 };  // rows start at 16 bytes
+    const int64_t channels = (op->k + STEP - 1) / STEP * STEP;
+    struct od_head_work work = {.logits = od_head_columns(op->n) + op->fold,
+                                .gathered = (op->k + op->fold + STEP - 1) / STEP * STEP,
+                                .dgathered = channels,
+                                .dropped = op->dropout > 0.0F ? channels : 0};
+    work.total = work.logits + work.gathered + work.dgathered + work.dropped;
+    return work;
 }
 
 /** Floats of scratch per thread that ATTENTION and its gradient need for documents of up to

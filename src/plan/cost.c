@@ -214,8 +214,25 @@ static double head(const struct pass *p, const struct od_op *op)
     const double products =
         1.0 + (op->slot[OD_SLOT_DX] >= 0 ? 1.0 : 0.0) + (op->slot[OD_SLOT_DW] >= 0 ? 1.0 : 0.0);
     const double rows = p->rows * p->labelled;
-    return products * product(p, OD_GPU_PART_HEAD, rows, (double)op->n, (double)op->k) +
-           traffic(p, OD_GPU_PART_HEAD, LOGIT_BYTES * rows * (double)op->n, STREAM);
+    const double n = (double)op->n;
+    const double k = (double)op->k;
+    double seconds = products * product(p, OD_GPU_PART_HEAD, rows, n, k) +
+                     traffic(p, OD_GPU_PART_HEAD, LOGIT_BYTES * rows * n, STREAM);
+    if (op->fold > 0) {
+        seconds += product(p, OD_GPU_PART_HEAD, rows, n, (double)op->fold) +
+                   product(p, OD_GPU_PART_HEAD, rows, k, (double)op->fold) +
+                   traffic(p, OD_GPU_PART_HEAD, 4.0 * rows * (n + k), SKINNY);
+    }
+    return seconds;
+}
+
+// Rows looked up, or scattered; the adapter's products read and write them once more.
+static double embed(const struct pass *p, const struct od_op *op)
+{
+    const double values = 2.0 * p->rows * (double)op->n;
+    const bool whole = op->kind == OD_OP_EMBED || op->slot[OD_SLOT_DW] >= 0;
+    return (whole ? traffic(p, OD_GPU_PART_EMBED, 2.0 * values, STREAM) : 0.0) +
+           (op->fold > 0 ? traffic(p, OD_GPU_PART_EMBED, 2.0 * values, SKINNY) : 0.0);
 }
 
 static double seconds_of(const struct pass *p, const struct od_op *op)
@@ -246,7 +263,7 @@ static double seconds_of(const struct pass *p, const struct od_op *op)
     case OD_OP_POSITIONS:
     case OD_OP_ACTIVATION_BWD: return traffic(p, part, 3.0 * values, STREAM);
     case OD_OP_EMBED:
-    case OD_OP_EMBED_BWD:
+    case OD_OP_EMBED_BWD: return embed(p, op);
     case OD_OP_POSITIONS_BWD: return traffic(p, part, 2.0 * values, STREAM);
     case OD_OP_STORE:  // copied beside the work
     case OD_OP_STORED:

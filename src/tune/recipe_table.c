@@ -110,7 +110,7 @@ const struct od_recipe_key od_recipe_keys[] = {
      .fallback = "[q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]",
      .type = "list of names, or `all-linear`",
      .help = "Layers that get an adapter: linear ones, and `embed_tokens` (`wte` in GPT-2) and "
-             "`lm_head`, which are computed on the CPU only"},
+             "`lm_head`; all of them train on the CPU and on a GPU"},
     {.name = "lora_target_linear",
      .kind = OD_RECIPE_TARGET_LINEAR,
      .lora = true,

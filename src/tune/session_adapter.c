@@ -10,10 +10,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "model/program.h"
 #include "model/weights.h"
+#include "ops/op.h"
 #include "tune/recipe.h"
 #include "tune/session.h"
 #include "tune/session_internal.h"
@@ -101,6 +103,45 @@ static void note_base(const struct od_session *s, const struct od_adapter_config
     free(base);  // realpath's own allocation
 }
 
+// The matrices. PEFT saves the table below an adapter on embedding or head, too, which must be the base's:
+// a GPU's are shown to who reads them.
+static enum od_status read_matrices(const struct od_session *s, const char *path,
+                                    struct od_error *err)
+{
+    const struct od_program *p = &s->program;
+    const bool outer = (p->options.lora_targets & od_spec_outer_targets(&s->spec)) != 0;
+    float **tensors = NULL;
+    float *fetched[2] = {NULL, NULL};
+    int count = 0;
+    enum od_status status = OD_OK;
+    if (!s->gpu || !outer) {
+        return od_adapter_read(p, s->arrays.tensor, path, err);
+    }
+    tensors = od_alloc((size_t)p->tensor_count, sizeof *tensors);
+    if (!tensors) {
+        return od_fail(err, OD_E_MEMORY, "no memory for '%s'", path);
+    }
+    memcpy(tensors, s->arrays.tensor, (size_t)p->tensor_count * sizeof *tensors);
+    for (int32_t i = 0; status == OD_OK && i < p->forward_count; i++) {
+        const struct od_op *op = &p->ops[i];
+        if (op->kind != OD_OP_EMBED && op->kind != OD_OP_HEAD_LOSS) {
+            continue;
+        }
+        const int32_t number = p->tensors[op->slot[OD_SLOT_W]].master;
+        if (!tensors[number]) {
+            status = od_session_gpu_values(s, number, &fetched[count], err);
+            tensors[number] = fetched[count++];
+        }
+    }
+    if (status == OD_OK) {
+        status = od_adapter_read(p, tensors, path, err);
+    }
+    od_free(fetched[0]);
+    od_free(fetched[1]);
+    od_free(tensors);
+    return status;
+}
+
 enum od_status od_session_adapter(struct od_session *s, struct od_error *err)
 {
     struct od_adapter_config config;
@@ -110,7 +151,7 @@ enum od_status od_session_adapter(struct od_session *s, struct od_error *err)
     if ((status = od_adapter_config_read(folder, &config, err)) != OD_OK ||
         (status = check(s, &config, err)) != OD_OK ||
         (status = od_path_join(path, folder, "adapter_model.safetensors", err)) != OD_OK ||
-        (status = od_adapter_read(&s->program, s->arrays.tensor, path, err)) != OD_OK) {
+        (status = read_matrices(s, path, err)) != OD_OK) {
         return status;
     }
     note_base(s, &config);

@@ -265,6 +265,34 @@ static enum od_status fetch_tensor(const struct od_session *s, int32_t number, s
     return status;
 }
 
+enum od_status od_session_gpu_values(const struct od_session *s, int32_t number, float **ret,
+                                     struct od_error *err)
+{
+    const struct od_gpu_tensor t = od_gpu_tensor(s->gpu, number);
+    const size_t bytes = (size_t)(t.rows * t.stride) * sizeof(uint16_t);
+    uint16_t *halves = od_alloc(bytes, 1);
+    float *values = od_alloc((size_t)(t.rows * t.cols), sizeof *values);
+    enum od_status status = OD_OK;
+    if (!halves || !values) {
+        status = od_fail(err, OD_E_MEMORY, "no memory for '%s'", s->program.tensors[number].name);
+    } else if (t.is_host) {
+        memcpy(halves, (const void *)(uintptr_t)t.at, bytes);
+    } else {
+        status = od_gpu_read_bytes(s->gpu, number, 0, halves, bytes, err);
+    }
+    for (int64_t i = 0; status == OD_OK && i < t.rows * t.cols; i++) {
+        const uint32_t bits = (uint32_t)halves[i / t.cols * t.stride + i % t.cols] << 16;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+    od_free(halves);
+    if (status != OD_OK) {
+        od_free(values);
+        return status;
+    }
+    *ret = values;
+    return OD_OK;
+}
+
 static enum od_status store_tensor(struct od_session *s, int32_t number, struct od_error *err)
 {
     const struct od_tensor *tensor = &s->program.tensors[number];

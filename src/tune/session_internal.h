@@ -35,6 +35,10 @@ enum od_status od_session_gpu_open(struct od_session *session,
                                    const struct od_program_options *program,
                                    struct od_error *err) OD_MUST_CHECK;
 void od_session_gpu_close(struct od_session *session);
+/** The values [rows, cols] of a frozen bf16 tensor of the card or of its host's.
+ *  @memory Gives: od_free. */
+enum od_status od_session_gpu_values(const struct od_session *session, int32_t number, float **ret,
+                                     struct od_error *err) OD_MUST_CHECK;
 /** Base weights and fresh adapters. */
 enum od_status od_session_gpu_weights(struct od_session *session,
                                       const struct od_session_options *options,

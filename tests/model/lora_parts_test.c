@@ -8,12 +8,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/status.h"
+#include "formats/dtype.h"
 #include "model/program.h"
 #include "model/spec.h"
 #include "model/tiny_program.h"
+#include "model/weights.h"
+#include "ops/adamw/rounding.h"
 #include "ops/op.h"
 #include "support.h"
 
@@ -236,11 +242,103 @@ static void outer_starts(void **state)
     tiny_release(&tiny);
 }
 
+// The weights of a program that lie below its outer adapters, as PEFT saves them: its adapters, then these.
+static void write_peft(const struct od_program *p, float *const *tensors, float *const below[2],
+                       const char *path)
+{
+    enum { PARTS_MAX = 64 };
+    static struct od_part parts[PARTS_MAX];
+    struct od_error err = {0};
+    const int32_t count = p->adapter_count;
+    float **from = calloc((size_t)p->tensor_count + 2, sizeof *from);
+    assert_non_null(from);
+    assert_true(count + 2 <= PARTS_MAX);
+    memcpy(from, tensors, (size_t)p->tensor_count * sizeof *from);
+    memcpy(parts, p->adapters, (size_t)count * sizeof *parts);
+    for (int i = 0; i < 2; i++) {
+        from[p->tensor_count + i] = below[i];
+        parts[count + i] = (struct od_part){.tensor = p->tensor_count + i,
+                                            .rows = p->spec.vocab,
+                                            .cols = p->spec.channels,
+                                            .rank = 2};
+        (void)snprintf(parts[count + i].name, sizeof parts[0].name, "base_model.model.%s%s",
+                       i == 0 ? "model.embed_tokens" : "lm_head", ".base_layer.weight");
+    }
+    assert_ok(od_parts_write(parts, count + 2, from, path, OD_DTYPE_F32, &err), &err);
+    free(from);
+}
+
+// A program in bf16 takes an adapter whose base is its own up to rounding, and refuses another one, or one
+// that it cannot compare.
+static void bases_in_bf16(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        struct od_error err = {0};
+        struct od_program program;
+        char path[OD_PATH_MAX_BYTES];
+        struct od_spec spec = tiny_spec;
+        const struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                                   .half = true,
+                                                   .tokens = TINY_TOKENS,
+                                                   .threads = 1,
+                                                   .lora_r = 4,
+                                                   .lora_scale = 1.0F,
+                                                   .lora_targets =
+                                                       OD_TARGET_EMBED | OD_TARGET_HEAD};
+        const size_t count = (size_t)(spec.vocab * spec.channels);
+        float *below[2] = {malloc(count * sizeof(float)), malloc(count * sizeof(float))};
+        float *table[2] = {malloc(count * sizeof(float)), malloc(count * sizeof(float))};
+        assert_true(below[0] && below[1] && table[0] && table[1]);
+        spec.tied = tied == 1;
+        assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+        assert_ok(od_path_join(path, test_folder(), "adapter.safetensors", &err), &err);
+        float **tensors = calloc((size_t)program.tensor_count, sizeof *tensors);
+        assert_non_null(tensors);
+        for (int32_t i = 0; i < program.adapter_count; i++) {
+            const struct od_part *part = &program.adapters[i];
+            tensors[part->tensor] = calloc((size_t)(part->rows * part->cols), sizeof(float));
+            assert_non_null(tensors[part->tensor]);
+        }
+        for (size_t i = 0; i < 2 * count; i++) {
+            const float x = 0.01F * (float)(i % count) + (tied == 1 ? 0.0F : (float)(i / count));
+            below[i / count][i % count] = x;
+            table[i / count][i % count] = od_round_to_nearest(x);
+        }
+        for (int32_t i = 0; i < program.weight_count; i++) {
+            const char *name = program.weights[i].name;
+            if (strcmp(name, "model.embed_tokens.weight") == 0) {
+                tensors[program.weights[i].tensor] = table[0];
+            } else if (strcmp(name, "lm_head.weight") == 0) {
+                tensors[program.weights[i].tensor] = table[1];
+            }
+        }
+        write_peft(&program, tensors, below, path);
+        assert_ok(od_adapter_read(&program, tensors, path, &err), &err);
+        below[1][count - 1] *= 1.01F;
+        write_peft(&program, tensors, below, path);
+        assert_int_equal(od_adapter_read(&program, tensors, path, &err), OD_E_REFUSED);
+        assert_non_null(strstr(err.message, "lm_head.base_layer.weight"));
+        tensors[program.weights[0].tensor] = NULL;
+        assert_int_equal(od_adapter_read(&program, tensors, path, &err),
+                         tied == 1 ? OD_E_FORMAT : OD_E_REFUSED);
+        for (int32_t i = 0; i < program.adapter_count; i++) {
+            free(tensors[program.adapters[i].tensor]);
+        }
+        for (int i = 0; i < 2; i++) {
+            free(below[i]);
+            free(table[i]);
+        }
+        free(tensors);
+        od_program_release(&program);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(some_layers), cmocka_unit_test(layers_that_do_not_exist),
+        cmocka_unit_test(some_layers),   cmocka_unit_test(layers_that_do_not_exist),
         cmocka_unit_test(saved_modules), cmocka_unit_test(modules_that_cannot_be_saved),
-        cmocka_unit_test(outer_starts)};
+        cmocka_unit_test(outer_starts),  cmocka_unit_test(bases_in_bf16)};
     return cmocka_run_group_tests_name("model/lora_parts", tests, NULL, NULL);
 }

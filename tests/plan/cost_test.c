@@ -216,6 +216,44 @@ static void floats_of_8_bits_are_counted(void **state)
     assert_true(od_card_find("a100-80gb")->e4m3 <= 0.0);
 }
 
+// Adapters on embedding and head: what they add to an ordinary adapter's floor, counted from the shape.
+static void adapters_on_embedding_and_head_are_counted(void **state)
+{
+    (void)state;
+    enum { ROWS = 8192 };
+    struct od_error err = {0};
+    const struct od_spec *spec = od_bench_shape("llama-2-7b");
+    const struct od_card *card = od_card_find("h200");
+    struct od_program_options options = {.mode = OD_PROGRAM_TRAIN_LORA,
+                                         .half = true,
+                                         .head_rows = OD_GPU_HEAD_ROWS,
+                                         .tokens = ROWS,
+                                         .threads = 1,
+                                         .lora_r = 16,
+                                         .lora_scale = 1.0F};
+    double floor[2][OD_GPU_PART_COUNT];
+    double flops[2];
+    for (int i = 0; i < 2; i++) {
+        struct od_fit fit;
+        options.lora_targets = OD_TARGET_ALL | (i == 1 ? OD_TARGET_EMBED | OD_TARGET_HEAD : 0);
+        assert_ok(od_fit_make(spec, &options, 0, true, &fit, &err), &err);
+        od_cost_floor(&fit.program, card, 2048.0, 1.0, floor[i]);
+        flops[i] = od_program_flops_per_token(&fit.program);
+        od_fit_release(&fit);
+    }
+    const double c = (double)spec->channels;
+    const double v = (double)spec->vocab;
+    const double rows = (double)ROWS;
+    const double products = 2.0 * rows * (c + v) * (double)OD_FOLD_ALIGN / card->flops_per_s;
+    // X and the gradients of the logits are read twice: for X A^T and for its gradient, for B's and A's.
+    const double passes = 2.0 * 2.0 * rows * (c + v) / card->bytes_per_s;
+    close_to(floor[1][OD_GPU_PART_HEAD] - floor[0][OD_GPU_PART_HEAD], products + passes);
+    // The embedding's rows are read and written once more, their gradients read twice.
+    close_to(floor[1][OD_GPU_PART_EMBED] - floor[0][OD_GPU_PART_EMBED],
+             2.0 * 2.0 * 2.0 * rows * c / card->bytes_per_s);
+    assert_true(flops[1] > flops[0] && flops[1] < 1.02 * flops[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +261,7 @@ int main(void)
         cmocka_unit_test(floors_are_counted),
         cmocka_unit_test(more_work_takes_longer),
         cmocka_unit_test(floats_of_8_bits_are_counted),
+        cmocka_unit_test(adapters_on_embedding_and_head_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "plan/fit.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "model/program.h"
@@ -168,6 +169,34 @@ static void weights_without_masters(void **state)
     assert_int_equal(rest[0], rest[1]);
 }
 
+// Adapters on embedding and head: beside and below the head's table there is room for one, two matrices more
+// are trained each; the rest of the plan is what it was, but for the backward pass, which comes further.
+static void adapters_on_embedding_and_head(void **state)
+{
+    enum { R = 8, V = 512, C = 256 };  // of `spec`
+    (void)state;
+    struct od_error err = {0};
+    struct od_program_options options = options_of(true);
+    size_t bytes[2][OD_ROLE_COUNT];
+    for (int i = 0; i < 2; i++) {
+        struct od_program program;
+        struct od_plan plan;
+        options.lora_targets = OD_TARGET_ALL | (i == 1 ? OD_TARGET_EMBED | OD_TARGET_HEAD : 0);
+        assert_ok(od_program_build(&spec, &options, &program, &err), &err);
+        assert_ok(od_plan_make(&program, &plan, &err), &err);
+        memcpy(bytes[i], plan.role_bytes, sizeof bytes[i]);
+        od_plan_release(&plan);
+        od_program_release(&program);
+    }
+    const size_t table = 2 * ((V + OD_FOLD_ALIGN) * (C + OD_FOLD_ALIGN) - V * C);
+    const size_t matrices = 2 * R * (V + C) * sizeof(float);
+    assert_int_equal(bytes[1][OD_ROLE_WEIGHT] - bytes[0][OD_ROLE_WEIGHT], table);
+    assert_int_equal(bytes[1][OD_ROLE_COPY] - bytes[0][OD_ROLE_COPY], 2 * C * OD_FOLD_ALIGN);
+    assert_int_equal(bytes[1][OD_ROLE_ADAPTER] - bytes[0][OD_ROLE_ADAPTER], matrices);
+    assert_int_equal(bytes[1][OD_ROLE_GRADIENT] - bytes[0][OD_ROLE_GRADIENT], matrices);
+    assert_int_equal(bytes[1][OD_ROLE_MOMENT] - bytes[0][OD_ROLE_MOMENT], 2 * matrices);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +204,7 @@ int main(void)
         cmocka_unit_test(every_budget_on_a_gpu),
         cmocka_unit_test(rows_that_would_fit),
         cmocka_unit_test(weights_without_masters),
+        cmocka_unit_test(adapters_on_embedding_and_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

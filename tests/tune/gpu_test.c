@@ -104,13 +104,13 @@ struct curve {
 
 enum place { ON_CPU, ON_GPU, ON_GPU_WITHOUT_GRAPHS, ON_GPU_KEEPING_LEAST };
 
-// Every linear layer that the model of a config file has.
-static void adapt_all(struct od_recipe *recipe, const char *path)
+// Every linear layer that the model of a config file has; embedding and head besides.
+static void adapt_all(struct od_recipe *recipe, const char *path, bool outer)
 {
     struct od_spec spec;
     struct od_error err = {0};
     assert_ok(od_spec_read(path, &spec, &err), &err);
-    const unsigned bits = od_spec_targets(&spec);
+    const unsigned bits = od_spec_targets(&spec) | (outer ? od_spec_outer_targets(&spec) : 0u);
     for (int i = 0; i < OD_TARGET_NAMES; i++) {
         if ((od_target_bit(od_target_name(i)) & bits) != 0) {
             recipe->lora_targets[recipe->lora_target_count++] = od_target_name(i);
@@ -133,9 +133,18 @@ struct way {
     enum od_quant quant;
     unsigned saved;              // modules in full beside the adapter
     struct od_layer_set layers;  // that have one
-    int checkpoint;              // after so many steps; 0: none
-    const char *folder;          // of checkpoints
+    bool outer;                  // adapters on embedding and head, too
+    double dropout;
+    double learning_rate;  // 0: what the method is trained with
+    int checkpoint;        // after so many steps; 0: none
+    const char *folder;    // of checkpoints
 };
+
+static double rate_of(const struct way *way)
+{
+    return way->learning_rate > 0.0 ? way->learning_rate
+                                    : (way->method == OD_METHOD_LORA ? 1e-2 : 1e-3);
+}
 
 static void train(const struct way *way, int64_t from, struct curve *ret)
 {
@@ -155,7 +164,7 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
                                .gradient_accumulation_steps = way->accumulation,
                                .max_steps = STEPS,
                                .optimizer = way->optimizer,
-                               .learning_rate = way->method == OD_METHOD_LORA ? 1e-2 : 1e-3,
+                               .learning_rate = rate_of(way),
                                .lr_scheduler = OD_SCHEDULE_LINEAR,
                                .weight_decay = 0.01,
                                .adam_beta1 = 0.9,
@@ -166,11 +175,12 @@ static void train(const struct way *way, int64_t from, struct curve *ret)
                                .neftune_noise_alpha = way->noise,
                                .bf16_weights = way->bf16_weights,
                                .quant = way->quant,
+                               .lora_dropout = way->dropout,
                                .lora_saved = way->saved,
                                .lora_layers = way->layers,
                                .seed = 7};
     if (way->method == OD_METHOD_LORA) {
-        adapt_all(&recipe, path);
+        adapt_all(&recipe, path, way->outer);
     }
     make_data(&data);
     const struct od_session_options options = {.on_gpu = way->place != ON_CPU,
@@ -469,6 +479,63 @@ static void parts_follow(void **state)
     }
 }
 
+// Adapters on embedding and head besides: tables of their own, with dropout and without, and one for both,
+// GPT-2's; the CPU's losses, the same bits without graphs, however little is kept, and when a new session
+// goes on from a checkpoint. Moments as codes, frozen weights as codes. The embedding's B starts as
+// normal(0, 1): at the other tests' rate steps so large follow that rounding alone shows in the norms.
+static void outer_adapters_follow(void **state)
+{
+    static const struct {
+        const char *config;
+        double dropout;
+        const char *optimizer;
+        enum od_quant quant;
+    } cases[] = {{llama, 0.0, "adamw", OD_QUANT_NONE},
+                 {llama, 0.1, "adamw_8bit", OD_QUANT_INT8},
+                 {NULL, 0.0, "adamw", OD_QUANT_NONE},   // gpt2
+                 {NULL, 0.1, "adamw", OD_QUANT_NONE}};  // qwen2, tied
+    (void)state;
+    if (!have_gpu()) {
+        skip();
+    }
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        struct way way = {.config = cases[c].config ? cases[c].config : families[c - 2].config,
+                          .method = OD_METHOD_LORA,
+                          .place = ON_CPU,
+                          .accumulation = 2,
+                          .steps = STEPS,
+                          .optimizer = cases[c].optimizer,
+                          .quant = cases[c].quant,
+                          .outer = true,
+                          .learning_rate = 1e-3,
+                          .dropout = cases[c].dropout,
+                          .folder = test_folder()};
+        struct curve cpu;
+        struct curve gpu;
+        struct curve other;
+        run_as(&way, &cpu);
+        run_and_go_on(&way, &gpu);
+        for (int i = 0; i < STEPS; i++) {
+            print_message("# case %zu, step %d: CPU %.5f (norm %.4f), GPU %.5f (%.4f)\n", c, i + 1,
+                          cpu.loss[i], cpu.norm[i], gpu.loss[i], gpu.norm[i]);
+        }
+        for (int i = 0; i < STEPS; i++) {
+            assert_true(fabs(gpu.loss[i] - cpu.loss[i]) < 5e-3 * cpu.loss[i]);
+            assert_true(fabs(gpu.norm[i] - cpu.norm[i]) < 3e-2 * cpu.norm[i]);
+        }
+        way.place = ON_GPU_WITHOUT_GRAPHS;
+        run_as(&way, &other);
+        assert_int_equal(gpu.hash, other.hash);
+        way.place = ON_GPU_KEEPING_LEAST;
+        run_as(&way, &other);
+        assert_int_equal(gpu.hash, other.hash);
+        way.place = ON_GPU;
+        way.outer = false;
+        run_as(&way, &other);
+        assert_int_not_equal(gpu.hash, other.hash);
+    }
+}
+
 // Weights without fp32 masters: the CPU's losses, the same bits however little is kept, and when a new
 // session goes on from a checkpoint; moments in fp32 and in 8 bits.
 static void weights_without_masters(void **state)
@@ -541,11 +608,15 @@ static void other_families_follow(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lora_follows),         cmocka_unit_test(full_follows),
-        cmocka_unit_test(evaluations),          cmocka_unit_test(eight_bit_moments),
-        cmocka_unit_test(floats_of_8_bits),     cmocka_unit_test(noise_follows),
-        cmocka_unit_test(parts_follow),         cmocka_unit_test(weights_without_masters),
-        cmocka_unit_test(other_families_follow)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_follows),
+                                       cmocka_unit_test(full_follows),
+                                       cmocka_unit_test(evaluations),
+                                       cmocka_unit_test(eight_bit_moments),
+                                       cmocka_unit_test(floats_of_8_bits),
+                                       cmocka_unit_test(noise_follows),
+                                       cmocka_unit_test(parts_follow),
+                                       cmocka_unit_test(outer_adapters_follow),
+                                       cmocka_unit_test(weights_without_masters),
+                                       cmocka_unit_test(other_families_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

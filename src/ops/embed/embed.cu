@@ -2,6 +2,7 @@
 //
 //     y[t] = w[ids[t]];    dw[id] += sum over the rows t of that id, in order, of dy[t]
 //     y[t] += w[positions[t]]; its gradient is od_embed_bwd's, by position
+//     xa[t] = a[ids[t]], of the adapter; the gradient of a is od_embed_bwd's, with the rank as columns
 //
 // The host sorts the rows by id (by position), so that one block owns one row of dw.
 
@@ -68,6 +69,17 @@ OD_KERNEL od_positions(od_bf16 *y, int64_t ldy, const od_bf16 *w, int64_t ldw,
         for (int64_t c = threadIdx.x; c < cols; c += OD_GPU_THREADS) {
             to[c] = od_round(od_f32(to[c]) + od_f32(from[c]));
         }
+    }
+}
+
+// a is fp32 [V, rank], contiguous; zeros behind the rank, up to `cols`.
+OD_KERNEL od_embed_adapter(od_bf16 *xa, int64_t ldxa, const float *a, const int32_t *ids,
+                           int64_t rank, int64_t cols)
+{
+    const float *from = a + (int64_t)ids[blockIdx.x] * rank;
+    od_bf16 *to = xa + (int64_t)blockIdx.x * ldxa;
+    for (int64_t c = threadIdx.x; c < cols; c += OD_GPU_THREADS) {
+        to[c] = od_round(c < rank ? from[c] : 0.0f);
     }
 }
 
