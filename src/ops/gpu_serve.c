@@ -154,11 +154,10 @@ static bool reads(const struct od_op *op, int32_t tensor)
     return op->slot[OD_SLOT_X] == tensor || op->slot[OD_SLOT_RES] == tensor;
 }
 
-// Is the tensor read by operation `index` and then never again before it is written?
+// Is a tensor read by operation `index` and then never again before it is written?
 static bool only_reader(const struct od_gpu *gpu, int32_t index, int32_t tensor)
 {
-    if (gpu->ops[index].kind != OD_OP_LINEAR || gpu->ops[index].slot[OD_SLOT_X] != tensor ||
-        gpu->ops[index].slot[OD_SLOT_RES] == tensor) {
+    if (gpu->ops[index].slot[OD_SLOT_X] != tensor || gpu->ops[index].slot[OD_SLOT_RES] == tensor) {
         return false;
     }
     for (int32_t i = index + 1; i < gpu->op_count; i++) {
@@ -172,13 +171,16 @@ static bool only_reader(const struct od_gpu *gpu, int32_t index, int32_t tensor)
     return true;
 }
 
-static void find_norms(struct od_gpu_serve *serve)
+// A norm and the product behind it; a product and the gate behind it.
+static void find_joined(struct od_gpu_serve *serve)
 {
     const struct od_gpu *gpu = serve->gpu;
-    for (int32_t i = 0; i < gpu->op_count; i++) {
-        const struct od_op *op = &gpu->ops[i];
-        serve->op_is_inside[i] = op->kind == OD_OP_RMS_NORM && i + 1 < gpu->op_count &&
-                                 only_reader(gpu, i + 1, op->slot[OD_SLOT_Y]);
+    for (int32_t i = 0; i + 1 < gpu->op_count; i++) {
+        const enum od_op_kind kind = gpu->ops[i].kind;
+        const enum od_op_kind next = gpu->ops[i + 1].kind;
+        serve->op_joins_next[i] = ((kind == OD_OP_RMS_NORM && next == OD_OP_LINEAR) ||
+                                   (kind == OD_OP_LINEAR && next == OD_OP_GLU)) &&
+                                  only_reader(gpu, i + 1, gpu->ops[i].slot[OD_SLOT_Y]);
     }
 }
 
@@ -213,15 +215,17 @@ enum od_status od_gpu_serve_open(struct od_gpu *gpu, const struct od_gpu_serve_s
     serve->run_room = od_alloc((size_t)gpu->tokens, sizeof *serve->run_room);
     serve->entry_count = od_alloc(adapter_ops, sizeof *serve->entry_count);
     serve->op_has_adapter = od_alloc((size_t)gpu->op_count, sizeof *serve->op_has_adapter);
-    serve->op_is_inside = od_alloc((size_t)gpu->op_count, sizeof *serve->op_is_inside);
-    if (!serve->op_is_inside || !serve->run_room || !serve->entry_count || !serve->op_has_adapter) {
+    serve->op_joins_next = od_alloc((size_t)gpu->op_count, sizeof *serve->op_joins_next);
+    if (!serve->op_joins_next || !serve->run_room || !serve->entry_count ||
+        !serve->op_has_adapter) {
         status = od_fail(err, OD_E_MEMORY, "no memory to serve a model");
         goto done;
     }
-    find_norms(serve);
+    find_joined(serve);
     if ((status = find_kernels(serve, err)) != OD_OK ||
         (status = find_windows(serve, err)) != OD_OK ||
         (status = od_matmul_rows_create(gpu->cuda, &serve->products, err)) != OD_OK ||
+        (status = od_vector_create(gpu->cuda, &serve->vectors, err)) != OD_OK ||
         (status = od_cuda_host_alloc(gpu->cuda, at.lists_bytes, &memory, err)) != OD_OK) {
         goto done;
     }
@@ -251,9 +255,10 @@ void od_gpu_serve_close(struct od_gpu_serve *serve)
     const enum od_status status = od_cuda_sync(serve->gpu->cuda, NULL);
     (void)status;  // on the way out
     od_matmul_rows_free(serve->products);
+    od_vector_free(serve->vectors);
     od_cuda_host_free(serve->gpu->cuda, serve->pen.host);
     od_cuda_host_free(serve->gpu->cuda, serve->logits);
-    od_free(serve->op_is_inside);
+    od_free(serve->op_joins_next);
     od_free(serve->op_has_adapter);
     od_free(serve->entry_count);
     od_free(serve->run_room);

@@ -19,6 +19,7 @@
 #include "ops/gpu_serve.h"
 #include "ops/op.h"
 #include "ops/paged/paged.h"
+#include "ops/vector/vector.h"
 
 /** Units of single rows that are split at a time; windows that a model's layers have; warps on a
  *  multiprocessor that bring keys and values at the speed of memory. */
@@ -67,6 +68,7 @@ struct od_gpu_serve {
     struct od_gpu *gpu;
     struct od_gpu_serve_shape shape;
     struct od_matmul_rows *products;
+    struct od_vector *vectors;
     struct od_cuda_kernel *kernel[OD_SERVE_KERNEL_COUNT];
     struct od_cuda_kernel *paged[OD_PAGED_KERNELS];
     int64_t rows_max;
@@ -81,7 +83,8 @@ struct od_gpu_serve {
     od_dev adapter_end;
     int32_t *entry_count;  ///< [operations, adapters]
     bool *op_has_adapter;  ///< [operations]
-    bool *op_is_inside;    ///< [operations] a norm that nothing but the product behind it reads
+    bool *
+        op_joins_next;  ///< [operations] a norm or a product that only the operation behind it reads
     int32_t window[OD_SERVE_WINDOWS_MAX];
     int window_count;
     struct od_serve_pen pen;

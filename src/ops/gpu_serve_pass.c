@@ -10,7 +10,6 @@
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
 #include "device/cuda/matmul_rows.h"
-#include "device/cuda/matmul_vector.h"
 #include "ops/gpu.h"
 #include "ops/gpu_internal.h"
 #include "ops/gpu_serve.h"
@@ -18,6 +17,7 @@
 #include "ops/linear/lora_cuda.h"
 #include "ops/op.h"
 #include "ops/paged/paged.h"
+#include "ops/vector/vector.h"
 
 enum { WARP = 32 };
 
@@ -124,16 +124,6 @@ static void send_lists(struct od_gpu_serve *serve, const struct od_gpu_serve_pas
     od_cuda_upload(serve->gpu->cuda, serve->pen.device, serve->pen.host, serve->pen.used);
 }
 
-// Own products for few rows; one or two by another order of sums where bits may depend on their number.
-static void few_rows(struct od_gpu_serve *serve, const struct od_matmul_call *call)
-{
-    if (serve->shape.batch_invariant || call->m > OD_VECTOR_ROWS) {
-        od_matmul_rows_run(serve->products, call);
-    } else {
-        od_matmul_vector_run(serve->products, call);
-    }
-}
-
 // Own products, whose rows do not know of each other, or the library's for many rows. Those are rounded
 // up: rows behind those in use are garbage that nobody reads.
 static void product(struct od_gpu_serve *serve, const struct od_matmul_call *call)
@@ -144,7 +134,7 @@ static void product(struct od_gpu_serve *serve, const struct od_matmul_call *cal
     rounded.m = (call->m + step - 1) / step * step;
     rounded.m = rounded.m < serve->rows_max ? rounded.m : serve->rows_max;
     if (serve->shape.batch_invariant || call->m <= OD_GPU_SERVE_FEW) {
-        few_rows(serve, call);
+        od_matmul_rows_run(serve->products, call);
     } else {
         od_matmul_run(serve->gpu->matmul, &rounded);
     }
@@ -180,25 +170,47 @@ static void linear(struct od_gpu_serve *serve, const struct od_op *op)
     product(serve, &call);
 }
 
-// A norm of few rows inside the product that reads them; false: it has to be one by itself.
-static bool norm_inside(struct od_gpu_serve *serve, const struct od_op *norm)
+static bool overlap(const struct od_gpu_tensor *a, const struct od_gpu_tensor *b)
+{
+    return a->at < b->at + b->bytes && b->at < a->at + a->bytes;
+}
+
+// A product of one or two rows, with the norm before it and the gate behind it, where bits may depend on the
+// number of rows. How many operations that were; 0: none.
+static int run_vector(struct od_gpu_serve *serve, const struct od_op *op)
 {
     const struct od_gpu *gpu = serve->gpu;
-    if (serve->shape.batch_invariant || serve->now.any_adapter ||
-        !serve->op_is_inside[norm - gpu->ops]) {
-        return false;
+    const bool has_norm = op->kind == OD_OP_RMS_NORM && serve->op_joins_next[op - gpu->ops];
+    const struct od_op *linear = op + (has_norm ? 1 : 0);
+    if (serve->shape.batch_invariant || serve->now.any_adapter || linear->kind != OD_OP_LINEAR) {
+        return 0;
     }
-    const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, norm, OD_SLOT_X);
-    struct od_matmul_call call = call_of(serve, norm + 1);
-    call.a = x.at;
-    call.lda = x.stride;
-    if (!od_matmul_vector_can_norm(&call) || x.stride % 8 != 0) {
-        return false;
+    struct od_vector_call call = {.product = call_of(serve, linear), .activation = -1};
+    struct od_gpu_tensor from = od_gpu_slot_tensor(gpu, linear, OD_SLOT_X);
+    struct od_gpu_tensor to = od_gpu_slot_tensor(gpu, linear, OD_SLOT_Y);
+    if (has_norm) {
+        from = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+        call.norm = od_gpu_slot_tensor(gpu, op, OD_SLOT_W).at;
+        call.eps = op->eps;
     }
-    od_matmul_vector_norm_run(serve->products, &call, od_gpu_slot_tensor(gpu, norm, OD_SLOT_W).at,
-                              norm->eps);
+    const bool has_gate = serve->op_joins_next[linear - gpu->ops];
+    if (has_gate) {
+        to = od_gpu_slot_tensor(gpu, linear + 1, OD_SLOT_Y);
+        call.activation = (int)linear[1].activation;
+    }
+    call.product.a = from.at;
+    call.product.lda = from.stride;
+    call.product.d = to.at;
+    call.product.ldd = to.stride;
+    if (overlap(&from, &to)) {  // the plan did not know that they would be in use together
+        return 0;
+    }
+    if (!od_vector_can(&call)) {
+        return 0;
+    }
+    od_vector_run(serve->vectors, &call);
     od_gpu_mark(serve->gpu, OD_GPU_PART_PRODUCT);
-    return true;
+    return 1 + (has_norm ? 1 : 0) + (has_gate ? 1 : 0);
 }
 
 // Adapters of the rows beside a linear layer.
@@ -363,18 +375,24 @@ static void run_head(struct od_gpu_serve *serve, const struct od_op *head, int64
     void *args[] = {&x.at,  &x.stride, &serve->hidden, &serve->hidden_stride, &serve->now.logit_row,
                     &count, &first,    &cols};
     od_gpu_launch(serve->gpu, OD_GPU_GATHER_ROWS, (unsigned)rows, 1, args);
-    few_rows(serve, &(struct od_matmul_call){.m = rows,
-                                             .n = head->n,
-                                             .k = head->k,
-                                             .a = x.at,
-                                             .lda = x.stride,
-                                             .b = w.at,
-                                             .ldb = w.stride,
-                                             .b_transposed = true,
-                                             .d = y.at,
-                                             .ldd = y.stride,
-                                             .d_is_float = true,
-                                             .alpha = 1.0F});
+    const struct od_vector_call call = {.product = {.m = rows,
+                                                    .n = head->n,
+                                                    .k = head->k,
+                                                    .a = x.at,
+                                                    .lda = x.stride,
+                                                    .b = w.at,
+                                                    .ldb = w.stride,
+                                                    .b_transposed = true,
+                                                    .d = y.at,
+                                                    .ldd = y.stride,
+                                                    .d_is_float = true,
+                                                    .alpha = 1.0F},
+                                        .activation = -1};
+    if (!serve->shape.batch_invariant && od_vector_can(&call)) {
+        od_vector_run(serve->vectors, &call);
+    } else {
+        od_matmul_rows_run(serve->products, &call.product);
+    }
     od_cuda_download(gpu->cuda, serve->logits, y.at,
                      (size_t)(rows * y.stride) * sizeof *serve->logits);
     od_gpu_mark(serve->gpu, OD_GPU_PART_HEAD);
@@ -390,12 +408,12 @@ enum od_status od_gpu_serve_run(struct od_gpu_serve *serve, const struct od_gpu_
     od_gpu_mark(gpu, OD_GPU_PART_OTHER);
     gpu->tokens = pass->rows;  // what kernels that work row by row are launched for
     if (pass->rows > 0) {
-        for (const struct od_op *op = gpu->ops; op < head; op++) {
-            if (norm_inside(serve, op)) {
-                op++;
-            } else {
+        for (const struct od_op *op = gpu->ops; op < head;) {
+            const int together = run_vector(serve, op);
+            if (together == 0) {
                 run_op(serve, op);
             }
+            op += together > 0 ? together : 1;
         }
         keep_hidden(serve, head);
     }

@@ -18,8 +18,6 @@
 
 #ifndef __CUDACC__
 
-#include <stdbool.h>
-
 #include "base/status.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
@@ -37,17 +35,6 @@ void od_matmul_rows_free(struct od_matmul_rows *rows);
  * od_cuda_check and od_cuda_sync.
  */
 void od_matmul_rows_run(struct od_matmul_rows *rows, const struct od_matmul_call *call);
-
-/** The same for 1 to OD_VECTOR_ROWS rows (matmul_vector.h), closer to the speed of memory: another order of
- *  sums, so that a row's bits are not those that it has among more rows. */
-void od_matmul_vector_run(struct od_matmul_rows *rows, const struct od_matmul_call *call);
-
-/** Can it be od_matmul_vector_norm_run? */
-bool od_matmul_vector_can_norm(const struct od_matmul_call *call);
-/** The same with A's rows normalised first: a[i][x] * norm[x] / sqrt(mean of squares + eps), rounded to
- *  bf16. `norm` fp32 [k], aligned to 16 bytes. */
-void od_matmul_vector_norm_run(struct od_matmul_rows *rows, const struct od_matmul_call *call,
-                               od_dev norm, float eps);
 
 #endif
 
