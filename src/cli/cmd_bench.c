@@ -197,7 +197,7 @@ static json_t *parts_json(const struct od_bench_train_gpu_result *r)
 }
 
 static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *method, int64_t rank,
-                        int64_t document)
+                        int64_t document, int64_t accumulation)
 {
     char name[80];
     char date[16] = "";
@@ -219,6 +219,9 @@ static json_t *gpu_json(const struct od_bench_train_gpu_result *r, const char *m
                             (json_int_t)r->lean_layers, "host_bytes", (json_int_t)r->host_bytes,
                             "rank", (json_int_t)rank, "weights_hash", hash, "step_s", r->step_s,
                             "predicted_step_s", r->predicted_s, "energy_j_per_step", r->energy_j);
+    if (row && accumulation > 1) {
+        json_object_set_new(row, "accumulation", json_integer(accumulation));
+    }
     json_t *parts = parts_json(r);
     if (row && json_object_size(parts) > 0) {
         json_object_set_new(row, "parts", parts);
@@ -274,7 +277,8 @@ static enum od_status train_gpu(const struct od_cli *cli, const struct gpu_choic
     }
     const enum od_status status = od_bench_train_gpu(&options, &result, err);
     if (status == OD_OK && cli->json) {
-        json_t *row = gpu_json(&result, choice->method, options.lora ? options.rank : 0, document);
+        json_t *row = gpu_json(&result, choice->method, options.lora ? options.rank : 0, document,
+                               options.accumulation);
         (void)json_dumpf(row, stdout, JSON_COMPACT);
         (void)putchar('\n');
         json_decref(row);

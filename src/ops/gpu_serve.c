@@ -171,15 +171,12 @@ static bool only_reader(const struct od_gpu *gpu, int32_t index, int32_t tensor)
     return true;
 }
 
-// A norm and the product behind it; a product and the gate behind it.
 static void find_joined(struct od_gpu_serve *serve)
 {
     const struct od_gpu *gpu = serve->gpu;
     for (int32_t i = 0; i + 1 < gpu->op_count; i++) {
-        const enum od_op_kind kind = gpu->ops[i].kind;
-        const enum od_op_kind next = gpu->ops[i + 1].kind;
-        serve->op_joins_next[i] = ((kind == OD_OP_RMS_NORM && next == OD_OP_LINEAR) ||
-                                   (kind == OD_OP_LINEAR && next == OD_OP_GLU)) &&
+        serve->op_joins_next[i] = gpu->ops[i].kind == OD_OP_RMS_NORM &&
+                                  gpu->ops[i + 1].kind == OD_OP_LINEAR &&
                                   only_reader(gpu, i + 1, gpu->ops[i].slot[OD_SLOT_Y]);
     }
 }

@@ -83,8 +83,7 @@ struct od_gpu_serve {
     od_dev adapter_end;
     int32_t *entry_count;  ///< [operations, adapters]
     bool *op_has_adapter;  ///< [operations]
-    bool *
-        op_joins_next;  ///< [operations] a norm or a product that only the operation behind it reads
+    bool *op_joins_next;   ///< [operations] a norm that only the product behind it reads
     int32_t window[OD_SERVE_WINDOWS_MAX];
     int window_count;
     struct od_serve_pen pen;

@@ -175,42 +175,34 @@ static bool overlap(const struct od_gpu_tensor *a, const struct od_gpu_tensor *b
     return a->at < b->at + b->bytes && b->at < a->at + a->bytes;
 }
 
-// A product of one or two rows, with the norm before it and the gate behind it, where bits may depend on the
-// number of rows. How many operations that were; 0: none.
+// A product of one or two rows, with the norm before it, where bits may depend on the number of rows. How
+// many operations that were; 0: none.
 static int run_vector(struct od_gpu_serve *serve, const struct od_op *op)
 {
     const struct od_gpu *gpu = serve->gpu;
-    const bool has_norm = op->kind == OD_OP_RMS_NORM && serve->op_joins_next[op - gpu->ops];
+    const bool has_norm = serve->op_joins_next[op - gpu->ops];
     const struct od_op *linear = op + (has_norm ? 1 : 0);
     if (serve->shape.batch_invariant || serve->now.any_adapter || linear->kind != OD_OP_LINEAR) {
         return 0;
     }
-    struct od_vector_call call = {.product = call_of(serve, linear), .activation = -1};
-    struct od_gpu_tensor from = od_gpu_slot_tensor(gpu, linear, OD_SLOT_X);
-    struct od_gpu_tensor to = od_gpu_slot_tensor(gpu, linear, OD_SLOT_Y);
+    struct od_vector_call call = {.product = call_of(serve, linear)};
     if (has_norm) {
-        from = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+        const struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
+        const struct od_gpu_tensor y = od_gpu_slot_tensor(gpu, linear, OD_SLOT_Y);
+        call.product.a = x.at;
+        call.product.lda = x.stride;
         call.norm = od_gpu_slot_tensor(gpu, op, OD_SLOT_W).at;
         call.eps = op->eps;
-    }
-    const bool has_gate = serve->op_joins_next[linear - gpu->ops];
-    if (has_gate) {
-        to = od_gpu_slot_tensor(gpu, linear + 1, OD_SLOT_Y);
-        call.activation = (int)linear[1].activation;
-    }
-    call.product.a = from.at;
-    call.product.lda = from.stride;
-    call.product.d = to.at;
-    call.product.ldd = to.stride;
-    if (overlap(&from, &to)) {  // the plan did not know that they would be in use together
-        return 0;
+        if (overlap(&x, &y)) {  // the plan did not know that they would be in use together
+            return 0;
+        }
     }
     if (!od_vector_can(&call)) {
         return 0;
     }
     od_vector_run(serve->vectors, &call);
     od_gpu_mark(serve->gpu, OD_GPU_PART_PRODUCT);
-    return 1 + (has_norm ? 1 : 0) + (has_gate ? 1 : 0);
+    return has_norm ? 2 : 1;
 }
 
 // Adapters of the rows beside a linear layer.
@@ -258,7 +250,7 @@ static void append(struct od_gpu_serve *serve, const struct od_op *op)
     const struct od_gpu *gpu = serve->gpu;
     const bool turns = op > gpu->ops && turns_while_appending(op - 1, op);
     struct od_gpu_tensor x = od_gpu_slot_tensor(gpu, op, OD_SLOT_X);
-    struct od_gpu_tensor table = {0};
+    od_dev table = turns ? od_gpu_slot_tensor(gpu, op - 1, OD_SLOT_AUX).at : 0;
     od_dev cache = od_gpu_slot_tensor(gpu, op, OD_SLOT_AUX).at;
     od_dev positions = od_gpu_input(gpu, gpu->inputs.positions);
     int32_t heads = op->heads;
@@ -268,11 +260,8 @@ static void append(struct od_gpu_serve *serve, const struct od_op *op)
         &cache, &x.at,     &x.stride, &serve->now.tables, &serve->now.row_table, &positions,
         &heads, &kv_heads, &d};
     void *turn_args[] = {
-        &cache,     &x.at,  &x.stride, &table.at, &serve->now.tables, &serve->now.row_table,
+        &cache,     &x.at,  &x.stride, &table, &serve->now.tables, &serve->now.row_table,
         &positions, &heads, &kv_heads, &d};
-    if (turns) {
-        table = od_gpu_slot_tensor(gpu, op - 1, OD_SLOT_AUX);
-    }
     od_cuda_launch(
         gpu->cuda, serve->kernel[turns ? OD_SERVE_PAGED_TURN_APPEND : OD_SERVE_PAGED_APPEND],
         (struct od_cuda_grid){
@@ -386,8 +375,7 @@ static void run_head(struct od_gpu_serve *serve, const struct od_op *head, int64
                                                     .d = y.at,
                                                     .ldd = y.stride,
                                                     .d_is_float = true,
-                                                    .alpha = 1.0F},
-                                        .activation = -1};
+                                                    .alpha = 1.0F}};
     if (!serve->shape.batch_invariant && od_vector_can(&call)) {
         od_vector_run(serve->vectors, &call);
     } else {

@@ -211,27 +211,19 @@ static void soft_product_float(struct od_cuda_grid grid, void **args)
     product(args, false, true, true);
 }
 
-// A product of rows that may be normalised first, and whose result may go through a gate.
+// A product of rows that may be normalised first.
 static void soft_vector(void **args, bool is_float)
 {
-    enum { ROWS_MAX = 2, K_MAX = 1024, N_MAX = 4096 };
+    enum { ROWS_MAX = 2, K_MAX = 1024, ARGS = 13 };
     static uint16_t rows[ROWS_MAX * K_MAX];
-    static uint16_t both[ROWS_MAX * N_MAX];
-    const float *norm = at(ARG(od_dev, 12));
-    const int activation = ARG(int, 14);
-    const int64_t n = ARG(int64_t, 9);
+    const float *norm = at(ARG(od_dev, 13));
     const int64_t k = ARG(int64_t, 10);
     const int64_t count = ARG(int64_t, 8);
     od_dev normed = (od_dev)(uintptr_t)rows;
-    od_dev product_at = (od_dev)(uintptr_t)both;
     int64_t stride = k;
-    int64_t both_stride = n;
-    float alpha = 1.0F;
-    void *changed[13];
-    memcpy(changed, args, 11 * sizeof *changed);
-    changed[11] = &alpha;
-    changed[12] = args[11];
-    if (count > ROWS_MAX || k > K_MAX || n > N_MAX || (activation >= 0 && activation != 0)) {
+    void *changed[ARGS];
+    memcpy(changed, args, sizeof changed);
+    if (count > ROWS_MAX || k > K_MAX) {
         abort();
     }
     for (int64_t i = 0; norm && i < count; i++) {
@@ -240,25 +232,14 @@ static void soft_vector(void **args, bool is_float)
         for (int64_t e = 0; e < k; e++) {
             squares += wide(x[e]) * wide(x[e]);
         }
-        const float r = 1.0F / sqrtf(squares / (float)k + ARG(float, 13));
+        const float r = 1.0F / sqrtf(squares / (float)k + ARG(float, 14));
         for (int64_t e = 0; e < k; e++) {
             rows[i * k + e] = narrow(wide(x[e]) * r * norm[e]);
         }
         changed[0] = &normed;
         changed[1] = &stride;
     }
-    if (activation >= 0) {
-        changed[6] = &product_at;
-        changed[7] = &both_stride;
-    }
     product(changed, false, true, is_float);
-    for (int64_t i = 0; activation >= 0 && i < count * (n / 2); i++) {
-        const uint16_t *row = both + i / (n / 2) * n;
-        const float gate = wide(row[i % (n / 2)]);
-        const float up = wide(row[n / 2 + i % (n / 2)]);
-        ((uint16_t *)at(ARG(od_dev, 6)))[i / (n / 2) * ARG(int64_t, 7) + i % (n / 2)] =
-            narrow(gate / (1.0F + expf(-gate)) * up);
-    }
 }
 
 static void soft_vector_half(struct od_cuda_grid grid, void **args)

@@ -1,4 +1,4 @@
-// Goal: products of one or two rows (ops/vector/vector.h), with norms before and gates behind them, are what
+// Goal: products of one or two rows (ops/vector/vector.h), with norms before them, are what
 // their formulas say, and leave alone what is not theirs.
 // Method: ragged shapes against sums in double over the same bf16 values; outputs that start as NaN; calls
 // that these kernels have no way to do are told apart. Skipped where no GPU is.
@@ -14,7 +14,6 @@
 #include "device/cuda/cuda.h"
 #include "device/cuda/matmul.h"
 #include "device/cuda_gpu.h"
-#include "ops/op.h"
 #include "ops/vector/vector.h"
 #include "support.h"
 
@@ -29,7 +28,6 @@ struct world {
     bool is_float;
     bool adds;  ///< C and a bias
     bool has_norm;
-    int activation;
     int64_t lda;
     int64_t ldd;
     uint16_t *a, *b, *c, *bias;
@@ -132,7 +130,7 @@ static struct od_vector_call call_of(const struct world *w)
                                                .b = w->at[1],
                                                .ldb = w->lda,
                                                .b_transposed = true,
-                                               .c = w->adds && w->activation < 0 ? w->at[2] : 0,
+                                               .c = w->adds ? w->at[2] : 0,
                                                .ldc = w->ldd,
                                                .bias = w->adds ? w->at[3] : 0,
                                                .d = w->at[5],
@@ -140,8 +138,7 @@ static struct od_vector_call call_of(const struct world *w)
                                                .d_is_float = w->is_float,
                                                .alpha = 1.0F},
                                    .norm = w->has_norm ? w->at[4] : 0,
-                                   .eps = eps,
-                                   .activation = w->activation};
+                                   .eps = eps};
 }
 
 // Rows of A as the product reads them.
@@ -163,19 +160,11 @@ static void normalise(struct world *w)
 static double product(const struct world *w, int64_t i, int64_t j)
 {
     double sum = w->adds ? wide(w->bias[j]) : 0.0;
-    sum += w->adds && w->activation < 0 ? wide(w->c[i * w->ldd + j]) : 0.0;
+    sum += w->adds ? wide(w->c[i * w->ldd + j]) : 0.0;
     for (int64_t e = 0; e < w->k; e++) {
         sum += wide(w->a[i * w->lda + e]) * wide(w->b[j * w->lda + e]);
     }
     return sum;
-}
-
-static double activated(int activation, double x)
-{
-    const double u = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-    return activation == OD_ACTIVATION_SILU   ? x / (1.0 + exp(-x))
-           : activation == OD_ACTIVATION_GELU ? 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
-                                              : 0.5 * x * (1.0 + tanh(u));
 }
 
 static double got(const struct world *w, int64_t at)
@@ -197,7 +186,6 @@ static void check(struct od_vector *vector, struct world *w)
     double norm = 1e-3;  // a single sum may be next to nothing
     open_world(w);
     const struct od_vector_call call = call_of(w);
-    const int64_t columns = w->activation < 0 ? w->n : w->n / 2;
     assert_true(od_vector_can(&call));
     od_vector_run(vector, &call);
     od_cuda_download(test_gpu(), w->d, w->at[5], w->bytes[5]);
@@ -206,23 +194,19 @@ static void check(struct od_vector *vector, struct world *w)
     for (int64_t i = 0; i <= w->m; i++) {
         for (int64_t j = 0; j < w->ldd; j++) {
             const double value = got(w, i * w->ldd + j);
-            if (i == w->m || j >= columns) {
+            if (i == w->m || j >= w->n) {
                 assert_true(value != value);  // nobody's
                 continue;
             }
-            double want = product(w, i, j);
-            if (w->activation >= 0) {
-                want = activated(w->activation, wide(narrow(want))) *
-                       wide(narrow(product(w, i, j + columns)));
-            }
+            const double want = product(w, i, j);
             error += (value - want) * (value - want);
             norm += want * want;
         }
     }
     error = sqrt(error / norm);
-    print_message("#   %lld x %lld x %lld, %s%s%s, gate %d: %.2g\n", (long long)w->m,
-                  (long long)w->n, (long long)w->k, w->is_float ? "fp32" : "bf16",
-                  w->adds ? ", C and bias" : "", w->has_norm ? ", norm" : "", w->activation, error);
+    print_message("#   %lld x %lld x %lld, %s%s%s: %.2g\n", (long long)w->m, (long long)w->n,
+                  (long long)w->k, w->is_float ? "fp32" : "bf16", w->adds ? ", C and bias" : "",
+                  w->has_norm ? ", norm" : "", error);
     assert_true(error < (w->is_float && !w->has_norm ? 3e-5 : 5e-3));
     close_world(w);
 }
@@ -239,7 +223,7 @@ static void formulas(void **state)
     assert_ok(od_vector_create(test_gpu(), &vector, &err), &err);
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         for (int64_t m = 1; m <= OD_VECTOR_ROWS; m++) {
-            struct world plain = {.m = m, .n = shapes[s].n, .k = shapes[s].k, .activation = -1};
+            struct world plain = {.m = m, .n = shapes[s].n, .k = shapes[s].k};
             plain.adds = true;
             check(vector, &plain);
             plain.adds = false;
@@ -248,12 +232,6 @@ static void formulas(void **state)
             plain.is_float = false;
             plain.has_norm = shapes[s].k % 8 == 0;
             check(vector, &plain);
-            for (int gate = OD_ACTIVATION_SILU;
-                 shapes[s].n % 2 == 0 && gate <= OD_ACTIVATION_GELU_TANH; gate++) {
-                plain.activation = gate;
-                plain.adds = gate == OD_ACTIVATION_GELU;
-                check(vector, &plain);
-            }
         }
     }
     od_vector_free(vector);
@@ -261,12 +239,12 @@ static void formulas(void **state)
 
 static void what_is_refused(void **state)
 {
-    struct world w = {.m = 1, .n = 64, .k = 512, .activation = -1};
+    struct world w = {.m = 1, .n = 64, .k = 512};
     (void)state;
     open_world(&w);
     const struct od_vector_call good = call_of(&w);
     assert_true(od_vector_can(&good));
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 7; i++) {
         struct od_vector_call bad = good;
         switch (i) {
         case 0: bad.product.m = OD_VECTOR_ROWS + 1; break;
@@ -275,8 +253,7 @@ static void what_is_refused(void **state)
         case 3: bad.product.b += 2; break;
         case 4: bad.product.b_transposed = false; break;
         case 5: bad.product.k = OD_VECTOR_SHARED_MAX / 2 + 8; break;
-        case 6: bad.norm = good.product.a + 4; break;
-        default: bad.activation = OD_ACTIVATION_SILU; bad.product.n = 63;
+        default: bad.norm = good.product.a + 4;
         }
         assert_false(od_vector_can(&bad));
     }

@@ -89,10 +89,9 @@ struct od_paged_args {
     int32_t item_count;
     int32_t heads;
     int32_t kv_heads;
-    int32_t window;             ///< query p sees key j with p - window < j <= p; 0: every j <= p
-    int32_t only_single_rows;   ///< each sequence of the pass has one row in it
-    int32_t next_begins_early;  ///< the product behind may spread over the card before this is done
-    float scale;                ///< > 0
+    int32_t window;            ///< query p sees key j with p - window < j <= p; 0: every j <= p
+    int32_t only_single_rows;  ///< each sequence of the pass has one row in it
+    float scale;               ///< > 0
 };
 
 /** Rows of the pass that one warp takes: as many positions as fit beside the query heads of a key

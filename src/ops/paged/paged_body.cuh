@@ -487,9 +487,6 @@ OD_MMA_KERNEL(32) KERNEL_NAME(_stream)(const struct od_paged_args args)
                                                     item.position / OD_PAGED_UNIT;
     place_rows(&args, &item, &work, row, head);
     clear(&sums);
-    if (args.next_begins_early) {
-        od_let_next_begin();
-    }
     if (!early) {
         od_wait_for_last();
     }
@@ -536,9 +533,6 @@ OD_MMA_KERNEL(OD_PAGED_JOIN_THREADS(HEAD_DIM)) KERNEL_NAME(_join)(const struct o
     float out = 0.0f;
     float most = -INFINITY;
     float sum = 0.0f;
-    if (args.next_begins_early) {
-        od_let_next_begin();
-    }
     od_wait_for_last();
     od_let_next_begin();
     for (int32_t first = 0; first < join.count; first += AHEAD) {

@@ -111,7 +111,7 @@ static int32_t pieces_of(const struct od_paged_shape *shape, const struct od_pag
     for (int32_t i = 0; i < run_count; i++) {
         rows += runs[i].rows == 1;
     }
-    rows *= shape->kv_heads * od_paged_head_tiles(shape->heads, shape->kv_heads);
+    rows *= (int64_t)shape->kv_heads * od_paged_head_tiles(shape->heads, shape->kv_heads);
     return rows > 0 && rows < shape->warps ? (int32_t)(shape->warps / rows) : 1;
 }
 

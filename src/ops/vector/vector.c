@@ -63,10 +63,8 @@ bool od_vector_can(const struct od_vector_call *call)
     const bool is_plain = p->b_transposed && !p->a_transposed && p->alpha == 1.0F;
     const bool is_aligned = p->lda % 8 == 0 && p->ldb % 8 == 0 && p->a % 16 == 0 && p->b % 16 == 0;
     const bool norm_fits = call->norm == 0 || (call->norm % 16 == 0 && p->k % 8 == 0);
-    const bool gate_fits = call->activation < 0 || (p->c == 0 && !p->d_is_float && p->n % 2 == 0);
-    return is_plain && is_aligned && norm_fits && gate_fits && p->m >= 1 &&
-           p->m <= OD_VECTOR_ROWS && p->n >= 1 && row_bytes(p) <= OD_VECTOR_SHARED_MAX &&
-           blocks_of(call) <= INT32_MAX;
+    return is_plain && is_aligned && norm_fits && p->m >= 1 && p->m <= OD_VECTOR_ROWS &&
+           p->n >= 1 && row_bytes(p) <= OD_VECTOR_SHARED_MAX && blocks_of(call) <= INT32_MAX;
 }
 
 void od_vector_run(struct od_vector *vector, const struct od_vector_call *call)
@@ -86,9 +84,8 @@ void od_vector_run(struct od_vector *vector, const struct od_vector_call *call)
     int64_t n = p->n;
     int64_t k = p->k;
     float eps = call->eps;
-    int activation = call->activation;
-    void *args[] = {&a, &lda, &b, &ldb,  &c,    &ldc, &d,         &ldd,
-                    &m, &n,   &k, &bias, &norm, &eps, &activation};
+    float alpha = p->alpha;
+    void *args[] = {&a, &lda, &b, &ldb, &c, &ldc, &d, &ldd, &m, &n, &k, &alpha, &bias, &norm, &eps};
     assert(od_vector_can(call));
     od_cuda_launch(vector->cuda, vector->kernels[p->m > 1][p->d_is_float],
                    (struct od_cuda_grid){.x = (unsigned)blocks_of(call),

@@ -1,15 +1,13 @@
 // Products of one or two rows; formulas in vector.h.
 //
-// Launch: a block of OD_VECTOR_WARPS warps makes two columns of P for each of them: neighbours, or with a
-// gate those that belong together. A's rows lie in shared memory. A lane takes eight of k at a time, 256
-// apart, and asks for several pieces before it needs the first; the first ones before the kernel in front of
-// this one is done (overlap.cuh): weights are never written while a model serves.
-// Bytes moved: B once.
+// Launch: a block of OD_VECTOR_WARPS warps makes OD_VECTOR_COLUMNS columns of D for each of them; A's rows
+// lie in shared memory. A lane takes eight of k at a time, 256 apart, and asks for several pieces before it
+// needs the first; the first ones before the kernel in front of this one is done (overlap.cuh): weights are
+// never written while a model serves. Bytes moved: B once.
 
 #include <stdint.h>
 
 #include "device/cuda/overlap.cuh"
-#include "ops/activation.cuh"
 #include "ops/vector/vector.h"
 
 typedef unsigned short bf16;
@@ -130,74 +128,27 @@ static __device__ __forceinline__ void normalise(uint4 *x, const float *norm, fl
     __syncthreads();
 }
 
-/// Where P goes, and what comes to it.
-struct output {
-    const void *c;
-    long long ldc;
-    void *d;
-    long long ldd;
-    const bf16 *bias;
-    long long n;
-    int activation;
-};
-
-static __device__ __forceinline__ float finished(const struct output *out, float sum, int row,
-                                                 long long col, bool f32)
-{
-    const long long at = row * out->ldc + col;
-    if (out->c) {
-        sum += f32 ? ((const float *)out->c)[at] : low(((const bf16 *)out->c)[at]);
-    }
-    return sum + (out->bias ? low(out->bias[col]) : 0.0f);
-}
-
-static __device__ __forceinline__ void store(const struct output *out, const float sums[COLUMNS],
-                                             int row, long long first, long long apart, bool f32)
-{
-    if (out->activation >= 0) {
-        const float gate = low(round_one(finished(out, sums[0], row, first, f32)));
-        const float up = low(round_one(finished(out, sums[1], row, first + apart, f32)));
-        ((bf16 *)out->d)[row * out->ldd + first] = round_one(od_activate(out->activation, gate) * up);
-        return;
-    }
-#pragma unroll
-    for (int j = 0; j < COLUMNS; j++) {
-        const long long col = first + j * apart;
-        if (col < out->n) {
-            const float sum = finished(out, sums[j], row, col, f32);
-            if (f32) {
-                ((float *)out->d)[row * out->ldd + col] = sum;
-            } else {
-                ((bf16 *)out->d)[row * out->ldd + col] = round_one(sum);
-            }
-        }
-    }
-}
-
 static __device__ __forceinline__ void body(const bf16 *a, long long lda, const bf16 *b,
-                                            long long ldb, const struct output *out, int m, int k,
-                                            const float *norm, float eps, int rows, bool f32)
+                                            long long ldb, const void *c, long long ldc, void *d,
+                                            long long ldd, int m, long long n, int k,
+                                            float alpha, const bf16 *bias, const float *norm,
+                                            float eps, int rows, bool f32)
 {
     extern __shared__ __align__(16) char shared[];
     uint4 *x = (uint4 *)shared;
     const int lane = (int)threadIdx.x % LANES;
-    const long long index = (long long)blockIdx.x * WARPS + threadIdx.x / LANES;
-    const bool gated = out->activation >= 0;
-    const long long first = gated ? index : index * COLUMNS;
-    const long long apart = gated ? out->n / 2 : 1;
-    const bool has_work = first < (gated ? out->n / 2 : out->n);
+    const long long col0 = ((long long)blockIdx.x * WARPS + threadIdx.x / LANES) * COLUMNS;
     const int pieces = (k + 7) / 8;
     const bf16 *from[COLUMNS];
     uint4 raw[AHEAD][COLUMNS];
-    float sums[OD_VECTOR_ROWS][COLUMNS];
+    float sums[COLUMNS][OD_VECTOR_ROWS];
     od_let_next_begin();
 #pragma unroll
     for (int j = 0; j < COLUMNS; j++) {
-        const long long col = first + j * apart;
-        from[j] = b + (col < out->n ? col : out->n - 1) * ldb;
+        from[j] = b + (col0 + j < n ? col0 + j : n - 1) * ldb;
 #pragma unroll
         for (int i = 0; i < rows; i++) {
-            sums[i][j] = 0.0f;
+            sums[j][i] = 0.0f;
         }
     }
 #pragma unroll
@@ -215,17 +166,17 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
     if (norm) {
         normalise(x, norm, eps, m, pieces, k);
     }
-    for (int start = lane; start < pieces; start += AHEAD * LANES) {
+    for (int first = lane; first < pieces; first += AHEAD * LANES) {
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
-            const int piece = start + u * LANES;
+            const int piece = first + u * LANES;
+            const bool inside = piece < pieces;
 #pragma unroll
             for (int i = 0; i < rows; i++) {
-                const bool real = piece < pieces && i < m;
-                const uint4 v = real ? x[i * pieces + piece] : make_uint4(0, 0, 0, 0);
+                const uint4 v = inside && i < m ? x[i * pieces + piece] : make_uint4(0, 0, 0, 0);
 #pragma unroll
                 for (int j = 0; j < COLUMNS; j++) {
-                    add_products(&sums[i][j], raw[u][j], v);
+                    add_products(&sums[j][i], raw[u][j], v);
                 }
             }
 #pragma unroll
@@ -235,28 +186,37 @@ static __device__ __forceinline__ void body(const bf16 *a, long long lda, const 
         }
     }
 #pragma unroll
-    for (int i = 0; i < rows; i++) {
+    for (int j = 0; j < COLUMNS; j++) {
 #pragma unroll
-        for (int j = 0; j < COLUMNS; j++) {
+        for (int i = 0; i < rows; i++) {
+            float sum = sums[j][i];
 #pragma unroll
             for (int offset = LANES / 2; offset > 0; offset >>= 1) {
-                sums[i][j] += __shfl_xor_sync(0xFFFFFFFFu, sums[i][j], offset);
+                sum += __shfl_xor_sync(0xFFFFFFFFu, sum, offset);
             }
-        }
-        if (lane == 0 && i < m && has_work) {
-            store(out, sums[i], i, first, apart, f32);
+            const long long col = col0 + j;
+            if (lane != 0 || i >= m || col >= n) {
+                continue;
+            }
+            if (f32) {
+                const float *add = (const float *)c + i * ldc + col;
+                ((float *)d)[i * ldd + col] = c ? fmaf(alpha, sum, *add) : alpha * sum;
+            } else {
+                const bf16 *add = (const bf16 *)c + i * ldc + col;
+                sum = c ? fmaf(alpha, sum, low(*add)) : alpha * sum;
+                ((bf16 *)d)[i * ldd + col] = round_one(sum + (bias ? low(bias[col]) : 0.0f));
+            }
         }
     }
 }
 
-#define KERNEL(name, rows, f32)                                                                \
-    extern "C" __global__ void __launch_bounds__(WARPS *LANES)                                 \
-        name(const bf16 *a, long long lda, const bf16 *b, long long ldb, const void *c,        \
-             long long ldc, void *d, long long ldd, long long m, long long n, long long k,     \
-             const bf16 *bias, const float *norm, float eps, int activation)                   \
-    {                                                                                          \
-        const struct output out = {c, ldc, d, ldd, bias, n, activation};                       \
-        body(a, lda, b, ldb, &out, (int)m, (int)k, norm, eps, rows, f32);                      \
+#define KERNEL(name, rows, f32)                                                                 \
+    extern "C" __global__ void __launch_bounds__(WARPS *LANES)                                  \
+        name(const bf16 *a, long long lda, const bf16 *b, long long ldb, const void *c,         \
+             long long ldc, void *d, long long ldd, long long m, long long n, long long k,      \
+             float alpha, const bf16 *bias, const float *norm, float eps)                       \
+    {                                                                                           \
+        body(a, lda, b, ldb, c, ldc, d, ldd, (int)m, n, (int)k, alpha, bias, norm, eps, rows, f32); \
     }
 
 KERNEL(od_vector_one_bf16, 1, false)

@@ -1,11 +1,10 @@
 /**
  * @file
- * Products of one or two rows on a GPU, on plain multiply-adds at the speed of memory, together with what
- * surrounds them in a model: a norm of the rows before, a gated activation behind.
+ * Products of one or two rows on a GPU, on plain multiply-adds at the speed of memory, together with
+ * the norm of the rows before.
  *
  *     A' = A, or A normalised: a[i][x] * norm[x] / sqrt(mean of squares + eps), rounded to bf16
- *     P[m, n] = A'[m, k] B[n, k]^T (+ C[m, n]) (+ bias[n])
- *     D = P, or with a gate D[i][j] = act(P[i][j]) P[i][j + n / 2], P rounded to bf16
+ *     D[m, n] = A'[m, k] B[n, k]^T (+ C[m, n]) (+ bias[n])
  *
  * A, B, C, bias bf16; D bf16 or fp32. Launches overlap with the kernel in front of them
  * (device/cuda/overlap.cuh): B and `norm` must not be what it writes.
@@ -31,7 +30,6 @@ struct od_vector_call {
     struct od_matmul_call product;  ///< B transposed, A not; alpha 1
     od_dev norm;                    ///< fp32 [k], aligned to 16 bytes; 0: A as it is
     float eps;
-    int activation;  ///< of the gate, enum od_activation; negative: no gate. Then no C, D bf16
 };
 
 /** @memory Gives: od_vector_free. Borrows `cuda`. */
@@ -47,7 +45,7 @@ void od_vector_run(struct od_vector *vector, const struct od_vector_call *call);
 
 #define OD_VECTOR_ROWS       2  // at most
 #define OD_VECTOR_WARPS      8  // of a block
-#define OD_VECTOR_COLUMNS    2  // of P, for a warp
+#define OD_VECTOR_COLUMNS    2  // of D, for a warp
 #define OD_VECTOR_AHEAD      4  // pieces of 16 bytes of each column that a lane has asked for
 #define OD_VECTOR_SHARED_MAX (96 << 10)  // bytes of A's rows: two blocks to a multiprocessor
 
