@@ -16,6 +16,7 @@
 #include "ops/linear/lora_cuda.h"
 #include "ops/op.h"
 #include "ops/paged/paged.h"
+#include "ops/vector/vector.h"
 
 static size_t round_up(size_t bytes)
 {
