@@ -60,7 +60,7 @@ static int64_t blocks_of(const struct od_vector_call *call)
 bool od_vector_can(const struct od_vector_call *call)
 {
     const struct od_matmul_call *p = &call->product;
-    const bool is_plain = p->b_transposed && !p->a_transposed && p->alpha == 1.0F;
+    const bool is_plain = p->b_transposed && !p->a_transposed;
     const bool is_aligned = p->lda % 8 == 0 && p->ldb % 8 == 0 && p->a % 16 == 0 && p->b % 16 == 0;
     const bool norm_fits = call->norm == 0 || (call->norm % 16 == 0 && p->k % 8 == 0);
     return is_plain && is_aligned && norm_fits && p->m >= 1 && p->m <= OD_VECTOR_ROWS &&

@@ -4,7 +4,7 @@
  * the norm of the rows before.
  *
  *     A' = A, or A normalised: a[i][x] * norm[x] / sqrt(mean of squares + eps), rounded to bf16
- *     D[m, n] = A'[m, k] B[n, k]^T (+ C[m, n]) (+ bias[n])
+ *     D[m, n] = alpha A'[m, k] B[n, k]^T (+ C[m, n]) (+ bias[n])
  *
  * A, B, C, bias bf16; D bf16 or fp32. Launches overlap with the kernel in front of them
  * (device/cuda/overlap.cuh): B and `norm` must not be what it writes.
@@ -27,7 +27,7 @@
 struct od_vector;
 
 struct od_vector_call {
-    struct od_matmul_call product;  ///< B transposed, A not; alpha 1
+    struct od_matmul_call product;  ///< B transposed, A not
     od_dev norm;                    ///< fp32 [k], aligned to 16 bytes; 0: A as it is
     float eps;
 };
