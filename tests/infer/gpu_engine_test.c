@@ -259,6 +259,17 @@ static void logits_are_the_cpu_s(void **state)
             compare(got, want, LENGTH, i == 0 ? "plain" : "window");
             od_free(got);
         }
+        // One row and two at a time: the products of few rows, with norms inside.
+        for (int64_t rows = 1; i == 0 && rows <= 2; rows++) {
+            const struct od_engine_options few = {.on_gpu = true,
+                                                  .slots = 1,
+                                                  .context = CONTEXT,
+                                                  .pass_tokens = rows,
+                                                  .not_batch_invariant = true};
+            float *got = logits_of(folders[i], &few);
+            compare(got, want, LENGTH, rows == 1 ? "row by row" : "two rows at a time");
+            od_free(got);
+        }
         od_free(want);
     }
 }
